@@ -1,0 +1,34 @@
+"""What moves bytes: two small shapes that every transport has.
+
+`Bytes` is a plain byte connection (unix socket, stdio, virtio-serial). `Messages` keeps message borders and tells text
+from binary (WebSocket, memory, or `Framed` over any `Bytes`). Both refuse what is larger than their limit before parsing,
+raise `SteadError("unavailable")` once closed, and may be closed twice.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Bytes(Protocol):
+    """An ordered byte connection."""
+
+    async def read(self, limit: int) -> bytes:
+        """At least one byte, at most `limit`; empty at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Returns when the bytes are taken by the system or the buffer is below its bound."""
+
+    async def close(self) -> None: ...
+
+
+class Messages(Protocol):
+    """An ordered connection of whole messages."""
+
+    async def receive(self) -> str | bytes | None:
+        """The next message, text or binary; None at the end."""
+
+    async def send(self, message: str | bytes) -> None:
+        """Returns when the message is taken; bounded, never queued without limit."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None: ...

@@ -1,0 +1,41 @@
+"""What can be asked of a workspace over any hop, and the right each needs.
+
+Contract: `CALLS` are answered at once with a result; `STREAMS` open a flow-controlled byte stream. The control plane
+authorises by this table and relays without looking inside.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Right(StrEnum):
+    """What a caller may do in a workspace."""
+
+    READ = "workspace:read"
+    WRITE = "workspace:write"
+    EXEC = "workspace:exec"
+
+
+CALLS: dict[str, Right] = {
+    "workspace.info": Right.READ,
+    "files.read": Right.READ,
+    "files.list": Right.READ,
+    "files.stat": Right.READ,
+    "files.write": Right.WRITE,
+    "files.append": Right.WRITE,
+    "files.mkdir": Right.WRITE,
+    "files.delete": Right.WRITE,
+    "files.move": Right.WRITE,
+    "exec.run": Right.EXEC,
+    "exec.list": Right.READ,
+    "exec.show": Right.READ,
+    "exec.kill": Right.EXEC,
+}
+
+STREAMS: dict[str, Right] = {
+    "exec": Right.EXEC,
+    "exec.attach": Right.READ,
+    "file.read": Right.READ,
+    "file.write": Right.WRITE,
+}
