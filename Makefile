@@ -1,0 +1,111 @@
+# The same few commands for everyone, on a laptop and in CI. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+export UV_PYTHON_DOWNLOADS := never
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+# An index that the machine sets up for pip serves uv too.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+# Without a home of one's own, caches stay inside the checkout.
+ifeq ($(strip $(HOME)),)
+export UV_CACHE_DIR ?= $(CURDIR)/.tools/uv-cache
+export npm_config_cache ?= $(CURDIR)/.tools/npm-cache
+endif
+
+WEB_SOURCES := $(if $(wildcard web/package.json),$(shell find web -type f \
+	-not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/test-results/*' -not -name '*.tsbuildinfo'))
+WEB_STAMPS := $(if $(wildcard web/package.json),.stamps/web-built)
+
+.PHONY: help
+help: ## List the commands.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+.PHONY: setup
+setup: .stamps/project $(WEB_STAMPS) ## Make the virtual environment and build the web app (a second run does nothing).
+
+$(UV): requirements/tools.txt
+	@echo "setup: fetching uv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "setup: Python 3.11 or newer is needed (make setup PYTHON=/path/to/python3.11)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .tools \
+		|| { echo "setup: python3 has no venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@.tools/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/tools.txt
+	@touch $@
+
+.stamps/packages: requirements/dev.txt | $(UV)
+	@echo "setup: installing the locked Python packages"
+	@mkdir -p .stamps
+	@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV)
+	@rm -f .stamps/project
+	@$(UV) pip sync -q --require-hashes requirements/dev.txt
+	@touch $@
+
+.stamps/project: .stamps/packages pyproject.toml
+	@echo "setup: installing stead itself, editable"
+	@$(UV) pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.stamps/web-packages: web/package-lock.json web/package.json
+	@echo "setup: installing the locked npm packages"
+	@command -v npm >/dev/null || { echo "setup: Node 20 or newer with npm is needed" >&2; exit 1; }
+	@mkdir -p .stamps
+	@cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.stamps/web-built: .stamps/web-packages $(WEB_SOURCES)
+	@echo "setup: building the web app"
+	@cd web && npm run --silent build
+	@touch $@
+
+.PHONY: up
+up: setup ## Run Stead on this machine: control plane, node and web app.
+	@exec $(BIN)/stead up $(ARGS)
+
+.PHONY: engines
+engines: ## Install the real engines the tests use (PostgreSQL, Chromium, bubblewrap, ...), as root on Debian.
+	@scripts/engines
+
+.PHONY: test
+test: setup ## Run the tests; ARGS="tests/unit -x" passes arguments on.
+	@$(BIN)/python scripts/test $(ARGS)
+
+.PHONY: check
+check: setup ## Lint, format, strict types, import contracts, generated files, web checks.
+	@$(BIN)/python scripts/check $(ARGS)
+
+.PHONY: generate
+generate: setup ## Write everything that is generated from the types.
+	@$(BIN)/python scripts/generate
+
+.PHONY: format
+format: setup ## Format the Python code and fix what ruff can fix.
+	@$(BIN)/ruff check -q --fix . || true
+	@$(BIN)/ruff format .
+
+.PHONY: lock
+lock: $(UV) ## Compile the requirements files anew from pyproject.toml.
+	@scripts/lock
+
+.PHONY: bench
+bench: setup ## Measure Stead beside its peers and write docs/benchmarks.md.
+	@scripts/bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz the parsers of the wire for a while; ARGS="--seconds 600".
+	@scripts/fuzz $(ARGS)
+
+.PHONY: clean
+clean: ## Remove everything that these commands made.
+	@rm -rf .venv .tools .stamps dist build web/node_modules web/dist .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis uv.lock
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

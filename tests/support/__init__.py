@@ -1,0 +1,1 @@
+"""What several test folders share: real engines, deadlines. Nothing here knows Stead's own modules."""

@@ -1,0 +1,78 @@
+"""The real programs that tests talk to: where each is found, and why it is not usable when it is not.
+
+`ENGINES` is the one table. A test asks with `@pytest.mark.needs_engine("postgres")`; `make engines` installs them.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+Probe = Callable[[], str | None]
+"""Answers None where the engine works, else the reason why not."""
+
+
+def which(*names: str) -> str | None:
+    """The path of the first of these programs that is installed; system folders count also when PATH lacks them."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def postgres_bin() -> Path | None:
+    """The folder with the newest installed PostgreSQL's programs."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: float(p.parts[-3]))
+    if versions:
+        return versions[-1].parent
+    found = which("postgres")
+    return Path(found).parent if found else None
+
+
+def chromium() -> str | None:
+    """The path of a Chromium that Playwright can drive."""
+    return os.environ.get("STEAD_CHROMIUM") or which("chromium", "chromium-browser", "google-chrome")
+
+
+def _program(*names: str) -> Probe:
+    return lambda: None if which(*names) else f"{names[0]} is not installed"
+
+
+def _bwrap() -> str | None:
+    program = which("bwrap")
+    if program is None:
+        return "bwrap is not installed"
+    argv = [
+        program,
+        "--ro-bind",
+        "/",
+        "/",
+        "--unshare-pid",
+        "--unshare-uts",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "true",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    return None if done.returncode == 0 else f"bwrap cannot make namespaces here: {done.stderr.strip()}"
+
+
+ENGINES: dict[str, Probe] = {
+    "postgres": lambda: None if postgres_bin() else "postgres is not installed",
+    "chromium": lambda: None if chromium() else "chromium is not installed",
+    "bwrap": _bwrap,
+    "sshd": _program("sshd"),
+    "tmux": _program("tmux"),
+    "rg": _program("rg"),
+    "socat": _program("socat"),
+    "node": _program("node"),
+    "git": _program("git"),
+}
+
+
+@functools.cache
+def why_missing(name: str) -> str | None:
+    """None where the engine works on this machine, else the reason."""
+    return ENGINES[name]()
