@@ -77,15 +77,15 @@ engines: ## Install the real engines the tests use (PostgreSQL, Chromium, bubble
 
 .PHONY: test
 test: setup ## Run the tests; ARGS="tests/unit -x" passes arguments on.
-	@$(BIN)/python scripts/test $(ARGS)
+	@$(BIN)/python scripts/test.py $(ARGS)
 
 .PHONY: check
 check: setup ## Lint, format, strict types, import contracts, generated files, web checks.
-	@$(BIN)/python scripts/check $(ARGS)
+	@$(BIN)/python scripts/check.py $(ARGS)
 
 .PHONY: generate
 generate: setup ## Write everything that is generated from the types.
-	@$(BIN)/python scripts/generate
+	@$(BIN)/python scripts/generate.py
 
 .PHONY: format
 format: setup ## Format the Python code and fix what ruff can fix.
@@ -98,11 +98,11 @@ lock: $(UV) ## Compile the requirements files anew from pyproject.toml.
 
 .PHONY: bench
 bench: setup ## Measure Stead beside its peers and write docs/benchmarks.md.
-	@scripts/bench $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: fuzz
 fuzz: setup ## Fuzz the parsers of the wire for a while; ARGS="--seconds 600".
-	@scripts/fuzz $(ARGS)
+	@$(BIN)/python scripts/fuzz.py $(ARGS)
 
 .PHONY: clean
 clean: ## Remove everything that these commands made.

@@ -1,0 +1,15 @@
+"""Writes, or with --check compares, every file generated from the types. Each generator lives with its types."""
+
+import subprocess
+import sys
+
+GENERATORS = ("stead.protocol.generate", "stead.control.http.generate")
+
+
+def main(args: list[str]) -> int:
+    """Runs every generator, also after one has failed."""
+    return max(subprocess.run([sys.executable, "-m", name, *args], check=False).returncode for name in GENERATORS)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
