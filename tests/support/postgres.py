@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from support.engines import postgres_bin
 
@@ -65,7 +64,7 @@ class Postgres:
             time.sleep(0.05)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stops the server: SIGINT closes connections and shuts down, SIGKILL is a crash (children follow by themselves)."""
+        """Stops the server: SIGINT closes connections and shuts down, SIGKILL is a crash."""
         server, self._server = self._server, None
         if server is None:
             return
