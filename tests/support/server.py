@@ -1,0 +1,97 @@
+"""A real `stead up` as a process of its own, for tests that work from outside: the tour, the examples, the CLI."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 60.0
+PROGRAM = Path(sys.executable).parent / "stead"
+
+
+class Server:
+    """Runs on loopback and a free port, with its data in a folder of its own. Starting it again takes the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.log = folder / "up.log"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program needs to talk to this server with the machine's own credential."""
+        path = os.pathsep.join([str(PROGRAM.parent), os.environ.get("PATH", "")])
+        return {**os.environ, "PATH": path, "STEAD_URL": self.url, "STEAD_DATA": str(self.data), "NO_COLOR": "1"}
+
+    def start(self) -> None:
+        """Starts the server and waits until it answers."""
+        argv = [str(PROGRAM), "up", "--port", str(self.port), "--data", str(self.data)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, start_new_session=True
+            )
+        until = time.monotonic() + PATIENCE
+        while self.health() is None:
+            if time.monotonic() > until or self._process.poll() is not None:
+                raise AssertionError(f"stead up gave no answer:\n{self.log.read_text(errors='replace')[-4000:]}")
+            time.sleep(0.05)
+
+    def health(self) -> dict[str, Any] | None:
+        """What /api/v1/health says; None while nothing answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/health", timeout=5) as answer:
+                return dict(json.load(answer))
+        except (urllib.error.URLError, OSError, ValueError):
+            return None
+
+    def run(self, *args: str, check: bool = True, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+        """Runs the command line against this server."""
+        return subprocess.run(
+            [str(PROGRAM), *args],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=check,
+        )
+
+    def kill(self) -> None:
+        """A crash: the control plane is gone at once, its children are not."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+
+    def stop(self, *, stop_workspaces: bool = True) -> None:
+        """Stops it as a person does; with its workspaces, unless they are to outlive it."""
+        if stop_workspaces:
+            self.delete_workspaces()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE)
+            self._process.kill()
+            self._process.wait(PATIENCE)
+
+    def delete_workspaces(self) -> None:
+        """Deletes every workspace, so that no process of one is left."""
+        listed = self.run("ws", "ls", "--json", check=False)
+        if listed.returncode == 0 and listed.stdout.strip():
+            for workspace in json.loads(listed.stdout)["items"]:
+                self.run("ws", "rm", workspace["id"], check=False)
+
+
+def free_port() -> int:
+    """A port on loopback that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
