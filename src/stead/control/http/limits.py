@@ -1,0 +1,55 @@
+"""Every limit of the control plane's face in one table; `docs/limits.md` is generated from it.
+
+Contract: `Limits` is the `[limits]` table of the settings. Each field is enforced where its description says.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Bytes = Annotated[int, Meta(ge=1024)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much one caller may ask for, and how long things live."""
+
+    header_bytes: Annotated[
+        Bytes, Meta(description="Request line and headers of one request; more is answered 431.")
+    ] = 65_536
+    body_bytes: Annotated[Bytes, Meta(description="JSON body of one request; more is `too_large`.")] = 2 << 20
+    upload_bytes: Annotated[Bytes, Meta(description="One uploaded file; more is `too_large`.")] = 64 << 30
+    page_items: Annotated[Count, Meta(description="Items of one page; a larger `limit` is `invalid`.")] = 500
+    requests_per_second: Annotated[
+        Count, Meta(description="Requests of one user, steadily; more is `rate_limited`.")
+    ] = 500
+    requests_burst: Annotated[Count, Meta(description="Requests of one user at once before the rate counts.")] = 2_000
+    login_attempts: Annotated[
+        Count, Meta(description="Failed credentials and logins from one address in a minute; more is `rate_limited`.")
+    ] = 20
+    links: Annotated[Count, Meta(description="Client links of one user; more is `too_many`.")] = 128
+    link_streams: Annotated[Count, Meta(description="Streams on one client link; more is `too_many`.")] = 256
+    link_calls: Annotated[Count, Meta(description="Calls in flight on one client link; more is `too_many`.")] = 64
+    link_messages_per_second: Annotated[
+        Count, Meta(description="Messages on one client link, steadily; more is `rate_limited`.")
+    ] = 5_000
+    exec_wait_seconds: Annotated[
+        Seconds, Meta(description="The longest a request waits for an exec's end; it goes on in the background.")
+    ] = 3_600.0
+    ticket_seconds: Annotated[Seconds, Meta(description="How long a WebSocket ticket can be used, once.")] = 40.0
+    login_seconds: Annotated[Seconds, Meta(description="How long a one-time login code can be used, once.")] = 900.0
+    session_seconds: Annotated[Seconds, Meta(description="How long a browser session lives.")] = 2_592_000.0
+    idempotency_seconds: Annotated[Seconds, Meta(description="How long the answer to an Idempotency-Key is kept.")] = (
+        86_400.0
+    )
+    shutdown_seconds: Annotated[
+        Seconds, Meta(description="How long a stopping server waits for requests and links to end.")
+    ] = 10.0
+
+
+KEY_CHARACTERS = 200
+"""The longest Idempotency-Key."""

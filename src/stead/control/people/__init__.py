@@ -1,0 +1,1 @@
+"""Who may do what: users, tokens, sessions, one-time logins, tickets, and the audit log of what they did."""
