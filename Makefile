@@ -97,12 +97,27 @@ lock: $(UV) ## Compile the requirements files anew from pyproject.toml.
 	@scripts/lock
 
 .PHONY: bench
-bench: setup ## Measure Stead beside its peers and write docs/benchmarks.md.
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: setup .stamps/bench ## Measure Stead beside its peers and write docs/benchmarks.md.
+	@.tools/bench/bin/python -m benchmarks $(ARGS)
+
+# The peers have an environment of their own.
+.stamps/bench: requirements/bench.txt | $(UV)
+	@echo "bench: installing the locked peers"
+	@test -x .tools/bench/bin/python || $(UV) venv -q --python $(PYTHON) .tools/bench
+	@VIRTUAL_ENV=$(CURDIR)/.tools/bench $(UV) pip sync -q --require-hashes requirements/bench.txt
+	@VIRTUAL_ENV=$(CURDIR)/.tools/bench $(UV) pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
 
 .PHONY: fuzz
-fuzz: setup ## Fuzz the parsers of the wire for a while; ARGS="--seconds 600".
-	@$(BIN)/python scripts/fuzz.py $(ARGS)
+fuzz: setup .stamps/fuzz ## Fuzz the parsers of the wire for a while; ARGS="--seconds 600".
+	@.tools/fuzz/bin/python scripts/fuzz.py $(ARGS)
+
+.stamps/fuzz: requirements/fuzz.txt | $(UV)
+	@echo "fuzz: installing the locked fuzzer"
+	@test -x .tools/fuzz/bin/python || $(UV) venv -q --python $(PYTHON) .tools/fuzz
+	@VIRTUAL_ENV=$(CURDIR)/.tools/fuzz $(UV) pip sync -q --require-hashes requirements/fuzz.txt
+	@VIRTUAL_ENV=$(CURDIR)/.tools/fuzz $(UV) pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
 
 .PHONY: clean
 clean: ## Remove everything that these commands made.

@@ -64,6 +64,7 @@ def test_locks_fit_what_the_project_asks_for() -> None:
     assert unmet(runtime, locked("base")) == []
     assert unmet(runtime + groups["dev"], locked("dev")) == []
     assert unmet(runtime + groups["bench"], locked("bench")) == []
+    assert unmet(asked["dependencies"] + groups["fuzz"], locked("fuzz")) == []
 
 
 def test_locks_agree_with_each_other() -> None:
@@ -72,7 +73,7 @@ def test_locks_agree_with_each_other() -> None:
     assert {name for name in bench.keys() & dev.keys() if dev[name] != bench[name]} == set()
 
 
-@pytest.mark.parametrize("name", ["base", "dev", "bench", "tools"])
+@pytest.mark.parametrize("name", ["base", "dev", "bench", "fuzz", "tools"])
 def test_every_pin_has_hashes(name: str) -> None:
     entries = re.split(r"\n(?=\S)", (ROOT / "requirements" / f"{name}.txt").read_text().strip())
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
