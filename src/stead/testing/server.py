@@ -1,6 +1,11 @@
-"""A real `stead up` as a process of its own, for tests that work from outside: the tour, the examples, the CLI."""
+"""A real `stead up` as a process of its own, for tests and benchmarks that work from outside.
+
+Contract: `Server(folder)` with `start`, `run` (the command line against it), `kill` (a crash), `stop`; `environment` is
+what any other client needs. Also for users who test programs against Stead.
+"""
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -8,8 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,9 @@ PROGRAM = Path(sys.executable).parent / "stead"
 class Server:
     """Runs on loopback and a free port, with its data in a folder of its own. Starting it again takes the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
+        """`settings` are further STEAD_* variables, such as `database_url`."""
+        self._settings = {f"STEAD_{name.upper()}": value for name, value in settings.items()}
         self.data = folder / "data"
         self.log = folder / "up.log"
         self.port = free_port()
@@ -31,7 +36,13 @@ class Server:
     def environment(self) -> dict[str, str]:
         """What a program needs to talk to this server with the machine's own credential."""
         path = os.pathsep.join([str(PROGRAM.parent), os.environ.get("PATH", "")])
-        return {**os.environ, "PATH": path, "STEAD_URL": self.url, "STEAD_DATA": str(self.data), "NO_COLOR": "1"}
+        return {
+            **os.environ,
+            "PATH": path,
+            "STEAD_URL": self.url,
+            "STEAD_DATA": str(self.data),
+            "NO_COLOR": "1",
+        } | self._settings
 
     def start(self) -> None:
         """Starts the server and waits until it answers."""
@@ -48,11 +59,14 @@ class Server:
 
     def health(self) -> dict[str, Any] | None:
         """What /api/v1/health says; None while nothing answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/health", timeout=5) as answer:
-                return dict(json.load(answer))
-        except (urllib.error.URLError, OSError, ValueError):
+            connection.request("GET", "/api/v1/health")
+            return dict(json.load(connection.getresponse()))
+        except (http.client.HTTPException, OSError, ValueError):
             return None
+        finally:
+            connection.close()
 
     def run(self, *args: str, check: bool = True, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Runs the command line against this server."""
@@ -65,6 +79,12 @@ class Server:
             timeout=timeout,
             check=check,
         )
+
+    @property
+    def pid(self) -> int:
+        """The control plane's process."""
+        assert self._process is not None, "the server was never started"
+        return self._process.pid
 
     def kill(self) -> None:
         """A crash: the control plane is gone at once, its children are not."""
