@@ -1,0 +1,1 @@
+"""Durable orders to nodes: their service for people, and the dispatcher that delivers them."""
