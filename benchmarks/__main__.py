@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME...]`: measures everything and writes docs/benchmarks.md, or only prints the named rows."""
+"""`python -m benchmarks [NAME...]`: measures all and writes docs/benchmarks.md, or only prints the named rows."""
 
 import sys
 import tempfile

@@ -42,7 +42,7 @@ async def first_command(bench: Bench) -> float:
 
 
 async def at_once(bench: Bench, count: int) -> list[float]:
-    """Seconds that each of many took. All wait for the last before they are deleted, so that deleting does not count."""
+    """Seconds that each of many took. None is deleted before all are done, so that deleting does not count."""
     seconds: list[float] = []
     done = anyio.Event()
 

@@ -68,8 +68,8 @@ def write(rows: list[Row], failed: dict[str, str]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`; do not edit. Ours and the peer's figures come from the same run, so what counts is the ratio",
-        "(time of ours / time of the peer); absolute times move with the machine.",
+        "Written by `make bench`; do not edit. Ours and the peer's figures come from the same run, so what counts is",
+        "the ratio (time of ours / time of the peer); absolute times move with the machine.",
         "",
         f"Measured {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, {platform.system()} {platform.release()}.",
         "",
@@ -84,8 +84,8 @@ def write(rows: list[Row], failed: dict[str, str]) -> str:
         "",
         "## How to repeat",
         "",
-        "`make engines` once (root on Debian; brings sshd and PostgreSQL), then `make bench`. Rows by name,",
-        'such as `make bench ARGS="exec files"`, are measured without writing this page. Nothing else should run beside it.',
+        "`make engines` once (root on Debian; brings sshd and PostgreSQL), then `make bench`. Rows by name, such as",
+        '`make bench ARGS="exec files"`, are measured without writing this page. Nothing else should run beside it.',
         "",
     ]
     text = "\n".join(lines)

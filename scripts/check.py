@@ -21,6 +21,7 @@ CHECKS: dict[str, Command] = {
     "imports": (f"{BIN}/lint-imports", "--no-timing"),
     "generated": (sys.executable, "scripts/generate.py", "--check"),
     "web": ("npm", "--prefix", "web", "run", "--silent", "check"),
+    "web tests": ("npm", "--prefix", "web", "run", "--silent", "test"),
 }
 
 
