@@ -1,0 +1,67 @@
+"""The audit log's rows: appended, never changed.
+
+Contract: `append(conn, entries)` and `page(conn, ...)` are units for the store; a cursor is the entry's number as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy import delete as delete_from
+
+from stead.api.types import AuditEntry, AuditPage
+from stead.control.store.schema import audit
+from stead.protocol.errors import SteadError
+
+
+def append(conn: Connection, entries: Sequence[AuditEntry]) -> None:
+    """Adds entries in their order."""
+    conn.execute(
+        insert(audit),
+        [
+            {
+                "id": entry.id,
+                "at": entry.at,
+                "actor": entry.actor,
+                "via": entry.via,
+                "action": entry.action,
+                "subject": entry.subject,
+                "outcome": entry.outcome,
+                "details": entry.details,
+            }
+            for entry in entries
+        ],
+    )
+
+
+def page(conn: Connection, actor: str, subject: str, action: str, after: str, limit: int) -> AuditPage:
+    """Newest first; empty words match everything."""
+    query = select(audit).order_by(audit.c.seq.desc()).limit(limit + 1)
+    for column, value in ((audit.c.actor, actor), (audit.c.subject, subject), (audit.c.action, action)):
+        if value:
+            query = query.where(column == value)
+    if after:
+        if not (after.isascii() and after.isdigit() and len(after) <= 18):  # noqa: PLR2004
+            raise SteadError("invalid", "after: not a cursor of this list")
+        query = query.where(audit.c.seq < int(after))
+    rows = conn.execute(query).all()
+    items = [
+        AuditEntry(
+            id=row.id,
+            at=row.at,
+            actor=row.actor,
+            via=row.via,
+            action=row.action,
+            subject=row.subject,
+            outcome=row.outcome,
+            details=row.details,
+        )
+        for row in rows[:limit]
+    ]
+    return AuditPage(items=items, next=str(rows[limit - 1].seq) if len(rows) > limit else "")
+
+
+def remove_before(conn: Connection, at: float) -> int:
+    """Forgets what is older."""
+    return conn.execute(delete_from(audit).where(audit.c.at < at)).rowcount

@@ -1,0 +1,58 @@
+"""The rows of answers kept for Idempotency-Keys.
+
+Contract: `claim` says in one unit whether the caller is the first with this key, is given a kept answer, or is refused
+("key_reused", "in_progress"). A claim of another process's life was interrupted and may be taken over.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import delete as delete_from
+
+from stead.control.store.schema import idempotency
+from stead.protocol.errors import SteadError
+
+DONE = "done"
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """An answer as it was given; the body is sealed by whoever stores it."""
+
+    status: int
+    body: str
+
+
+def claim(conn: Connection, user_id: str, key: str, fingerprint: str, boot_id: str, now: float) -> Kept | None:
+    """None: go on, the key is yours. Else the answer that was given."""
+    at = (idempotency.c.user_id == user_id) & (idempotency.c.key == key)
+    row = conn.execute(select(idempotency).where(at)).first()
+    if row is None:
+        values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "state": boot_id, "created": now}
+        conn.execute(insert(idempotency).values(**values))
+        return None
+    if row.fingerprint != fingerprint:
+        raise SteadError("key_reused", "this Idempotency-Key was used for another request")
+    if row.state == DONE:
+        return Kept(row.status, row.body)
+    if row.state == boot_id:
+        raise SteadError("in_progress", "the same request is still running")
+    conn.execute(update(idempotency).where(at).values(state=boot_id, created=now))
+    return None
+
+
+def keep(conn: Connection, user_id: str, key: str, kept: Kept) -> None:
+    """The request is over; this is its answer from now on."""
+    at = (idempotency.c.user_id == user_id) & (idempotency.c.key == key)
+    conn.execute(update(idempotency).where(at).values(state=DONE, status=kept.status, body=kept.body))
+
+
+def release(conn: Connection, user_id: str, key: str) -> None:
+    """The request had no effect; the key is free again."""
+    at = (idempotency.c.user_id == user_id) & (idempotency.c.key == key)
+    conn.execute(delete_from(idempotency).where(at, idempotency.c.state != DONE))
+
+
+def remove_before(conn: Connection, at: float) -> int:
+    """Forgets what is older."""
+    return conn.execute(delete_from(idempotency).where(idempotency.c.created < at)).rowcount
