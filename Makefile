@@ -98,7 +98,7 @@ lock: $(UV) ## Compile the requirements files anew from pyproject.toml.
 
 .PHONY: bench
 bench: setup .stamps/bench ## Measure Stead beside its peers and write docs/benchmarks.md.
-	@.tools/bench/bin/python -m benchmarks $(ARGS)
+	@PYTHONPATH=tests .tools/bench/bin/python -m benchmarks $(ARGS)
 
 # The peers have an environment of their own.
 .stamps/bench: requirements/bench.txt | $(UV)

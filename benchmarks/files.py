@@ -3,6 +3,7 @@
 import subprocess
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from benchmarks import peers, shell
@@ -11,6 +12,7 @@ from benchmarks.report import Row, median
 
 SIZE = 100 * 2**20
 ROUNDS = 3
+PIECE = 2**18
 
 
 async def rows(bench: Bench) -> list[Row]:
@@ -32,12 +34,26 @@ async def _measure(bench: Bench, source: Path, target: Path) -> list[Row]:
             remote = f"{sshd.user}@127.0.0.1:big"
             scp = ["scp", "-q", "-P", *shell.ssh_options(sshd)]
             for _ in range(ROUNDS):
-                up.append(await bench.seconds(workspace.upload(source, "big")))
+                up.append(await bench.seconds(workspace.toolbox.upload("big", pieces(source))))
                 scp_up.append(_seconds([*scp, str(source), remote]))
-                down.append(await bench.seconds(workspace.download("big", target)))
+                down.append(await bench.seconds(save(workspace.toolbox.download("big"), target)))
                 assert target.read_bytes() == source.read_bytes()
                 scp_down.append(_seconds([*scp, remote, str(target)]))
     return [_row("up", up, scp_up), _row("down", down, scp_down)]
+
+
+async def pieces(source: Path) -> AsyncIterator[bytes]:
+    """The content of a file in parts."""
+    with source.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+async def save(content: AsyncIterator[bytes], target: Path) -> None:
+    """Writes what comes."""
+    with target.open("wb") as file:
+        async for piece in content:
+            file.write(piece)
 
 
 def _row(way: str, ours: list[float], peer: list[float]) -> Row:

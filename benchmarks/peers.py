@@ -98,7 +98,7 @@ class Swerex:
 def swerex() -> Iterator[Swerex]:
     """SWE-ReX's own server."""
     port, token = free_port(), secrets.token_hex(16)
-    argv = [Path(sys.executable).parent / "swerex-remote", "--host", "127.0.0.1", "--port", str(port)]
+    argv = [str(Path(sys.executable).parent / "swerex-remote"), "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen([*argv, "--auth-token", token], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for_port(port, server)
