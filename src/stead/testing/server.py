@@ -86,6 +86,11 @@ class Server:
         assert self._process is not None, "the server was never started"
         return self._process.pid
 
+    def wait(self, timeout: float = PATIENCE) -> None:
+        """Until it has ended, whoever ended it."""
+        assert self._process is not None, "the server was never started"
+        self._process.wait(timeout)
+
     def kill(self) -> None:
         """A crash: the control plane is gone at once, its children are not."""
         if self._process is not None:
