@@ -42,7 +42,7 @@ def page(conn: Connection, actor: str, subject: str, action: str, after: str, li
         if value:
             query = query.where(column == value)
     if after:
-        if not (after.isascii() and after.isdigit() and len(after) <= 18):  # noqa: PLR2004
+        if not (after.isascii() and after.isdigit() and len(after) <= 18):
             raise SteadError("invalid", "after: not a cursor of this list")
         query = query.where(audit.c.seq < int(after))
     rows = conn.execute(query).all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy import delete as delete_from
+from sqlalchemy.exc import IntegrityError
 
 from stead.control.store.schema import idempotency
 from stead.protocol.errors import SteadError
@@ -29,7 +30,7 @@ def claim(conn: Connection, user_id: str, key: str, fingerprint: str, boot_id: s
     row = conn.execute(select(idempotency).where(at)).first()
     if row is None:
         values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "state": boot_id, "created": now}
-        conn.execute(insert(idempotency).values(**values))
+        _insert(conn, values)
         return None
     if row.fingerprint != fingerprint:
         raise SteadError("key_reused", "this Idempotency-Key was used for another request")
@@ -39,6 +40,13 @@ def claim(conn: Connection, user_id: str, key: str, fingerprint: str, boot_id: s
         raise SteadError("in_progress", "the same request is still running")
     conn.execute(update(idempotency).where(at).values(state=boot_id, created=now))
     return None
+
+
+def _insert(conn: Connection, values: dict[str, object]) -> None:
+    try:
+        conn.execute(insert(idempotency).values(**values))
+    except IntegrityError as error:
+        raise SteadError("in_progress", "the same request is still running") from error
 
 
 def keep(conn: Connection, user_id: str, key: str, kept: Kept) -> None:

@@ -49,6 +49,15 @@ def count(conn: Connection) -> int:
     return int(conn.execute(select(func.count()).select_from(users)).scalar_one())
 
 
+def first_admin(conn: Connection) -> User:
+    """The administrator who has been there longest and can log in."""
+    query = select(users).where(users.c.role == "admin", users.c.disabled.is_(False)).order_by(users.c.id)
+    found = conn.execute(query).first()
+    if found is None:
+        raise SteadError("not_found", "there is no administrator")
+    return _user(found)
+
+
 def patch(conn: Connection, user_id: str, role: str | None, disabled: bool | None, if_version: int | None) -> User:
     """Changes a user; the last administrator who can log in stays one."""
     now = get(conn, user_id)
