@@ -1,19 +1,27 @@
 """What changed, in order: appended in the same unit as the change itself, read after a cursor, announced by hints.
 
-Contract: `append(conn, kind, subject, owner, data)`; `page(conn, caller, subject, after, limit) -> EventPage`. A cursor is
-the event's number as text; events are seen in the order of their cursors. An empty owner: administrators only.
+Contract: `append(conn, kind, subject, owner, data)`; `page(conn, caller, subject, after, limit) -> EventPage`. A cursor
+is the event's number as text; events are seen in the order of their cursors. An empty owner: administrators only.
 `Hints` wakes watchers after a commit: take `mark()` BEFORE reading, wait on it when the read brought nothing.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import anyio
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
-from stead.api.types import EventPage
+from stead.api.types import Event, EventPage
 from stead.control.people.caller import Caller
+from stead.control.store.schema import events
+from stead.protocol.errors import SteadError
+
+EVENTS = "stead_events"
+DIGITS = 18
+
+_INSERT = events.insert().inline()
 
 
 class Hints:
@@ -34,14 +42,39 @@ class Hints:
 
 def append(conn: Connection, kind: str, subject: str, owner: str, data: dict[str, Any]) -> None:
     """One more event, announced once this unit is committed."""
-    raise NotImplementedError
+    row = {"at": time.time(), "kind": kind, "subject": subject, "owner": owner, "data": data}
+    conn.execute(_INSERT, row)
+    conn.info[EVENTS] = True
 
 
 def page(conn: Connection, caller: Caller, subject: str, after: str, limit: int) -> EventPage:
     """The events that the caller may see after the cursor, oldest first. `next` is where to go on, also when empty."""
-    raise NotImplementedError
+    query = select(events).where(events.c.seq > _number(after)).order_by(events.c.seq).limit(limit)
+    if subject:
+        query = query.where(events.c.subject == subject)
+    if not caller.is_admin:
+        query = query.where(events.c.owner == caller.user_id)
+    items = [
+        Event(cursor=str(row.seq), at=row.at, kind=row.kind, subject=row.subject, data=row.data)
+        for row in conn.execute(query)
+    ]
+    return EventPage(items=items, next=items[-1].cursor if items else after)
 
 
 def latest(conn: Connection) -> str:
     """The cursor of the newest event."""
-    raise NotImplementedError
+    return str(conn.execute(select(func.max(events.c.seq))).scalar() or 0)
+
+
+def forget(conn: Connection, before: float) -> int:
+    """Removes what is older; answers how many. The newest stays, so that numbers go on."""
+    newest = select(func.max(events.c.seq)).scalar_subquery()
+    return conn.execute(events.delete().where(events.c.at < before, events.c.seq < newest)).rowcount
+
+
+def _number(cursor: str) -> int:
+    if not cursor:
+        return 0
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > DIGITS:
+        raise SteadError("invalid", "after: not a cursor of an event")
+    return int(cursor)

@@ -1,0 +1,150 @@
+"""PostgreSQL: the same repository functions over asyncpg, with the same single writer and group commit.
+
+Contract: `PostgresStore(url)` implements `Store`. An advisory lock makes the writers of all processes on one database
+take turns, so that events become visible in the order of their numbers. A lost server is dialled again at the next use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from stead.control.store import units
+from stead.control.store.events import EVENTS, Hints
+from stead.control.store.faults import translate
+from stead.control.store.units import Unit
+from stead.protocol.errors import SteadError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READERS = 8
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+TURN = text("SELECT pg_advisory_xact_lock(7300)")
+
+
+def engine(url: str) -> AsyncEngine:
+    """An engine for an address that starts with postgresql://."""
+    address = "postgresql+asyncpg://" + url.partition("://")[2]
+    return create_async_engine(
+        address,
+        pool_size=READERS,
+        max_overflow=0,
+        pool_timeout=CONNECT_SECONDS * 2,
+        connect_args={"timeout": CONNECT_SECONDS, "command_timeout": ANSWER_SECONDS},
+    )
+
+
+class PostgresStore:
+    """The database of record on a server."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        self.hints = Hints()
+        self._readers = engine(url)
+        self._engine = engine(url)
+        self._waiting: deque[Unit] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._task = asyncio.create_task(self._work(), name="stead-writer")
+
+    async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._closed:
+            raise units.closed()
+
+        def run(conn: Connection) -> T:
+            return fn(conn, *args, **kwargs)
+
+        try:
+            return await self._read(run)
+        except SteadError as error:
+            if error.code != "database_unavailable":
+                raise
+            return await self._read(run)
+
+    async def _read(self, run: Callable[[Connection], T]) -> T:
+        try:
+            async with self._readers.connect() as conn:
+                return await conn.run_sync(run)
+        except Exception as error:
+            if (clear := translate(error)) is error:
+                raise
+            raise clear from error
+
+    async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._closed:
+            raise units.closed()
+        unit = Unit(lambda conn: fn(conn, *args, **kwargs))
+        self._waiting.append(unit)
+        self._wake.set()
+        result: T = await unit.outcome()
+        return result
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._wake.set()
+            await self._task
+            await self._engine.dispose()
+            await self._readers.dispose()
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._commit()
+            if self._closed:
+                return
+
+    async def _commit(self) -> None:
+        """One transaction with as many units as wait for it; a connection that died while idle is tried again."""
+        taken: list[Unit] = []
+        announce = None
+        for again in (True, False):
+            try:
+                async with self._engine.connect() as conn:
+                    if await conn.run_sync(self._batch, taken):
+                        announce = self.hints.announce
+                break
+            except Exception as error:  # noqa: BLE001 - goes to everyone who waits for this commit
+                if again and not taken:
+                    continue
+                self._fail(taken, translate(error))
+        units.settle(taken, announce)
+
+    def _fail(self, taken: list[Unit], error: Exception) -> None:
+        if not taken:
+            taken.extend(self._waiting)
+            self._waiting.clear()
+        for unit in taken:
+            if not unit.failed:
+                unit.fail(error)
+
+    def _batch(self, conn: Connection, taken: list[Unit]) -> bool:
+        with conn.begin():
+            conn.execute(TURN)
+            until = time.monotonic() + units.LONGEST
+            while self._waiting and len(taken) < units.MOST and time.monotonic() < until:
+                taken.append(self._waiting.popleft())
+                _alone(conn, taken[-1])
+        return bool(conn.info.pop(EVENTS, False))
+
+
+def _alone(conn: Connection, unit: Unit) -> None:
+    """Runs one unit so that its failure undoes only itself; a lost connection is everybody's failure."""
+    try:
+        with conn.begin_nested():
+            unit.run(conn)
+    except Exception as error:
+        if conn.invalidated or conn.closed:
+            raise
+        unit.fail(translate(error))
