@@ -52,7 +52,7 @@ class VersionAnswer(Answer):
 
 
 class WorkspaceCreate(Body):
-    """POST /workspaces. Empty `name`: one is made. Empty `isolation`: the best the node has; else at least this, or it fails."""
+    """POST /workspaces. Empty `name`: one is made. No `isolation`: the node's best; else at least this, or it fails."""
 
     name: str = ""
     driver: str = "process"
@@ -289,7 +289,7 @@ class TokenCreate(Body):
     """POST /tokens: scopes are rights (`workspace:read`, ... or `*`); lifetime 0 never expires."""
 
     name: str
-    scopes: list[str] = ["*"]
+    scopes: list[str] = msgspec.field(default_factory=lambda: ["*"])
     lifetime_seconds: float = 2_592_000.0
 
 
