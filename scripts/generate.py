@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
-GENERATORS = ("stead.protocol.generate", "stead.control.http.generate")
+GENERATORS = (
+    [str(Path(__file__).parent / "generate_protocol.py")],
+    ["-m", "stead.control.http.generate"],
+)
 
 
 def main(args: list[str]) -> int:
     """Runs every generator, also after one has failed."""
-    return max(subprocess.run([sys.executable, "-m", name, *args], check=False).returncode for name in GENERATORS)
+    return max(subprocess.run([sys.executable, *name, *args], check=False).returncode for name in GENERATORS)
 
 
 if __name__ == "__main__":

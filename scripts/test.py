@@ -25,13 +25,13 @@ def main(args: list[str]) -> int:
         failed = failures(first)
         if not 0 < len(failed) <= RERUN_AT_MOST:
             return code
-        return rerun(first, failed, Path(folder, "second.xml"))
+        return rerun(first, failed, Path(folder, "second.xml"), args)
 
 
-def rerun(first: Path, failed: list[str], second: Path) -> int:
+def rerun(first: Path, failed: list[str], second: Path, args: list[str]) -> int:
     """Gives the failed tests one more chance, and tells which of them were flaky."""
     print(f"\ntest: {len(failed)} failed; once more, alone:", *failed, sep="\n  ", flush=True)
-    code = run(second, "--last-failed", "--last-failed-no-failures", "none")
+    code = run(second, "--last-failed", "--last-failed-no-failures=none", *args)
     flaky = sorted(set(failed) - set(failures(second)))
     for name in flaky:
         print(f"FLAKY: {name}")
