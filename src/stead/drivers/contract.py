@@ -15,8 +15,8 @@ from typing import Protocol
 import msgspec
 
 from stead.model.workspaces import Isolation, Limit
-from stead.protocol.messages import DriverFacts, WorkspaceSpec
 from stead.protocol.connections import Bytes
+from stead.protocol.messages import DriverFacts, WorkspaceSpec
 
 Progress = Callable[[str, str], Awaitable[None]]
 """Called as `await progress(step, detail)` while a verb works."""

@@ -1,0 +1,341 @@
+"""The process driver: a workspace is a directory of this machine with a holder that outlives the node.
+
+Contract: `ProcessDriver(settings)` is a `Driver`. Every verb begins by looking at what is there and ends with what was
+asked, wherever an earlier attempt stopped. A holder is only ever touched by its whole identity. What may be tried again is
+"driver_failed"; "isolation_unavailable" is raised before anything is made.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from stead.drivers.contract import Found, Handle, Progress, Sight, Status
+from stead.drivers.observer import Nobody, Observer
+from stead.drivers.process import cgroups, sandbox, sockets
+from stead.drivers.process.identity import Identity, is_alive, send, wait_gone
+from stead.drivers.process.launch import Children, launch, launch_sandboxed
+from stead.drivers.process.layout import Layout, Meta, Place, replace
+from stead.drivers.process.leftovers import MARKER, sweep
+from stead.model.workspaces import Isolation, Limit
+from stead.protocol.connections import Bytes
+from stead.protocol.errors import SteadError
+from stead.protocol.messages import DriverFacts, WorkspaceSpec
+
+HANDLE_VERSION = 1
+CONFIG_VERSION = 1
+READY_SECONDS = 60.0
+KILL_SECONDS = 15.0
+_POLL = 0.004
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`hidden` are directories no sandboxed workspace may see; `environment` is what every holder gets besides the basics."""
+
+    state: Path
+    hidden: tuple[Path, ...] = ()
+    environment: dict[str, str] = {}
+    holder: tuple[str, ...] = (sys.executable, "-m", "stead.guest.holder")
+    sandboxed: bool = True
+
+
+class GuestConfig(msgspec.Struct, kw_only=True):
+    """What the holder and the guest are told; the file is private and written anew at every start."""
+
+    version: int = CONFIG_VERSION
+    workspace_id: str
+    name: str
+    root: str
+    run: str
+    environment: dict[str, str]
+    isolation: str
+    limits: list[str]
+    generation: int
+    toolbox: str = "local"
+
+
+class _Restarts(msgspec.Struct):
+    """What a holder tells of its guest."""
+
+    guest_restarts: int = 0
+
+
+class ProcessDriver:
+    """Workspaces as processes of this machine."""
+
+    name = "process"
+
+    def __init__(self, settings: ProcessSettings, observer: Observer | None = None) -> None:
+        self._settings = settings
+        self._observer: Observer = observer or Nobody()
+        self._layout = Layout(settings.state)
+        self._layout.make()
+        self._sandbox = sandbox.probe() if settings.sandboxed else "switched off in the settings"
+        self._controllers = cgroups.probe()
+        self._children = Children()
+
+    def facts(self) -> DriverFacts:
+        isolation = [Isolation.NONE.value]
+        notes = [self._controllers.reason]
+        if isinstance(self._sandbox, sandbox.Sandbox):
+            isolation.insert(0, Isolation.NAMESPACES.value)
+        else:
+            notes.append(self._sandbox)
+        return DriverFacts(
+            name=self.name,
+            isolation=isolation,
+            limits=[limit.value for limit in self._controllers.limits],
+            persistence="disk",
+            note="; ".join(note for note in notes if note),
+        )
+
+    async def start(self, spec: WorkspaceSpec, command_id: str, progress: Progress) -> Handle:
+        isolation = self._choose(spec.isolation)
+        place = self._layout.place(spec.workspace_id)
+        meta = await to_thread.run_sync(place.load)
+        if meta is not None and _holds(meta) and meta.generation == spec.generation:
+            await self._await_guest(place, meta)
+            return _handle(place, meta)
+        await progress("prepare", "")
+        if meta is not None:
+            await self._end(place, meta, grace=0.0)
+        await self._observer.at("driver.start.cleared", spec.workspace_id)
+        meta = await to_thread.run_sync(partial(self._prepare, place, spec, command_id, isolation))
+        await self._observer.at("driver.start.prepared", spec.workspace_id)
+        await progress("launch", "")
+        holder = await self._launch(place, spec, meta)
+        await self._observer.at("driver.start.launched", spec.workspace_id)
+        meta = await self._store(place, msgspec.structs.replace(meta, phase="up", holder=holder))
+        await self._observer.at("driver.start.recorded", spec.workspace_id)
+        await progress("guest", "")
+        await self._await_guest(place, meta)
+        return _handle(place, meta)
+
+    async def stop(self, handle: Handle, grace: float) -> None:
+        place = self._layout.place(handle.workspace_id)
+        meta = await to_thread.run_sync(place.load)
+        if meta is None:
+            meta = _from_handle(handle) if place.exists() else None
+        if meta is None:
+            return
+        await self._end(place, meta, grace)
+        if meta.phase != "deleting":
+            await self._store(place, msgspec.structs.replace(meta, phase="stopped", holder=None, cgroups=[]))
+        await self._observer.at("driver.stop.recorded", handle.workspace_id)
+
+    async def delete(self, handle: Handle) -> None:
+        place = self._layout.place(handle.workspace_id)
+        if not place.exists():
+            return
+        meta = await to_thread.run_sync(place.load) or _from_handle(handle)
+        meta = await self._store(place, msgspec.structs.replace(meta, phase="deleting"))
+        await self._observer.at("driver.delete.marked", handle.workspace_id)
+        await self._end(place, meta, grace=0.0)
+        await self._observer.at("driver.delete.ended", handle.workspace_id)
+        await to_thread.run_sync(place.remove)
+        await self._observer.at("driver.delete.removed", handle.workspace_id)
+
+    async def status(self, handle: Handle) -> Status:
+        self._children.reap()
+        place = self._layout.place(handle.workspace_id)
+        return await to_thread.run_sync(partial(_look, place, handle))
+
+    async def channel(self, handle: Handle) -> Bytes:
+        return await sockets.connect(self._layout.place(handle.workspace_id).run, "guest.sock")
+
+    async def find(self) -> list[Found]:
+        self._children.reap()
+        return await to_thread.run_sync(self._find)
+
+    async def close(self) -> None:
+        self._children.reap()
+        self._children.let_go()
+
+    def _find(self) -> list[Found]:
+        found = []
+        for place in self._layout.places():
+            meta = place.load()
+            generation = 0 if meta is None else meta.generation
+            found.append(Found(place.workspace_id, generation, _handle(place, meta)))
+        return found
+
+    def _choose(self, asked: str) -> Isolation:
+        """What is asked for, or the strongest there is; never less than asked."""
+        available = [Isolation(word) for word in self.facts().isolation]
+        if not asked:
+            return available[0]
+        if asked in {level.value for level in available}:
+            return Isolation(asked)
+        reason = f" ({self._sandbox})" if isinstance(self._sandbox, str) else ""
+        given = ", ".join(level.value for level in available)
+        raise SteadError("isolation_unavailable", f"isolation {asked!r} cannot be given here, only {given}{reason}")
+
+    def _prepare(self, place: Place, spec: WorkspaceSpec, command_id: str, isolation: Isolation) -> Meta:
+        """Everything a holder needs, on disk; ends with the memory that one is about to be launched."""
+        self._children.reap()
+        _check_space(self._layout.workspaces)
+        place.make()
+        wanted = cgroups.Wanted(spec.cpus, spec.memory_bytes, spec.processes)
+        group = self._group(f"stead-{spec.workspace_id}-{spec.generation}", wanted)
+        place.socket.unlink(missing_ok=True)
+        (place.run / "holder.json").unlink(missing_ok=True)
+        config = GuestConfig(
+            workspace_id=spec.workspace_id,
+            name=spec.name,
+            root=str(place.home),
+            run=str(place.run),
+            environment=spec.environment,
+            isolation=isolation.value,
+            limits=[limit.value for limit in group.limits],
+            generation=spec.generation,
+        )
+        replace(place.config, msgspec.json.encode(config), durable=False)
+        return place.store(
+            Meta(
+                workspace_id=spec.workspace_id,
+                generation=spec.generation,
+                command_id=command_id,
+                phase="launching",
+                isolation=isolation.value,
+                limits=config.limits,
+                cgroups=[str(path) for path in group.paths],
+            )
+        )
+
+    def _group(self, name: str, wanted: cgroups.Wanted) -> cgroups.Group:
+        try:
+            return self._controllers.make(name, wanted)
+        except OSError as error:
+            raise SteadError("driver_failed", f"cannot make control groups: {error.strerror or error}") from error
+
+    async def _launch(self, place: Place, spec: WorkspaceSpec, meta: Meta) -> Identity:
+        group = cgroups.Group([Path(path) for path in meta.cgroups])
+        argv = [*self._settings.holder, "--config", str(place.config)]
+        start = partial(self._start_sandboxed, spec) if meta.isolation == Isolation.NAMESPACES else self._start_plain
+        return await to_thread.run_sync(start, place, group, argv)
+
+    def _start_plain(self, place: Place, group: cgroups.Group, argv: list[str]) -> Identity:
+        log = place.open_log()
+        try:
+            return launch(self._children, group.join(argv), self._environment(place), place.home, log)
+        finally:
+            os.close(log)
+
+    def _start_sandboxed(self, spec: WorkspaceSpec, place: Place, group: cgroups.Group, argv: list[str]) -> Identity:
+        assert isinstance(self._sandbox, sandbox.Sandbox)
+        info = os.pipe()
+        hidden = [*self._settings.hidden, self._layout.workspaces]
+        wrapped = self._sandbox.wrap(
+            argv, home=place.home, run=place.run, hidden=hidden, hostname=spec.name or "workspace", info=info[1]
+        )
+        log = place.open_log()
+        try:
+            return launch_sandboxed(
+                self._children, group.join(wrapped), self._environment(place), place.home, log, info
+            )
+        finally:
+            os.close(log)
+
+    def _environment(self, place: Place) -> dict[str, str]:
+        """Nothing of the node's own environment but where programs are and the language."""
+        basics = {"PATH": os.environ.get("PATH") or _PATH, "LANG": os.environ.get("LANG", "C.UTF-8")}
+        user = os.environ.get("USER") or os.environ.get("LOGNAME") or "stead"
+        basics |= {"HOME": str(place.home), "USER": user, "LOGNAME": user, "SHELL": "/bin/sh"}
+        return basics | self._settings.environment | {MARKER: place.workspace_id}
+
+    async def _await_guest(self, place: Place, meta: Meta) -> None:
+        """Until the guest takes connections; a holder that dies meanwhile is told with its last words."""
+        with anyio.move_on_after(READY_SECONDS):
+            while meta.holder is not None and is_alive(meta.holder):
+                if await _listens(place):
+                    return
+                await anyio.sleep(_POLL)
+            raise SteadError("driver_failed", f"the holder ended before its guest was ready: {place.log_tail()}")
+        raise SteadError("driver_failed", f"the guest was not ready within {READY_SECONDS:g} s: {place.log_tail()}")
+
+    async def _end(self, place: Place, meta: Meta, grace: float) -> None:
+        """Ends the holder (asked first when there is grace), then whatever is left, then the limits."""
+        holder = meta.holder
+        if holder is not None and grace > 0 and send(holder, signal.SIGTERM):
+            await wait_gone(holder, grace)
+        if holder is not None and send(holder, signal.SIGKILL):
+            await wait_gone(holder, KILL_SECONDS)
+        self._children.reap()
+        await self._observer.at("driver.end.signalled", place.workspace_id)
+        group = cgroups.Group([Path(path) for path in meta.cgroups])
+        await group.end(KILL_SECONDS)
+        if meta.phase == "launching" or meta.isolation == Isolation.NONE:
+            await sweep(place.workspace_id, place.config, KILL_SECONDS)
+        self._children.reap()
+        if not await group.remove(KILL_SECONDS):
+            raise SteadError("driver_failed", "the control groups of the workspace are still in use")
+
+    async def _store(self, place: Place, meta: Meta) -> Meta:
+        return await to_thread.run_sync(place.store, meta)
+
+
+def _holds(meta: Meta) -> bool:
+    return meta.phase == "up" and meta.holder is not None and is_alive(meta.holder)
+
+
+def _handle(place: Place, meta: Meta | None) -> Handle:
+    holder = None if meta is None else meta.holder
+    data = {} if holder is None else {"pid": str(holder.pid), "started": holder.started, "boot": holder.boot}
+    return Handle(HANDLE_VERSION, ProcessDriver.name, place.workspace_id, data)
+
+
+def _from_handle(handle: Handle) -> Meta:
+    """What a handle alone tells, where the memory on disk is gone."""
+    data = handle.data
+    holder = Identity(int(data["pid"]), data["started"], data["boot"]) if data else None
+    return Meta(workspace_id=handle.workspace_id, generation=0, command_id="", phase="launching", holder=holder)
+
+
+def _look(place: Place, handle: Handle) -> Status:
+    if not place.exists():
+        return Status(sight=Sight.ABSENT)
+    meta = place.load()
+    if meta is None:
+        return Status(sight=Sight.BROKEN, note="the memory of the workspace is not readable")
+    sight = {"up": Sight.RUNNING if _holds(meta) else Sight.BROKEN, "stopped": Sight.STOPPED}.get(
+        meta.phase, Sight.BROKEN
+    )
+    return Status(
+        sight=sight,
+        isolation=Isolation(meta.isolation),
+        limits=tuple(Limit(word) for word in meta.limits),
+        generation=meta.generation,
+        command_id=meta.command_id,
+        guest_restarts=_guest_restarts(place),
+        note="" if sight is not Sight.BROKEN else place.log_tail() or f"interrupted while {meta.phase}",
+    )
+
+
+def _guest_restarts(place: Place) -> int:
+    try:
+        return msgspec.json.decode((place.run / "holder.json").read_bytes(), type=_Restarts).guest_restarts
+    except (FileNotFoundError, msgspec.DecodeError):
+        return 0
+
+
+async def _listens(place: Place) -> bool:
+    try:
+        channel = await sockets.connect(place.run, "guest.sock")
+    except SteadError:
+        return False
+    await channel.close()
+    return True
+
+
+def _check_space(directory: Path) -> None:
+    if shutil.disk_usage(directory).free < 1 << 20:
+        raise SteadError("disk_full", "no space is left for workspaces on this machine")

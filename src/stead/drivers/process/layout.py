@@ -1,0 +1,161 @@
+"""What lies where: `<state>/workspaces/<id>/{home,run,meta.json,holder.log}`, and what the driver remembers of each.
+
+Contract: `Layout(state)` answers a `Place` for a workspace id and lists them all. `Place.load`/`store` keep `Meta`
+atomically and durably. Paths of ids that are not ids are refused, so nothing here can be led elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import msgspec
+
+from stead.drivers.process.identity import Identity
+from stead.model import ids
+from stead.protocol.errors import SteadError
+
+META_VERSION = 1
+LOG_BYTES = 1 << 20
+_OnError = Callable[[Callable[..., Any], str, tuple[type[BaseException], BaseException, TracebackType]], object]
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """What the driver remembers of a workspace; `launching` means that a holder may run whose identity is not known."""
+
+    version: int = META_VERSION
+    workspace_id: str
+    generation: int
+    command_id: str
+    phase: Literal["made", "launching", "up", "stopped", "deleting"]
+    isolation: str = "none"
+    limits: list[str] = []
+    cgroups: list[str] = []
+    holder: Identity | None = None
+
+
+class Place:
+    """The directory of one workspace."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.workspace_id = directory.name
+        self.home = directory / "home"
+        self.run = directory / "run"
+        self.config = self.run / "config.json"
+        self.socket = self.run / "guest.sock"
+        self.log = directory / "holder.log"
+        self._meta = directory / "meta.json"
+
+    def make(self) -> None:
+        """The directories; already there is success."""
+        for directory in (self.directory, self.home, self.run):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def exists(self) -> bool:
+        return self.directory.is_dir()
+
+    def load(self) -> Meta | None:
+        """What is remembered; None when there is nothing readable."""
+        try:
+            return msgspec.json.decode(self._meta.read_bytes(), type=Meta)
+        except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+            return None
+
+    def store(self, meta: Meta) -> Meta:
+        """Remembers, atomically and durably."""
+        replace(self._meta, msgspec.json.encode(meta), durable=True)
+        return meta
+
+    def remove(self) -> None:
+        """Everything goes; the memory last, so that a crash in between can be finished."""
+        for path in (self.home, self.run):
+            remove_tree(path)
+        self.log.unlink(missing_ok=True)
+        remove_tree(self.directory)
+
+    def open_log(self) -> int:
+        """A descriptor of the holder's log, which starts anew when it has grown large."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self.log, flags, 0o600)
+        if os.fstat(descriptor).st_size > LOG_BYTES:
+            os.ftruncate(descriptor, 0)
+        return descriptor
+
+    def log_tail(self, limit: int = 600) -> str:
+        """The last words of the holder."""
+        try:
+            return self.log.read_bytes()[-limit:].decode(errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+
+
+class Layout:
+    """All workspaces of one state directory."""
+
+    def __init__(self, state: Path) -> None:
+        self.workspaces = state / "workspaces"
+
+    def make(self) -> None:
+        self.workspaces.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def place(self, workspace_id: str) -> Place:
+        """The place of this id, there or not."""
+        return Place(self.workspaces / ids.check(ids.Kind.WORKSPACE, workspace_id))
+
+    def places(self) -> list[Place]:
+        """Every workspace directory there is."""
+        if not self.workspaces.is_dir():
+            return []
+        return [Place(path) for path in sorted(self.workspaces.iterdir()) if _is_workspace(path)]
+
+
+def replace(path: Path, content: bytes, *, durable: bool) -> None:
+    """Writes a private file so that a reader sees the old or the new content, never part of it."""
+    new = path.with_name(path.name + ".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        if durable:
+            os.fsync(descriptor)
+    new.replace(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a tree without following links, also directories whose modes forbid it; already gone is success."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path, onerror=_open_up_and_retry)
+    except OSError as error:
+        raise SteadError("driver_failed", f"cannot remove {path.name}: {error.strerror or error}") from error
+
+
+def _open_up_and_retry(function: Callable[..., Any], path: str, failure: tuple[Any, BaseException, Any]) -> None:
+    error = failure[1]
+    if isinstance(error, FileNotFoundError):
+        return
+    if not isinstance(error, PermissionError):
+        raise error
+    for directory in (Path(path).parent, Path(path)):
+        if directory.is_dir() and not directory.is_symlink():
+            directory.chmod(stat.S_IRWXU)
+    if Path(path).is_dir() and not Path(path).is_symlink():
+        shutil.rmtree(path)
+    else:
+        Path(path).unlink(missing_ok=True)
+
+
+def _is_workspace(path: Path) -> bool:
+    try:
+        ids.check(ids.Kind.WORKSPACE, path.name)
+    except SteadError:
+        return False
+    return path.is_dir() and not path.is_symlink()
