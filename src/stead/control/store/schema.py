@@ -43,6 +43,9 @@ class Json(TypeDecorator[Any]):
 
 Serial = BigInteger().with_variant(Integer, "sqlite")
 
+UNSETTLED = "live IS NULL AND state != 'deleted' AND (desired != state OR (state = 'running' AND reported < generation))"
+"""Workspaces that differ from what was asked and have no command under way."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -122,9 +125,9 @@ workspaces = Table(
     ),
     Index(
         "ix_workspaces_unsettled",
-        "id",
-        sqlite_where=text("desired != state AND state != 'deleted'"),
-        postgresql_where=text("desired != state AND state != 'deleted'"),
+        "node_id",
+        sqlite_where=text(UNSETTLED),
+        postgresql_where=text(UNSETTLED),
     ),
     Index("ix_workspaces_name", "name"),
 )
@@ -152,8 +155,13 @@ commands = Table(
     Index(
         "ix_commands_live",
         "node_id",
-        "workspace_id",
-        "sequence",
+        "state",
+        sqlite_where=text("ended IS NULL"),
+        postgresql_where=text("ended IS NULL"),
+    ),
+    Index(
+        "ix_commands_deadline",
+        "deadline",
         sqlite_where=text("ended IS NULL"),
         postgresql_where=text("ended IS NULL"),
     ),

@@ -74,11 +74,19 @@ def _commands() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_commands")),
         sa.UniqueConstraint("workspace_id", "sequence", name=op.f("uq_commands_workspace_id_sequence")),
     )
+    op.create_index(
+        "ix_commands_deadline",
+        "commands",
+        ["deadline"],
+        unique=False,
+        sqlite_where=sa.text("ended IS NULL"),
+        postgresql_where=sa.text("ended IS NULL"),
+    )
     op.create_index("ix_commands_ended", "commands", ["ended"], unique=False)
     op.create_index(
         "ix_commands_live",
         "commands",
-        ["node_id", "workspace_id", "sequence"],
+        ["node_id", "state"],
         unique=False,
         sqlite_where=sa.text("ended IS NULL"),
         postgresql_where=sa.text("ended IS NULL"),
@@ -281,10 +289,14 @@ def _workspaces() -> None:
     op.create_index(
         "ix_workspaces_unsettled",
         "workspaces",
-        ["id"],
+        ["node_id"],
         unique=False,
-        sqlite_where=sa.text("desired != state AND state != 'deleted'"),
-        postgresql_where=sa.text("desired != state AND state != 'deleted'"),
+        sqlite_where=sa.text(
+            "live IS NULL AND state != 'deleted' AND (desired != state OR (state = 'running' AND reported < generation))"
+        ),
+        postgresql_where=sa.text(
+            "live IS NULL AND state != 'deleted' AND (desired != state OR (state = 'running' AND reported < generation))"
+        ),
     )
     op.create_index(
         "uq_workspaces_owner_name",
