@@ -1,0 +1,227 @@
+"""`stead`: finds the word, loads the one file that serves it, runs it, and turns what went wrong into words.
+
+Contract: `main(argv) -> exit code`. 0 done, 1 a `SteadError`, 2 wrong usage, 130 interrupted, 141 the reader of stdout went
+away; `exec` and its kin answer the remote exit code, and 125 for failures of Stead itself. `stead --help` loads nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stead.cli.context import Context
+    from stead.cli.words import Namespace, Parser, Verb
+    from stead.protocol.errors import SteadError
+
+FAILED, USAGE, OURS, INTERRUPTED, NO_READER = 1, 2, 125, 130, 141
+
+
+class Word(NamedTuple):
+    """A first word: the module that serves it, and its verb there ("" for a noun with verbs of its own)."""
+
+    module: str
+    verb: str
+    help: str
+
+
+WORDS: dict[str, dict[str, Word]] = {
+    "Run Stead": {
+        "up": Word("server", "up", "control plane, node and web app on this machine"),
+        "serve": Word("server", "serve", "the control plane alone"),
+        "node": Word("nodes", "", "join, run and look after machines"),
+        "doctor": Word("doctor", "doctor", "what this machine can give, and how to get what is missing"),
+        "status": Word("server", "status", "is the control plane there, and how is it"),
+        "backup": Word("server", "backup", "write the database to a file"),
+        "restore": Word("server", "restore", "put a backup back"),
+    },
+    "Work in workspaces": {
+        "ws": Word("workspaces", "", "make, list, start, stop and remove workspaces"),
+        "exec": Word("exec", "exec", "run a command in a workspace"),
+        "logs": Word("exec", "logs", "the output of an exec"),
+        "execs": Word("exec", "execs", "the execs of a workspace"),
+        "kill": Word("exec", "kill", "send a signal to an exec"),
+        "files": Word("files", "", "read, write and list files in a workspace"),
+        "cp": Word("files", "cp", "copy files into or out of a workspace"),
+    },
+    "People and credentials": {
+        "login": Word("login", "login", "log in with a login code or a token"),
+        "logout": Word("login", "logout", "forget the saved login"),
+        "whoami": Word("login", "whoami", "who this command line is"),
+        "user": Word("users", "", "the people of this control plane"),
+        "token": Word("tokens", "", "API tokens"),
+        "session": Word("sessions", "", "browser sessions"),
+    },
+    "Look closer": {
+        "events": Word("events", "events", "what happened, also live"),
+        "audit": Word("audit", "audit", "who did what"),
+        "command": Word("commands", "", "the durable orders to nodes"),
+        "selfcheck": Word("selfcheck", "selfcheck", "try everything a workspace promises"),
+        "guest": Word("guest", "guest", "the program inside a workspace"),
+        "mock-control": Word("mock", "mock", "a small control plane to drive by typing"),
+        "completion": Word("completion", "completion", "shell completion"),
+    },
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one invocation; never raises for what a person can cause."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        return NO_READER
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def find_word(name: str) -> Word | None:
+    return next((group[name] for group in WORDS.values() if name in group), None)
+
+
+def load(word: Word) -> dict[str, Verb]:
+    """The verbs of the module that serves this word."""
+    from importlib import import_module
+
+    verbs: dict[str, Verb] = import_module(f"stead.cli.{word.module}").VERBS
+    return verbs
+
+
+def top_help() -> str:
+    """The first page, from the table alone."""
+    lines = [
+        "usage: stead WORD ...",
+        "",
+        "One control plane for workspaces in which coding agents and people work.",
+        "",
+    ]
+    for group, words in WORDS.items():
+        lines += [f"{group}:", *(f"  {name:<13} {word.help}" for name, word in words.items()), ""]
+    return "\n".join([*lines, "`stead WORD --help` tells more. `--json` prints JSON everywhere.", ""])
+
+
+def parser_for(name: str, verb: Verb) -> Parser:
+    """The parser of one verb with the options that all have."""
+    from argparse import RawDescriptionHelpFormatter
+
+    from stead.cli.context import add_common
+    from stead.cli.words import Parser
+
+    parser = Parser(
+        prog=f"stead {name}",
+        description=f"{verb.help[0].upper()}{verb.help[1:]}.",
+        epilog=verb.details or None,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    verb.arguments(parser)
+    add_common(parser)
+    return parser
+
+
+def parse(name: str, verb: Verb, words: list[str]) -> Namespace:
+    """The arguments; what follows `--` stays as it is for verbs that pass it on. Exits as argparse does."""
+    rest: list[str] = []
+    if verb.rest and "--" in words:
+        at = words.index("--")
+        words, rest = words[:at], words[at + 1 :]
+    arguments = parser_for(name, verb).parse_args(words)
+    arguments.rest = rest
+    return arguments
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in {"-h", "--help", "help"}:
+        sys.stdout.write(top_help())
+        return 0
+    if words[0] in {"-V", "--version", "version"}:
+        from stead import __version__
+
+        sys.stdout.write(f"stead {__version__}\n")
+        return 0
+    word = find_word(words[0])
+    if word is None:
+        return _usage(f"there is no word {words[0]!r}", words[0], [name for group in WORDS.values() for name in group])
+    verbs = load(word)
+    if word.verb:
+        return _run(words[0], verbs[word.verb], words[1:])
+    return _noun(words[0], word, verbs, words[1:])
+
+
+def _noun(name: str, word: Word, verbs: dict[str, Verb], rest: list[str]) -> int:
+    if not rest or rest[0] in {"-h", "--help"}:
+        lines = [f"usage: stead {name} VERB ...", "", f"{word.help[0].upper()}{word.help[1:]}.", ""]
+        lines += [f"  {key:<10} {verb.help}" for key, verb in verbs.items()]
+        sys.stdout.write("\n".join([*lines, ""]))
+        return 0 if rest else USAGE
+    if rest[0] not in verbs:
+        return _usage(f"stead {name} has no verb {rest[0]!r}", rest[0], list(verbs))
+    return _run(f"{name} {rest[0]}", verbs[rest[0]], rest[1:])
+
+
+def _run(name: str, verb: Verb, rest: list[str]) -> int:
+    from stead.protocol.errors import SteadError
+
+    try:
+        arguments = parse(name, verb, rest)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    from stead.cli.context import context_of
+
+    context = context_of(arguments)
+    try:
+        return _call(verb, context, arguments) or 0
+    except SteadError as error:
+        report(context, error)
+        return OURS if verb.own_codes else FAILED
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        context.out.note(f"stead: {error}")
+        return OURS if verb.own_codes else FAILED
+
+
+def _call(verb: Verb, context: Context, arguments: Namespace) -> int | None:
+    if verb.plain is not None:
+        return verb.plain(context, arguments)
+    import anyio
+
+    assert verb.run is not None
+    return anyio.run(verb.run, context, arguments)
+
+
+def report(context: Context, error: SteadError) -> None:
+    """What went wrong and what can be done, on stderr."""
+    if context.out.json:
+        import msgspec
+
+        sys.stderr.write(msgspec.json.encode({"error": error.fault()}).decode() + "\n")
+        return
+    context.out.note(f"stead: {error.message}")
+    if error.row.hint:
+        context.out.note(f"  {error.row.hint}")
+    if request_id := error.details.get("request_id"):
+        context.out.note(f"  request {request_id}")
+
+
+def _usage(problem: str, given: str, known: list[str]) -> int:
+    from difflib import get_close_matches
+
+    near = get_close_matches(given, known, n=1)
+    sys.stderr.write(f"stead: {problem}{f'; did you mean {near[0]!r}?' if near else ''} (`stead --help` lists them)\n")
+    return USAGE
+
+
+def _silence_stdout() -> None:
+    """So that the interpreter does not complain when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

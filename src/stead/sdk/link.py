@@ -1,0 +1,265 @@
+"""The client link: one WebSocket to the control plane, opened on first use, kept through every loss.
+
+Contract: `call` asks a workspace something (repeated by itself only where that is safe), `open` opens a stream that goes
+on through reconnects, `told` and `watching` give live events. The owner hands over a task group with `use`; the link ends
+for good only when the control plane refuses this caller.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from stead import __version__
+from stead.model import ids
+from stead.protocol.errors import SteadError
+from stead.protocol.messages import (
+    Call,
+    ClientHello,
+    EventNotice,
+    GoAway,
+    Message,
+    Refused,
+    Request,
+    StreamLost,
+    Watch,
+    Welcome,
+)
+from stead.protocol.version import PROTOCOL
+from stead.transport import websocket
+from stead.transport.backoff import Backoff
+from stead.transport.peer import Peer
+from stead.transport.streams import Stream, StreamEnds
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from stead.protocol.frames import Frame
+
+FINAL = frozenset({"unauthenticated", "forbidden", "origin_refused", "version_unsupported", "not_found", "invalid"})
+"""Faults at connecting that no repetition will change."""
+LOST = frozenset({"unavailable", "draining"})
+"""Faults that say the link, not the workspace, was the trouble."""
+ANSWER_GRACE = 10.0
+"""How much longer than its own time limit a call may take to be answered."""
+WAITING_EVENTS = 1000
+"""The most events a watcher may be behind."""
+
+Listener = Callable[[EventNotice], None]
+States = Callable[[str], None]
+
+
+class ClientLink:
+    """One caller's link to one control plane. `on_state` hears "connected", "lost" and "refused"."""
+
+    def __init__(self, url: str, token: str, *, patience: float = 30.0) -> None:
+        self._url = f"ws{url.removeprefix('http')}/api/v1/link"
+        self._headers = {"User-Agent": f"stead/{__version__}"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._patience = patience
+        self._hello = ClientHello(protocol=PROTOCOL, client=f"sdk/{__version__}", boot_id=_fresh(ids.Kind.SESSION))
+        self._peer: Peer | None = None
+        self._changed = anyio.Event()
+        self._refusal: SteadError | None = None
+        self._trouble = "no answer yet"
+        self._numbers = itertools.count(1)
+        self._listeners: list[Listener] = []
+        self._cursor = ""
+        self._tasks: TaskGroup | None = None
+        self._running = False
+        self.streams = StreamEnds()
+        self.on_state: States = _ignore
+
+    def use(self, tasks: TaskGroup) -> None:
+        """The task group that will drive the link once it is needed."""
+        self._tasks = tasks
+
+    async def call(
+        self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0, repeat: bool = True
+    ) -> Any:
+        """Asks a workspace; with `repeat` again after a lost link, as long as the link comes back in time."""
+        raw = msgspec.Raw(msgspec.json.encode(params))
+        while True:
+            peer = self._peer or await self.connected()
+            message = Call(
+                request_id=f"c{next(self._numbers)}",
+                workspace_id=workspace_id,
+                method=method,
+                params=raw,
+                timeout=timeout,
+            )
+            try:
+                return await peer.request(message, timeout + ANSWER_GRACE)
+            except SteadError as error:
+                if error.code not in LOST or self._peer is peer:
+                    raise
+                if not repeat:
+                    raise SteadError("outcome_unknown", f"the link broke during {method}") from error
+
+    async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream:
+        """A stream to a workspace; it goes on through reconnects by itself."""
+        await self.connected()
+        return await self.streams.open(workspace_id, kind, params)
+
+    async def connected(self) -> Peer:
+        """The live link; waits for it at most `patience` seconds."""
+        self._begin()
+        with anyio.move_on_after(self._patience):
+            while self._peer is None and self._refusal is None:
+                await self._changed.wait()
+        if self._refusal is not None:
+            raise self._refusal
+        if self._peer is None:
+            raise SteadError("unavailable", f"no link to the control plane: {self._trouble}")
+        return self._peer
+
+    async def close(self) -> None:
+        """Stops; the control plane tells the far ends of streams that are still open."""
+        self._refuse(SteadError("unavailable", "the link was closed"))
+        if self._peer is not None:
+            await self._peer.close()
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def told(self, listener: Listener) -> AsyncIterator[None]:
+        """Calls the listener for every event from now on."""
+        first = not self._listeners
+        self._listeners.append(listener)
+        try:
+            if first:
+                await self._watch(await self.connected())
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[AsyncIterator[EventNotice]]:
+        """Every event from now on, one after the other; a watcher that falls too far behind is told so."""
+        send, receive = anyio.create_memory_object_stream[EventNotice](WAITING_EVENTS)
+
+        def listener(event: EventNotice) -> None:
+            try:
+                send.send_nowait(event)
+            except anyio.WouldBlock:
+                send.close()
+            except anyio.ClosedResourceError:
+                pass
+
+        async def events() -> AsyncIterator[EventNotice]:
+            async for event in receive:
+                yield event
+            raise SteadError("too_many", "the watcher did not keep up; read the events after the last one seen")
+
+        with send, receive:
+            async with self.told(listener):
+                yield events()
+
+    async def _watch(self, peer: Peer) -> None:
+        """Asks for events after the last one seen, so that none is missed over a reconnect."""
+        await peer.request(Watch(request_id=f"w{next(self._numbers)}", after=self._cursor))
+
+    def _tell(self, event: EventNotice) -> None:
+        self._cursor = event.cursor
+        for listener in list(self._listeners):
+            listener(event)
+
+    # --- keeping it up ---------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._running or self._refusal is not None:
+            return
+        if self._tasks is None:
+            raise SteadError("invalid", "the client is used outside of `async with`")
+        self._running = True
+        self._tasks.start_soon(self._run)
+
+    async def _run(self) -> None:
+        backoff = Backoff()
+        while self._refusal is None:
+            began = time.monotonic()
+            await self._attempt()
+            if self._refusal is None:
+                await anyio.sleep(backoff.delay(time.monotonic() - began))
+
+    async def _attempt(self) -> None:
+        """One connection from its handshake to its end."""
+        try:
+            connection = await websocket.connect(self._url, self._headers)
+            peer = Peer(connection, self, name="client")
+            await peer.send(self._hello)
+            await peer.run()
+        except SteadError as error:
+            self._trouble = error.message
+            if error.code in FINAL:
+                self._refuse(error)
+
+    def _refuse(self, error: SteadError) -> None:
+        """No repetition will help: whoever waits is told."""
+        if self._refusal is None:
+            self._refusal = error
+            self._state("refused")
+
+    def _state(self, state: str) -> None:
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+        self.on_state(state)
+
+    # --- what the peer hands over ------------------------------------------------------------------------------------
+
+    async def request(self, peer: Peer, message: Request) -> Any:
+        raise SteadError("method_not_found", "a client answers no requests")
+
+    async def notice(self, peer: Peer, message: Message) -> None:
+        match message:
+            case Welcome():
+                await self._welcomed(peer)
+            case Refused():
+                self._refuse(SteadError.of(message.error))
+                await peer.close()
+            case EventNotice():
+                self._tell(message)
+            case GoAway():
+                await peer.close()
+            case StreamLost():
+                await self.streams.lost(message.stream_id)
+
+    async def _welcomed(self, peer: Peer) -> None:
+        self._peer = peer
+        self.streams.attach(peer)
+        self._state("connected")
+        if self._listeners and self._tasks is not None:
+            self._tasks.start_soon(self._watch_again, peer)
+
+    async def _watch_again(self, peer: Peer) -> None:
+        try:
+            await self._watch(peer)
+        except SteadError as error:
+            self._trouble = error.message
+            await peer.close()
+
+    def frame(self, peer: Peer, frame: Frame) -> None:
+        self.streams.frame(frame)
+
+    async def closed(self, peer: Peer, reason: str) -> None:
+        self._trouble = reason or self._trouble
+        if self._peer is peer:
+            self._peer = None
+            self.streams.detach()
+            self._state("lost")
+
+
+def _fresh(kind: ids.Kind) -> str:
+    return ids.make(kind, time.time(), os.urandom(ids.ENTROPY_BYTES))
+
+
+def _ignore(_state: str) -> None:
+    """Nobody wants to know."""

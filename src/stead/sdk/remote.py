@@ -1,0 +1,264 @@
+"""The remote toolbox: `stead.toolbox.contract.Toolbox` over the link, wherever the workspace is.
+
+It outlives every loss on the way. A call is repeated only where that cannot do a thing twice (reads, and `exec.run`, whose
+exec id makes a repetition attach instead of running again). Streams resume byte for byte; when the guest itself was
+replaced the exec is attached again where its output stopped, so that output is complete and in order.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+
+from stead.model import ids
+from stead.protocol.errors import SteadError
+from stead.sdk.link import ClientLink
+from stead.toolbox import contract
+from stead.toolbox.contract import (
+    CALL_BYTES,
+    LIST_ENTRIES,
+    Attach,
+    Deleted,
+    Exec,
+    ExecId,
+    ExecList,
+    ExecResult,
+    ExecStatus,
+    FileContent,
+    Info,
+    Kill,
+    Listing,
+    Output,
+    Stat,
+    Written,
+)
+from stead.toolbox.records import STDOUT, Decoder
+from stead.transport.streams import Stream
+
+T = TypeVar("T")
+Argv = list[str]
+
+EXEC_SLICE = 45.0
+"""How long one `exec.run` call waits before it is asked again."""
+GONE = frozenset({"stream_unknown", "stream_reset", "workspace_unreachable"})
+"""Faults after which an exec's output goes on by attaching again."""
+
+
+def new_exec_id() -> str:
+    return ids.make(ids.Kind.EXEC, time.time(), os.urandom(ids.ENTROPY_BYTES))
+
+
+class RemoteToolbox:
+    """The toolbox of one workspace."""
+
+    def __init__(self, link: ClientLink, workspace_id: str) -> None:
+        self._link = link
+        self._workspace_id = workspace_id
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    async def info(self) -> Info:
+        return await self._call("workspace.info", contract.Params(), Info)
+
+    async def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent:
+        return await self._call("files.read", contract.ReadFile(path=path, offset=offset, limit=limit), FileContent)
+
+    async def write(
+        self, path: str, content: bytes, *, mode: int | None = None, parents: bool = False, exclusive: bool = False
+    ) -> Written:
+        """Replaces the file atomically; content beyond one call goes through a stream by itself."""
+        if len(content) > CALL_BYTES:
+            pieces = _pieces(content)
+            return await self.upload(path, pieces, mode=mode, parents=parents, exclusive=exclusive, size=len(content))
+        params = contract.WriteFile(path=path, content=content, mode=mode, parents=parents, exclusive=exclusive)
+        return await self._call("files.write", params, Written, repeat=not exclusive)
+
+    async def append(self, path: str, content: bytes, *, parents: bool = False) -> Written:
+        params = contract.WriteFile(path=path, content=content, parents=parents)
+        return await self._call("files.append", params, Written, repeat=False)
+
+    async def stat(self, path: str) -> Stat:
+        return await self._call("files.stat", contract.Path(path=path), Stat)
+
+    async def list(self, path: str = ".", depth: int = 1, limit: int = LIST_ENTRIES) -> Listing:
+        return await self._call("files.list", contract.ListFiles(path=path, depth=depth, limit=limit), Listing)
+
+    async def mkdir(self, path: str, *, parents: bool = False, exclusive: bool = False) -> Stat:
+        params = contract.MakeDirectory(path=path, parents=parents, exclusive=exclusive)
+        return await self._call("files.mkdir", params, Stat, repeat=not exclusive)
+
+    async def delete(self, path: str, *, recursive: bool = False) -> Deleted:
+        return await self._call("files.delete", contract.Delete(path=path, recursive=recursive), Deleted, repeat=False)
+
+    async def move(self, source: str, target: str, *, overwrite: bool = False) -> Stat:
+        params = contract.Move(source=source, target=target, overwrite=overwrite)
+        return await self._call("files.move", params, Stat, repeat=False)
+
+    async def download(self, path: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes as they come."""
+        params = contract.ReadStream(path=path, offset=offset, length=length)
+        stream = await self._link.open(self._workspace_id, "file.read", params)
+        async with _closing(stream):
+            while (data := await stream.receive()) is not None:
+                yield data
+
+    async def upload(
+        self,
+        path: str,
+        content: AsyncIterator[bytes],
+        *,
+        mode: int | None = None,
+        parents: bool = False,
+        exclusive: bool = False,
+        size: int | None = None,
+        sha256: str = "",
+    ) -> Written:
+        """Replaces the file when all has arrived, not before."""
+        params = contract.WriteStream(
+            path=path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256
+        )
+        stream = await self._link.open(self._workspace_id, "file.write", params)
+        async with _closing(stream):
+            async for piece in content:
+                await stream.send(piece)
+            await stream.end()
+            while await stream.receive() is not None:
+                pass
+            return _convert(stream.result, Written)
+
+    # --- execs -----------------------------------------------------------------------------------------------------
+
+    async def exec(self, argv: Argv, **options: Any) -> ExecResult:
+        """Runs to the end: one message each way for what ends within a slice, the same exec asked again beyond."""
+        params = _exec(argv, options)
+        while True:
+            try:
+                return await self._call("exec.run", params, ExecResult, timeout=EXEC_SLICE)
+            except SteadError as error:
+                if error.code != "timeout":
+                    raise
+
+    async def start(self, exec: Exec) -> RemoteRunning:
+        """Starts it on a stream; with `background` it goes on when the stream is gone."""
+        named = _named(exec)
+        stream = await self._link.open(self._workspace_id, "exec", named)
+        return RemoteRunning(self, stream, named.exec_id, 0)
+
+    async def attach(self, exec_id: str, cursor: int = 0) -> RemoteRunning:
+        return RemoteRunning(self, await self.attachment(exec_id, cursor), exec_id, cursor)
+
+    async def attachment(self, exec_id: str, cursor: int) -> Stream:
+        """The bare stream of an exec's output from `cursor` on."""
+        return await self._link.open(self._workspace_id, "exec.attach", Attach(exec_id=exec_id, cursor=cursor))
+
+    async def execs(self) -> ExecList:
+        return await self._call("exec.list", contract.Params(), ExecList)
+
+    async def show(self, exec_id: str) -> ExecStatus:
+        return await self._call("exec.show", ExecId(exec_id=exec_id), ExecStatus)
+
+    async def kill(self, exec_id: str, signal: int = 15, grace: float = 2.0) -> ExecStatus:
+        """The whole tree gets the signal."""
+        params = Kill(exec_id=exec_id, signal=signal, grace=grace)
+        return await self._call("exec.kill", params, ExecStatus, repeat=False)
+
+    async def _call(
+        self, method: str, params: contract.Params, kind: type[T], *, timeout: float = 60.0, repeat: bool = True
+    ) -> T:
+        answer = await self._link.call(self._workspace_id, method, params, timeout=timeout, repeat=repeat)
+        return _convert(answer, kind)
+
+
+class RemoteRunning:
+    """An exec under way; `cursor` is where its output was read to."""
+
+    def __init__(self, toolbox: RemoteToolbox, stream: Stream, exec_id: str, cursor: int) -> None:
+        self._toolbox = toolbox
+        self._stream = stream
+        self._records = Decoder(cursor)
+        self._status: ExecStatus | None = None
+        self.exec_id = exec_id
+        self.cursor = cursor
+
+    async def output(self) -> AsyncIterator[Output]:
+        """Every piece in order, to the end, once."""
+        while self._status is None:
+            try:
+                data = await self._stream.receive()
+            except SteadError as error:
+                if error.code not in GONE:
+                    raise
+                await self._attach_again()
+                continue
+            if data is None:
+                self._status = _convert(self._stream.result, ExecStatus)
+                return
+            for channel, piece, cursor in self._records.feed(data):
+                self.cursor = cursor
+                yield Output(channel="stdout" if channel == STDOUT else "stderr", data=piece, cursor=cursor)
+
+    async def write(self, data: bytes) -> None:
+        await self._stream.send(data)
+
+    async def close_stdin(self) -> None:
+        await self._stream.end()
+
+    async def wait(self) -> ExecStatus:
+        """Its end; output not read yet is dropped."""
+        async for _ in self.output():
+            pass
+        assert self._status is not None
+        return self._status
+
+    async def kill(self, signal: int = 15) -> None:
+        await self._toolbox.kill(self.exec_id, signal)
+
+    async def close(self) -> None:
+        """Lets go: a foreground exec ends, one in the background goes on."""
+        if self._status is None:
+            await self._stream.reset(SteadError("cancelled", "the caller let go of the exec"))
+
+    async def _attach_again(self) -> None:
+        """The guest that held the stream is gone; its successor knows the exec."""
+        self._stream = await self._toolbox.attachment(self.exec_id, self.cursor)
+        self._records = Decoder(self.cursor)
+
+
+@asynccontextmanager
+async def _closing(stream: Stream) -> AsyncIterator[None]:
+    """A stream that is left early is reset, so that nothing waits for it."""
+    try:
+        yield
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await stream.reset(SteadError("cancelled", "the caller let go of the stream"))
+        raise
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def _exec(argv: list[str], options: dict[str, Any]) -> Exec:
+    """The options are checked against the contract; an id makes repetitions harmless."""
+    try:
+        return _named(Exec(argv=argv, **options))
+    except TypeError as error:
+        raise SteadError("invalid", f"exec: {error}") from error
+
+
+def _named(exec: Exec) -> Exec:
+    return exec if exec.exec_id else msgspec.structs.replace(exec, exec_id=new_exec_id())
+
+
+def _convert(answer: Any, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise SteadError("malformed", f"the workspace's answer is not what this version knows: {error}") from error
