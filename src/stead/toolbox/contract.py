@@ -7,7 +7,7 @@ done is a `SteadError` of the table. `Params` structs are the params of the call
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -150,7 +150,7 @@ class FileKind(StrEnum):
     OTHER = "other"
 
 
-class Stat(Result):
+class Stat(Result, frozen=True):
     """One path."""
 
     path: str
@@ -163,7 +163,7 @@ class Stat(Result):
     target: str = ""
 
 
-class FileContent(Result):
+class FileContent(Result, frozen=True):
     """Bytes read; `size` is the whole file's."""
 
     content: bytes
@@ -171,7 +171,7 @@ class FileContent(Result):
     size: int
 
 
-class Written(Result):
+class Written(Result, frozen=True):
     """What was written; `etag`-like facts for the caller."""
 
     path: str
@@ -179,14 +179,14 @@ class Written(Result):
     created: bool = False
 
 
-class Deleted(Result):
+class Deleted(Result, frozen=True):
     """`existed` is false when there was nothing."""
 
     path: str
     existed: bool
 
 
-class Listing(Result):
+class Listing(Result, frozen=True):
     """Entries sorted by path."""
 
     entries: list[Stat]
@@ -205,7 +205,7 @@ class ExecState(StrEnum):
     UNKNOWN = "unknown"
 
 
-class ExecStatus(Result):
+class ExecStatus(Result, frozen=True):
     """An exec and, when over, its end. `failed`: it could not be started (`error` says why); that is a result too."""
 
     exec_id: str
@@ -225,7 +225,7 @@ class ExecStatus(Result):
         return self.state is ExecState.EXITED and self.exit_code == 0
 
 
-class ExecResult(Result):
+class ExecResult(Result, frozen=True):
     """A finished exec with its output (each at most `CALL_BYTES`, `clipped` tells)."""
 
     status: ExecStatus
@@ -234,13 +234,13 @@ class ExecResult(Result):
     clipped: bool = False
 
 
-class ExecList(Result):
+class ExecList(Result, frozen=True):
     """Execs, newest first."""
 
     execs: list[ExecStatus]
 
 
-class Info(Result):
+class Info(Result, frozen=True):
     """What a workspace says of itself."""
 
     workspace_id: str
@@ -253,7 +253,7 @@ class Info(Result):
     guest_restarts: int = 0
 
 
-class Output(Result):
+class Output(Result, frozen=True):
     """A piece of an exec's output; `cursor` is where to attach to get what follows."""
 
     channel: Literal["stdout", "stderr"]
@@ -306,7 +306,7 @@ class Toolbox(Protocol):
         size: int | None = None,
         sha256: str = "",
     ) -> Written: ...
-    async def exec(self, argv: list[str], **options: object) -> ExecResult: ...
+    async def exec(self, argv: Sequence[str], **options: object) -> ExecResult: ...
     async def start(self, exec: Exec) -> Running: ...
     async def attach(self, exec_id: str, cursor: int = 0) -> Running: ...
     async def execs(self) -> ExecList: ...

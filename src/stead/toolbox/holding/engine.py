@@ -1,0 +1,196 @@
+"""The holder's work: answers JSON lines about execs, reaps what ends, and goes down in order.
+
+Contract, one JSON object a line. Asked: `{"id", "do": ...}` with
+`start` (exec_id, argv, shown, cwd, environment, timeout, grace, stdin, background, log_bytes, error?) -> new, status, size;
+`show`, `follow`, `unfollow` (exec_id) -> status, size; `list` -> execs; `kill` (exec_id, signal, grace) -> status;
+`cancel` (exec_id) -> status; `end_stdin` (exec_id) -> nothing. Answered: `{"id", "ok": true, ...}` or
+`{"id", "ok": false, "code", "message"}`. Told unasked: `{"on": "output", "exec_id", "size"}` of followed execs (starting one
+follows it) and `{"on": "ended", "status", "size"}` of all.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from stead.toolbox.holding import tree
+from stead.toolbox.holding.ending import Ending, send
+from stead.toolbox.holding.execs import Execs, RefusedError
+from stead.toolbox.holding.line import Line
+from stead.toolbox.holding.loop import Loop
+from stead.toolbox.holding.settings import Settings
+from stead.toolbox.holding.shelf import Status
+
+BUSY = 1 << 16
+"""A peer with so much unread is not told of more output; it is told the newest size once it has read."""
+
+Message = dict[str, Any]
+
+
+class Engine:
+    """Everything but the guest. `children` are processes of ours that are no execs: they end last."""
+
+    def __init__(self, loop: Loop, settings: Settings) -> None:
+        self.loop = loop
+        self.children: dict[int, Callable[[int], None]] = {}
+        self.execs = Execs(loop, settings)
+        self.execs.ended = self._ended
+        self.closing = False
+        self._lines: dict[Line, set[str]] = {}
+        self._missed: dict[Line, set[str]] = {}
+        self._on_closed: dict[Line, Callable[[], None]] = {}
+        self._grace = 0.0
+        self._do: dict[str, Callable[[Line, Message], Message | None]] = {
+            "start": self._start,
+            "show": self._show,
+            "follow": self._follow,
+            "unfollow": self._unfollow,
+            "list": self._list,
+            "kill": self._kill,
+            "cancel": self._cancel,
+            "end_stdin": self._end_stdin,
+        }
+        tree.adopt()
+        loop.on_signal(signal.SIGCHLD, self._reap)
+        loop.after_each.append(self._tell_output)
+
+    def connect(self, connection: socket.socket, closed: Callable[[], None]) -> Line:
+        """Serves one peer."""
+        line = Line(connection)
+        self._lines[line] = set()
+        self._missed[line] = set()
+        self._on_closed[line] = closed
+        self._watch(line)
+        return line
+
+    def answers(self, do: str, answer: Callable[[Line, Message], Message | None]) -> None:
+        """Adds something that can be asked."""
+        self._do[do] = answer
+
+    def close(self, grace: float, done: Callable[[], None]) -> None:
+        """Ends every exec, then every process below this one, then our own children; `done` in the end."""
+        if self.closing:
+            return
+        self.closing = True
+        self._grace = grace
+        for held in list(self.execs.running.values()):
+            held.cause = held.cause or "cancelled"
+            self.execs.end(held, signal.SIGTERM, grace)
+        find = lambda: tree.everything(self.children)  # noqa: E731
+        Ending(self.loop, find, signal.SIGTERM, grace, lambda left: self._close_children(done))
+
+    def _close_children(self, done: Callable[[], None]) -> None:
+        send(list(self.children), signal.SIGTERM)
+        Ending(self.loop, tree.everything, signal.SIGTERM, self._grace, lambda left: done())
+
+    # --- lines -------------------------------------------------------------------------------------------------------
+
+    def _heard(self, line: Line) -> None:
+        messages = line.readable() if line.flush() else None
+        for message in messages or []:
+            self._answer(line, message)
+        if messages is None or line.closed:
+            self._drop(line)
+        else:
+            self._watch(line)
+
+    def _watch(self, line: Line) -> None:
+        self.loop.watch(line.number, lambda: self._heard(line), write=line.waiting > 0)
+
+    def _drop(self, line: Line) -> None:
+        if line not in self._lines:
+            return
+        del self._lines[line], self._missed[line]
+        self.loop.unwatch(line.number)
+        line.close()
+        self._on_closed.pop(line)()
+
+    def _send(self, line: Line, message: Message) -> None:
+        if not line.send(message):
+            self._drop(line)
+        elif line.waiting:
+            self._watch(line)
+
+    def _answer(self, line: Line, message: Message) -> None:
+        try:
+            answer = self._do[message["do"]](line, message)
+        except RefusedError as refused:
+            answer = {"ok": False, "code": refused.code, "message": refused.message}
+        except (KeyError, TypeError, AttributeError) as error:
+            answer = {"ok": False, "code": "invalid", "message": f"not understood: {error!r}"}
+        if answer is not None:
+            self._send(line, {"id": message.get("id"), "ok": True} | answer)
+
+    # --- what can be asked -------------------------------------------------------------------------------------------
+
+    def _start(self, line: Line, message: Message) -> Message:
+        if self.closing:
+            raise RefusedError("draining", "the workspace is being stopped")
+        new, status = self.execs.start(message)
+        self._lines[line].add(message["exec_id"])
+        return {"new": new, "status": status, "size": self.execs.log_bytes(message["exec_id"])}
+
+    def _show(self, line: Line, message: Message) -> Message:
+        status, size = self.execs.show(message["exec_id"])
+        return {"status": status, "size": size}
+
+    def _follow(self, line: Line, message: Message) -> Message:
+        answer = self._show(line, message)
+        self._lines[line].add(message["exec_id"])
+        return answer
+
+    def _unfollow(self, line: Line, message: Message) -> Message:
+        self._lines[line].discard(message["exec_id"])
+        return {}
+
+    def _list(self, line: Line, message: Message) -> Message:
+        return {"execs": self.execs.listed()}
+
+    def _kill(self, line: Line, message: Message) -> None:
+        told = self._later(line, message)
+        self.execs.signal(message["exec_id"], message["signal"], message["grace"], told)
+
+    def _cancel(self, line: Line, message: Message) -> None:
+        self.execs.cancel(message["exec_id"], self._later(line, message))
+
+    def _end_stdin(self, line: Line, message: Message) -> Message:
+        self.execs.end_stdin(message["exec_id"])
+        return {}
+
+    def _later(self, line: Line, message: Message) -> Callable[[Status], None]:
+        return lambda status: self._send(line, {"id": message.get("id"), "ok": True, "status": status})
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def _ended(self, status: Status) -> None:
+        exec_id = status["exec_id"]
+        told = {"on": "ended", "status": status, "size": self.execs.log_bytes(exec_id)}
+        for line, followed in list(self._lines.items()):
+            followed.discard(exec_id)
+            self._missed[line].discard(exec_id)
+            self._send(line, told)
+
+    def _tell_output(self) -> None:
+        dirty, self.execs.dirty = self.execs.dirty, set()
+        for line, followed in list(self._lines.items()):
+            due = (self._missed[line] | dirty) & followed
+            if line.waiting > BUSY:
+                self._missed[line] = due
+                continue
+            self._missed[line] = set()
+            for exec_id in due:
+                self._send(line, {"on": "output", "exec_id": exec_id, "size": self.execs.log_bytes(exec_id)})
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if not self.execs.reaped(pid, status) and pid in self.children:
+                self.children.pop(pid)(status)

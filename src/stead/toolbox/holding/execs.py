@@ -1,0 +1,363 @@
+"""The execs that run and those that are kept: start, output, time limits, ends.
+
+Contract: an exec's end is the end of its main process; whoever else holds its pipes is not waited for. What is in the pipes at
+that moment is kept; what comes later is read and dropped, so that processes left behind do not fail when they print.
+While the tree is being ended (time limit, kill, cancel) the end is told only when the tree is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal as signals
+import struct
+import termios
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stead.toolbox.holding import spawn, tree
+from stead.toolbox.holding.ending import Ending
+from stead.toolbox.holding.log import Log
+from stead.toolbox.holding.loop import Loop, Timer
+from stead.toolbox.holding.settings import Settings
+from stead.toolbox.holding.shelf import Shelf, Status
+from stead.toolbox.records import DATA_BYTES, STDERR, STDOUT
+
+Told = Callable[[Status], None]
+
+_PIPE_BYTES = 1 << 18
+_SINKS = 256
+"""How many pipes of ended execs are still read (and dropped); then the oldest is closed."""
+_PENDING = getattr(termios, "FIONREAD", 0x541B)
+
+
+class RefusedError(Exception):
+    """A request that cannot be done; `code` is one of the table of errors."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Held:
+    """One running exec."""
+
+    def __init__(self, status: Status, log: Log, request: dict[str, Any]) -> None:
+        self.status = status
+        self.log = log
+        self.request = request
+        self.exec_id: str = status["exec_id"]
+        self.pid = 0
+        self.over = False
+        self.cause = ""
+        self.pipes: dict[int, int] = {}
+        self.stdin = -1
+        self.limit: Timer | None = None
+        self.ending: Ending | None = None
+        self.waiting: list[Told] = []
+
+    def close_stdin(self) -> None:
+        """The holder's own end; the exec sees the end once the writers' are closed too."""
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
+
+class Execs:
+    """All of one workspace. `dirty` names those with new output; `ended` is told every end."""
+
+    def __init__(self, loop: Loop, settings: Settings) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._shelf = Shelf(f"{settings.run}/execs")
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self.running: dict[str, Held] = {}
+        self.finished: dict[str, Status] = {}
+        self.dirty: set[str] = set()
+        self.ended: Told = lambda status: None
+        self._by_pid: dict[int, Held] = {}
+        self._sinks: dict[int, None] = {}
+        self._leftovers: dict[str, Ending] = {}
+        self._log_bytes: dict[str, int] = {}
+        for status in self._shelf.kept():
+            self._keep(status)
+
+    # --- what is asked -----------------------------------------------------------------------------------------------
+
+    def start(self, request: dict[str, Any]) -> tuple[bool, Status]:
+        """Starts it, or answers the status of the exec that has this id already."""
+        exec_id: str = request["exec_id"]
+        known = self._status(exec_id)
+        if known is not None:
+            return False, known
+        if len(self.running) >= self._settings.running:
+            raise RefusedError("too_many", f"{len(self.running)} execs run here; no more are allowed at once")
+        status = _begun(request)
+        try:
+            if not self._shelf.claim(exec_id, status):
+                raise RefusedError("conflict", "this exec id was used before and is forgotten")
+        except OSError as error:
+            raise RefusedError("disk_full" if error.errno == errno.ENOSPC else "unavailable", str(error)) from error
+        held = Held(status, Log(self._shelf.log(exec_id), request["log_bytes"]), request)
+        self._begin(held)
+        return True, held.status
+
+    def show(self, exec_id: str) -> tuple[Status, int]:
+        """The status and how much of the log there is."""
+        status = self._status(exec_id)
+        if status is None:
+            raise RefusedError("exec_unknown", "no such exec here")
+        return status, self.log_bytes(exec_id)
+
+    def log_bytes(self, exec_id: str) -> int:
+        """How much of the log may be read."""
+        held = self.running.get(exec_id)
+        return held.log.size if held else self._log_bytes.get(exec_id, 0)
+
+    def listed(self) -> list[Status]:
+        """All, newest first."""
+        every = [*self.finished.values(), *(self._now(held) for held in self.running.values())]
+        return sorted(every, key=lambda status: (status["started"], status["exec_id"]), reverse=True)
+
+    def signal(self, exec_id: str, number: int, grace: float, told: Told) -> None:
+        """TERM and KILL end the tree and answer when it is gone; any other signal is sent and answered at once."""
+        held = self.running.get(exec_id)
+        if held is None:
+            self._end_leftovers(exec_id, told)
+        elif number in {signals.SIGTERM, signals.SIGKILL}:
+            self.end(held, number, grace, told)
+        else:
+            for pid in self._members(held):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+            told(self._now(held))
+
+    def cancel(self, exec_id: str, told: Told) -> None:
+        """Ends it, and the status says that it was cancelled."""
+        held = self.running.get(exec_id)
+        if held is None:
+            told(self.show(exec_id)[0])
+            return
+        held.cause = held.cause or "cancelled"
+        self.end(held, signals.SIGTERM, held.request["grace"], told)
+
+    def end_stdin(self, exec_id: str) -> None:
+        """No more input comes."""
+        held = self.running.get(exec_id)
+        if held is not None:
+            held.close_stdin()
+
+    def end(self, held: Held, number: int, grace: float, told: Told | None = None) -> None:
+        """Ends the tree; a second call with KILL hastens the first."""
+        if told is not None:
+            held.waiting.append(told)
+        if held.ending is None:
+            held.ending = Ending(
+                self._loop, lambda: self._members(held), number, grace, lambda left: self._gone(held, left)
+            )
+        elif number == signals.SIGKILL:
+            held.ending.hasten()
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def reaped(self, pid: int, wait_status: int) -> bool:
+        """A child of the holder ended. True when it was an exec's main process."""
+        for ending in [held.ending for held in self.running.values() if held.ending] + list(self._leftovers.values()):
+            ending.wake()
+        held = self._by_pid.pop(pid, None)
+        if held is None:
+            return False
+        held.over = True
+        code = os.waitstatus_to_exitcode(wait_status)
+        held.status["exit_code" if code >= 0 else "signal"] = abs(code)
+        if held.ending is None:
+            self._finish(held)
+        return True
+
+    def _begin(self, held: Held) -> None:
+        request = held.request
+        try:
+            if request.get("error"):
+                raise spawn.CannotStartError(spawn.CANNOT_RUN, request["error"])
+            held.pid = self._spawn(held)
+        except spawn.CannotStartError as error:
+            held.status |= {"state": "failed", "exit_code": error.exit_code, "error": error.message}
+            held.close_stdin()
+            self._finish(held)
+            return
+        self.running[held.exec_id] = self._by_pid[held.pid] = held
+        if request["timeout"] > 0:
+            held.limit = self._loop.after(request["timeout"], lambda: self._time_out(held))
+
+    def _spawn(self, held: Held) -> int:
+        request = held.request
+        environment = {**self._settings.environment, **request["environment"], tree.MARK: held.exec_id}
+        stdin, (out, out_w), (err, err_w) = -1, _pipe(), _pipe()
+        try:
+            stdin = self._open_stdin(held) if request["stdin"] else self._null
+            cwd = os.path.join(self._settings.root, request["cwd"])
+            pid = spawn.spawn(request["argv"], environment, cwd, stdin, out_w, err_w)
+        except BaseException:
+            os.close(out)
+            os.close(err)
+            raise
+        finally:
+            os.close(out_w)
+            os.close(err_w)
+            if stdin not in {-1, self._null}:
+                os.close(stdin)
+        self._watch(held, out, STDOUT)
+        self._watch(held, err, STDERR)
+        return pid
+
+    def _open_stdin(self, held: Held) -> int:
+        path = self._shelf.stdin(held.exec_id)
+        os.mkfifo(path, 0o600)
+        stdin = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        held.stdin = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        os.set_blocking(stdin, True)
+        return stdin
+
+    def _watch(self, held: Held, pipe: int, channel: int) -> None:
+        os.set_blocking(pipe, False)
+        held.pipes[pipe] = channel
+        self._loop.watch(pipe, lambda: self._output(held, pipe))
+
+    def _output(self, held: Held, pipe: int) -> None:
+        data = _read(pipe)
+        if data is None:
+            return
+        if data:
+            held.log.append(held.pipes[pipe], data)
+            self.dirty.add(held.exec_id)
+        else:
+            del held.pipes[pipe]
+            self._let_go(pipe)
+
+    def _drain(self, held: Held) -> None:
+        """Takes what is in the pipes now, and reads them into nothing from then on."""
+        for pipe, channel in held.pipes.items():
+            left = struct.unpack("i", fcntl.ioctl(pipe, _PENDING, b"\0\0\0\0"))[0]
+            while left > 0 and (data := _read(pipe)):
+                held.log.append(channel, data)
+                left -= len(data)
+            self._sinks[pipe] = None
+            self._loop.watch(pipe, lambda pipe=pipe: self._sink(pipe))  # type: ignore[misc]
+        held.pipes.clear()
+        while len(self._sinks) > _SINKS:
+            self._let_go(next(iter(self._sinks)))
+
+    def _sink(self, pipe: int) -> None:
+        if _read(pipe) == b"":
+            self._let_go(pipe)
+
+    def _let_go(self, pipe: int) -> None:
+        self._sinks.pop(pipe, None)
+        self._loop.unwatch(pipe)
+        os.close(pipe)
+
+    def _time_out(self, held: Held) -> None:
+        if not held.over:
+            held.cause = held.cause or "timed_out"
+            self.end(held, signals.SIGTERM, held.request["grace"])
+
+    def _gone(self, held: Held, left: list[int]) -> None:
+        if left:
+            held.status["error"] = f"{len(left)} processes could not be ended"
+        self._finish(held)
+
+    def _finish(self, held: Held) -> None:
+        self._drain(held)
+        if held.limit is not None:
+            held.limit.cancel()
+        held.close_stdin()
+        held.log.close()
+        status = self._now(held)
+        if status["state"] == "running":
+            status["state"] = held.cause or ("signalled" if "signal" in status else "exited")
+        status["ended"] = time.time()
+        self.running.pop(held.exec_id, None)
+        self._log_bytes[held.exec_id] = held.log.size
+        with contextlib.suppress(OSError):
+            self._shelf.finish(held.exec_id, status)
+        if held.request["stdin"]:
+            with contextlib.suppress(OSError):
+                os.unlink(self._shelf.stdin(held.exec_id))
+        self._keep(status)
+        self.dirty.discard(held.exec_id)
+        self.ended(status)
+        for told in held.waiting:
+            told(status)
+
+    def _end_leftovers(self, exec_id: str, told: Told) -> None:
+        """An ended exec may have left processes behind: these go at once."""
+        status, _ = self.show(exec_id)
+        if exec_id in self._leftovers:
+            told(status)
+            return
+
+        def gone(left: list[int]) -> None:
+            del self._leftovers[exec_id]
+            told(status)
+
+        find = lambda: tree.members(-1, exec_id)  # noqa: E731
+        self._leftovers[exec_id] = Ending(self._loop, find, signals.SIGKILL, 0.0, gone)
+
+    # --- what is known -----------------------------------------------------------------------------------------------
+
+    def _members(self, held: Held) -> list[int]:
+        """A main process that is over has given its number back; somebody else's exec may have it now."""
+        taken = held.over and held.pid in self._by_pid
+        return tree.members(-1 if taken else held.pid, held.exec_id)
+
+    def _status(self, exec_id: str) -> Status | None:
+        held = self.running.get(exec_id)
+        return self._now(held) if held else self.finished.get(exec_id)
+
+    def _now(self, held: Held) -> Status:
+        held.status["output_bytes"] = held.log.output_bytes
+        held.status["truncated"] = held.log.truncated
+        return held.status
+
+    def _keep(self, status: Status) -> None:
+        exec_id = status["exec_id"]
+        self.finished[exec_id] = status
+        self._log_bytes.setdefault(exec_id, self._shelf.log_bytes(exec_id))
+        total = sum(self._log_bytes.values())
+        while len(self.finished) > self._settings.kept or (
+            total > self._settings.total_log_bytes and len(self.finished) > 1
+        ):
+            oldest = next(iter(self.finished))
+            del self.finished[oldest]
+            total -= self._log_bytes.pop(oldest, 0)
+            self._shelf.remove(oldest)
+
+
+def _begun(request: dict[str, Any]) -> Status:
+    return {
+        "exec_id": request["exec_id"],
+        "state": "running",
+        "argv": request["shown"],
+        "started": time.time(),
+        "background": request["background"],
+    }
+
+
+def _pipe() -> tuple[int, int]:
+    reader, writer = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return reader, writer
+
+
+def _read(pipe: int) -> bytes | None:
+    """What is there, at most a record; empty at the end, None when there is nothing now."""
+    try:
+        return os.read(pipe, DATA_BYTES)
+    except BlockingIOError:
+        return None
