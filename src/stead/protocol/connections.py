@@ -7,7 +7,8 @@ raise `SteadError("unavailable")` once closed, and may be closed twice.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 
 class Bytes(Protocol):
@@ -32,3 +33,14 @@ class Messages(Protocol):
         """Returns when the message is taken; bounded, never queued without limit."""
 
     async def close(self, code: int = 1000, reason: str = "") -> None: ...
+
+
+@runtime_checkable
+class Direct(Messages, Protocol):
+    """Messages that can be handed over without waiting while the connection is not congested."""
+
+    def ready(self) -> bool:
+        """Whether `put` may be called now."""
+
+    def put(self, messages: Sequence[str | bytes]) -> None:
+        """Takes these at once, in one write where the connection can; nothing happens once it is closed."""

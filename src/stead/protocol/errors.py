@@ -28,6 +28,7 @@ TABLE: dict[str, Row] = {
     "origin_refused": Row(403, False, "Open the page from an address the server allows (setting `allowed_origins`)."),
     "not_found": Row(404, False, "Check the name or id; list what exists."),
     "method_not_found": Row(404, False, "Use a method the other side knows; compare versions."),
+    "method_not_allowed": Row(405, False, "Use a method that this address knows; the API description lists them."),
     "conflict": Row(409, False, "Read the present state and decide again."),
     "in_progress": Row(409, True, "The same request is still running; ask again shortly."),
     "ambiguous": Row(409, False, "Give more of the id, or the whole name."),

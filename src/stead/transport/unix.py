@@ -1,0 +1,118 @@
+"""Unix sockets, also where the path is longer than the system's 107 bytes.
+
+Contract: `connect(path) -> Bytes` ("unavailable" when nobody listens); `serve(path, on_connection)` runs until cancelled,
+tells its `task_status` once it listens, makes the socket 0600 and removes it at the end. Each connection has its own task
+and is closed when that returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskStatus
+
+from stead.protocol.errors import SteadError
+from stead.transport.sockets import TransportBytes
+
+PATH_BYTES = 107
+
+log = logging.getLogger(__name__)
+
+OnConnection = Callable[[TransportBytes], Awaitable[None]]
+
+
+async def connect(path: str | Path) -> TransportBytes:
+    """A connection to whoever listens there."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        with _address(Path(path)) as address:
+            await asyncio.get_running_loop().sock_connect(connection, address)
+    except OSError as error:
+        connection.close()
+        raise SteadError("unavailable", f"cannot connect to {Path(path).name}: {error.strerror or error}") from None
+    except BaseException:
+        connection.close()
+        raise
+    return await over(connection)
+
+
+async def over(connection: socket.socket) -> TransportBytes:
+    """`Bytes` over a connected socket, such as half of a socketpair."""
+    connection.setblocking(False)
+    _, stream = await asyncio.get_running_loop().create_unix_connection(TransportBytes, sock=connection)
+    return stream
+
+
+async def serve(
+    path: str | Path,
+    on_connection: OnConnection,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Listens until cancelled."""
+    listener = _listen(Path(path))
+    try:
+        async with anyio.create_task_group() as group:
+
+            def connected(stream: TransportBytes) -> None:
+                group.start_soon(_attend, on_connection, stream)
+
+            server = await asyncio.get_running_loop().create_unix_server(
+                lambda: TransportBytes(connected), sock=listener
+            )
+            try:
+                task_status.started()
+                await anyio.sleep_forever()
+            finally:
+                server.close()
+                group.cancel_scope.cancel()
+    finally:
+        listener.close()
+        Path(path).unlink(missing_ok=True)
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _address(path) as address:
+            listener.bind(address)
+        path.chmod(0o600)
+        listener.listen(128)
+    except BaseException:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+async def _attend(on_connection: OnConnection, stream: TransportBytes) -> None:
+    try:
+        await on_connection(stream)
+    except SteadError as error:
+        log.info("a connection ended: %s: %s", error.code, error.message)
+    except Exception:
+        log.exception("a connection failed")
+    finally:
+        await stream.close()
+
+
+@contextlib.contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """An address short enough for the system: through a descriptor of the directory where needed."""
+    if len(os.fsencode(path)) <= PATH_BYTES:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
