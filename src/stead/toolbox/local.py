@@ -1,0 +1,214 @@
+"""The toolbox over a directory and processes of this machine: used by a guest, and by itself in local mode.
+
+Contract: `LocalToolbox` over confined files and a holder; `opened(root, run)` starts a holder of its own and ends it,
+with every exec, at the end. File work runs in threads: a slow disk delays nobody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from stead import __version__
+from stead.protocol.errors import SteadError
+from stead.toolbox.confine import Root
+from stead.toolbox.contract import (
+    CALL_BYTES,
+    LIST_ENTRIES,
+    Deleted,
+    Exec,
+    ExecList,
+    ExecResult,
+    ExecStatus,
+    FileContent,
+    Info,
+    Listing,
+    Stat,
+    Written,
+)
+from stead.toolbox.execs import Execs, Holder, LocalRunning
+from stead.toolbox.files import Files
+
+T = TypeVar("T")
+
+THREADS = 8
+"""File operations at once."""
+CLOSE_SECONDS = 15.0
+
+
+class LocalToolbox:
+    """The contract, here."""
+
+    def __init__(self, root: Root, execs: Execs, info: Info) -> None:
+        self.files = Files(root)
+        self.execs_ = execs
+        self._root = root
+        self._info = info
+        self._threads = anyio.CapacityLimiter(THREADS)
+
+    async def in_thread(self, work: Callable[..., T], *args: object, **named: object) -> T:
+        """Runs what may wait for a disk."""
+        return await anyio.to_thread.run_sync(functools.partial(work, *args, **named), limiter=self._threads)
+
+    async def info(self) -> Info:
+        return self._info
+
+    async def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent:
+        return await self.in_thread(self.files.read, path, offset, limit)
+
+    async def write(
+        self, path: str, content: bytes, *, mode: int | None = None, parents: bool = False, exclusive: bool = False
+    ) -> Written:
+        return await self.in_thread(self.files.write, path, content, mode, parents, exclusive)
+
+    async def append(self, path: str, content: bytes, *, parents: bool = False) -> Written:
+        return await self.in_thread(self.files.append, path, content, parents)
+
+    async def stat(self, path: str) -> Stat:
+        return await self.in_thread(self.files.stat, path)
+
+    async def list(self, path: str = ".", depth: int = 1, limit: int = LIST_ENTRIES) -> Listing:
+        return await self.in_thread(self.files.list, path, depth, limit)
+
+    async def mkdir(self, path: str, *, parents: bool = False, exclusive: bool = False) -> Stat:
+        return await self.in_thread(self.files.mkdir, path, parents, exclusive)
+
+    async def delete(self, path: str, *, recursive: bool = False) -> Deleted:
+        return await self.in_thread(self.files.delete, path, recursive)
+
+    async def move(self, source: str, target: str, *, overwrite: bool = False) -> Stat:
+        return await self.in_thread(self.files.move, source, target, overwrite)
+
+    async def download(self, path: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        reader = await self.in_thread(self.files.reader, path, offset, length)
+        try:
+            while data := await self.in_thread(reader.next):
+                yield data
+        finally:
+            reader.close()
+
+    async def upload(
+        self,
+        path: str,
+        content: AsyncIterator[bytes],
+        *,
+        mode: int | None = None,
+        parents: bool = False,
+        exclusive: bool = False,
+        size: int | None = None,
+        sha256: str = "",
+    ) -> Written:
+        open_ = functools.partial(self.files.writer, mode=mode, parents=parents, exclusive=exclusive)
+        writer = await self.in_thread(open_, path, size=size, sha256=sha256)
+        try:
+            async for data in content:
+                await self.in_thread(writer.write, data)
+            return await self.in_thread(writer.commit)
+        finally:
+            writer.close()
+
+    async def exec(self, argv: Sequence[str], **options: object) -> ExecResult:
+        try:
+            asked = msgspec.convert({"argv": [*argv], **options}, Exec)
+        except msgspec.ValidationError as error:
+            raise SteadError("invalid", str(error)) from None
+        return await self.run(asked)
+
+    async def run(self, exec: Exec) -> ExecResult:
+        """Runs to the end, or only starts it when it is to go on in the background."""
+        if exec.stdin:
+            raise SteadError("invalid", "input needs a stream; start it instead", field="stdin")
+        running = await self.start(exec)
+        if exec.background:
+            return ExecResult(status=running.status)
+        return await running.collect()
+
+    async def start(self, exec: Exec) -> LocalRunning:
+        return (await self.begin(exec))[0]
+
+    async def begin(self, exec: Exec) -> tuple[LocalRunning, bool]:
+        """Starts it, or attaches to the one that has this id. True when it was started now."""
+        if exec.cwd == ".":
+            return await self.execs_.start(exec)
+        if error := await self.in_thread(self._cwd_error, exec.cwd):
+            return await self.execs_.start(exec, error=error)
+        return await self.execs_.start(msgspec.structs.replace(exec, cwd=self._root.relative(exec.cwd)))
+
+    async def attach(self, exec_id: str, cursor: int = 0) -> LocalRunning:
+        return await self.execs_.attach(exec_id, cursor)
+
+    async def execs(self) -> ExecList:
+        return await self.execs_.listed()
+
+    async def show(self, exec_id: str) -> ExecStatus:
+        return await self.execs_.show(exec_id)
+
+    async def kill(self, exec_id: str, signal: int = 15, grace: float = 2.0) -> ExecStatus:
+        return await self.execs_.kill(exec_id, signal, grace)
+
+    def _cwd_error(self, cwd: str) -> str:
+        """Why it cannot be started there: that is a result of the exec, not an error of the call."""
+        try:
+            os.close(self._root.open(cwd, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK))
+        except SteadError as error:
+            return f"the directory {error.message}"
+        return ""
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    root: str | Path, run: str | Path, *, workspace_id: str = "local", **settings: Any
+) -> AsyncIterator[LocalToolbox]:
+    """A toolbox with a holder of its own; `settings` are those of `holding.settings`."""
+    config = {"version": 1, "workspace_id": workspace_id, "root": str(root), "run": str(run), **settings}
+    ours, theirs = socket.socketpair()
+    process = await anyio.to_thread.run_sync(_start_holder, config, theirs)
+    holder = Holder(ours)
+    confined = Root(root)
+    info = Info(
+        workspace_id=workspace_id,
+        root=str(root),
+        boot_id=secrets.token_hex(16),
+        version=__version__,
+        isolation="none",
+        hostname=socket.gethostname(),
+    )
+    try:
+        yield LocalToolbox(confined, Execs(holder, run, log_bytes=settings.get("log_bytes", CALL_BYTES << 6)), info)
+    finally:
+        holder.close()
+        confined.close()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(_end_holder, process)
+
+
+def _start_holder(config: dict[str, Any], theirs: socket.socket) -> subprocess.Popen[bytes]:
+    file = Path(config["run"]) / "holder.json"
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.write_text(json.dumps(config))
+    argv = [sys.executable, "-m", "stead.toolbox.holding", "--config", str(file), "--peer", str(theirs.fileno())]
+    with theirs:
+        return subprocess.Popen(
+            argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True, cwd="/"
+        )
+
+
+def _end_holder(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(CLOSE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
