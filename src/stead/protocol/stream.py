@@ -229,15 +229,17 @@ class StreamEnd:
         self.suspended = True
 
     def resume(self, received: int) -> None:
-        """Goes on from what the other end has; "stream_reset" on both sides where bytes in between are gone."""
+        """Goes on from what the other end has. An old number is harmless: what was acknowledged since stays so. A number
+        beyond what was written means that this end lost bytes the other has: "stream_reset" on both sides, with
+        `missing` as the two offsets."""
         self.suspended = False
         self.gap = False
-        if not self._out.start <= received <= self._out.end:
-            known = "they were acknowledged" if received < self._out.start else "they were never sent"
-            self.reset(SteadError("stream_reset", f"bytes are missing: {known}", missing=[received, self._out.start]))
+        if received > self._out.end:
+            missing = [self._out.end, received]
+            self.reset(SteadError("stream_reset", "bytes between two offsets are gone", missing=missing))
             return
         self._out.release(received)
-        self._sent = received
+        self._sent = max(received, self._out.start)
         self._end_sent = self._end_acknowledged
         self._credit_due = True
 
