@@ -434,3 +434,83 @@ class ExecAnswer(Answer):
     stderr_base64: str
     clipped: bool
     error: str
+
+
+class ExecStatus(Answer):
+    """GET /workspaces/{id}/execs/{exec_id}: an exec and, when over, its end."""
+
+    exec_id: str
+    state: str
+    argv: list[str] = []
+    exit_code: int | None = None
+    signal: int | None = None
+    started: float = 0.0
+    ended: float | None = None
+    output_bytes: int = 0
+    truncated: bool = False
+    background: bool = False
+    error: str = ""
+
+
+class ExecList(Answer):
+    """GET /workspaces/{id}/execs: newest first."""
+
+    items: list[ExecStatus]
+
+
+class ExecKill(Body):
+    """POST /workspaces/{id}/execs/{exec_id}/kill: the whole tree gets the signal; KILL follows a TERM after `grace`."""
+
+    signal: int = 15
+    grace: float = 2.0
+
+
+class FileStat(Answer):
+    """GET /workspaces/{id}/files/stat?path=: what is there; links are not followed."""
+
+    path: str
+    kind: str
+    size: int
+    mode: int
+    modified: float
+    uid: int = 0
+    gid: int = 0
+    target: str = ""
+
+
+class FileList(Answer):
+    """GET /workspaces/{id}/files/list?path=&depth=: sorted by path; `truncated` when there are more."""
+
+    entries: list[FileStat]
+    truncated: bool = False
+
+
+class FileWritten(Answer):
+    """PUT /workspaces/{id}/files?path="""
+
+    path: str
+    size: int
+    created: bool = False
+
+
+class FileDeleted(Answer):
+    """DELETE /workspaces/{id}/files?path=: `existed` is false when there was nothing."""
+
+    path: str
+    existed: bool
+
+
+class FileMakeDirectory(Body):
+    """POST /workspaces/{id}/files/mkdir; already there is success unless `exclusive`."""
+
+    path: str
+    parents: bool = False
+    exclusive: bool = False
+
+
+class FileMove(Body):
+    """POST /workspaces/{id}/files/move"""
+
+    source: str
+    target: str
+    overwrite: bool = False

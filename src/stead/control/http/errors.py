@@ -14,9 +14,9 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import Send
 
 from stead.api.types import ErrorAnswer
+from stead.control.http.asgi import Send
 from stead.protocol.errors import SteadError
 
 log = structlog.get_logger("stead.http")

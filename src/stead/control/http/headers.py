@@ -5,7 +5,7 @@ Contract: `guarded(send, ...)` wraps an ASGI send: what a route did not set itse
 
 from __future__ import annotations
 
-from litestar.types import Message, Send
+from stead.control.http.asgi import Message, Send
 
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "

@@ -23,11 +23,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 65_536
     body_bytes: Annotated[Bytes, Meta(description="JSON body of one request; more is `too_large`.")] = 2 << 20
     upload_bytes: Annotated[Bytes, Meta(description="One uploaded file; more is `too_large`.")] = 64 << 30
-    page_items: Annotated[Count, Meta(description="Items of one page; a larger `limit` is `invalid`.")] = 500
     requests_per_second: Annotated[
         Count, Meta(description="Requests of one user, steadily; more is `rate_limited`.")
-    ] = 500
-    requests_burst: Annotated[Count, Meta(description="Requests of one user at once before the rate counts.")] = 2_000
+    ] = 1_000
+    requests_burst: Annotated[Count, Meta(description="Requests of one user at once before the rate counts.")] = 5_000
     login_attempts: Annotated[
         Count, Meta(description="Failed credentials and logins from one address in a minute; more is `rate_limited`.")
     ] = 20
@@ -51,5 +50,23 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 10.0
 
 
+PAGE_ITEMS = 500
 KEY_CHARACTERS = 200
-"""The longest Idempotency-Key."""
+MESSAGE_BYTES = 2 << 20
+QUEUE_BYTES = 1 << 20
+
+FIXED: tuple[tuple[str, int, str], ...] = (
+    ("page", PAGE_ITEMS, "Items of one page; a larger `limit` is `invalid`."),
+    ("idempotency key", KEY_CHARACTERS, "Characters of an Idempotency-Key; a longer one is `invalid`."),
+    (
+        "link message",
+        MESSAGE_BYTES,
+        "Bytes of one message on a link; a larger one closes the link before it is parsed.",
+    ),
+    (
+        "link queue",
+        QUEUE_BYTES,
+        "Bytes that wait for a slow link; frames beyond are dropped and their streams resumed.",
+    ),
+)
+"""What no setting changes."""

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import anyio.to_thread
 import msgspec
-from litestar.types import HTTPScope, Receive, Send
+
+from stead.control.http.asgi import Receive, Scope, Send
 
 NOT_BUILT = b"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Stead</title></head>
@@ -40,7 +41,7 @@ class WebApp:
         self._folder = folder
         self._files: dict[str, tuple[int, File]] = {}
 
-    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one GET or HEAD."""
         file = await anyio.to_thread.run_sync(self._find, scope["path"])
         if file is None:
@@ -90,11 +91,11 @@ def _load(file: Path, name: str) -> File:
     return File(body, kind, f'"{hashlib.sha256(body).hexdigest()[:32]}"', caching)
 
 
-def _header(scope: HTTPScope, name: bytes) -> bytes | None:
+def _header(scope: Scope, name: bytes) -> bytes | None:
     return next((value for key, value in scope["headers"] if key == name), None)
 
 
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, scope: HTTPScope) -> None:
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, scope: Scope) -> None:
     if status != 304:
         headers = [*headers, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

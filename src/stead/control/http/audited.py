@@ -1,0 +1,97 @@
+"""Writes the audit entry of every change that comes over HTTP, before its answer goes out.
+
+Contract: `Audited` wraps the API. Whatever a POST, PUT, PATCH or DELETE of a known route answers is written down: who, the
+operation, the subject, the outcome. A route names its subject by its path, or by the Location of what it made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from stead.control.http.asgi import ASGIApp, Message, Receive, Scope, Send
+from stead.control.http.auth import SAFE
+from stead.control.http.scope import known_or_none, state_of
+from stead.control.people.audit import OK, Audit
+from stead.control.people.caller import Caller
+
+ACTOR = "actor"
+_NOTED = ("path", "source", "target")
+
+
+class Audited:
+    """Around the API."""
+
+    def __init__(self, inner: ASGIApp, audit: Audit) -> None:
+        self._inner = inner
+        self._audit = audit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets the request through and writes down what became of it."""
+        if scope["type"] != "http" or scope["method"] in SAFE:
+            await self._inner(scope, receive, send)
+            return
+        started: Message | None = None
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = message
+                return
+            if started is not None:
+                await self._write(scope, started, message)
+                await send(started)
+                started = None
+            await send(message)
+
+        await self._inner(scope, receive, note)
+
+    async def _write(self, scope: Any, started: Any, body: Any) -> None:
+        handler = scope.get("route_handler")
+        if handler is None or handler.handler_name == "options_handler":
+            return
+        places = {key: str(value) for key, value in scope.get("path_params", {}).items()}
+        made = _location(started)
+        subject = next(iter(places.values()), "") or made
+        details: dict[str, Any] = {**dict(list(places.items())[1:]), **_query(scope)}
+        if made and made != subject:
+            details["made"] = made
+        entry = self._audit.entry(_actor(scope), handler.operation_id, subject, _outcome(started, body), details)
+        await self._audit.record(entry)
+
+
+def _actor(scope: Any) -> Caller | None:
+    known = known_or_none(scope)
+    if known is not None:
+        return known.caller
+    found = state_of(scope).get(ACTOR)
+    return found if isinstance(found, Caller) else None
+
+
+def _location(started: Any) -> str:
+    found = next((value for name, value in started["headers"] if name.lower() == b"location"), b"")
+    return str(found.decode("latin-1").rpartition("/")[2])
+
+
+def _query(scope: Any) -> dict[str, str]:
+    asked = parse_qs(scope["query_string"].decode("latin-1"))
+    return {name: asked[name][0][:1000] for name in _NOTED if name in asked}
+
+
+class _Error(msgspec.Struct):
+    code: str
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
+def _outcome(started: Any, body: Any) -> str:
+    if started["status"] < 400:
+        return OK
+    try:
+        return msgspec.json.decode(body["body"], type=_ErrorBody).error.code
+    except msgspec.DecodeError:
+        return str(started["status"])

@@ -1,0 +1,144 @@
+"""The same request twice, one effect: answers kept for Idempotency-Keys.
+
+Contract: `Idempotency` wraps the API. A POST with a key by somebody who is known runs once; the same key and request again
+gets the stored answer (`Idempotency-Replayed: true`), another request with it "key_reused", a running one "in_progress".
+An answer that reports failure is not kept, and a key whose server died half-way may be tried again. Stored answers are
+sealed with the key itself, which the database never sees.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import time
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+import msgspec
+import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from stead.control.http.asgi import ASGIApp, Message, Receive, Scope, Send
+from stead.control.http.bodies import read_body, replayed
+from stead.control.http.limits import KEY_CHARACTERS
+from stead.control.http.scope import header, known_or_none
+from stead.control.store import idempotency
+from stead.control.store.idempotency import Kept
+from stead.control.store.store import Store
+from stead.protocol.errors import SteadError
+
+log = structlog.get_logger("stead.http")
+
+_HEADERS = {b"content-type", b"location", b"etag"}
+_NONCE = 12
+
+
+class Answer(msgspec.Struct):
+    """An answer on its way out, as it is kept."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = []
+    body: bytes = b""
+
+
+class Idempotency:
+    """Around the API."""
+
+    def __init__(self, inner: ASGIApp, store: Store, boot_id: str, body_bytes: int) -> None:
+        self._inner = inner
+        self._store = store
+        self._boot_id = boot_id
+        self._body_bytes = body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Runs the request, or answers what it answered."""
+        key = header(scope, b"idempotency-key")
+        known = known_or_none(scope)
+        if key is None or known is None or scope["method"] != "POST":
+            await self._inner(scope, receive, send)
+            return
+        if not 0 < len(key) <= KEY_CHARACTERS or not key.isprintable():
+            raise SteadError("invalid", f"Idempotency-Key: from 1 to {KEY_CHARACTERS} printable characters")
+        body = await read_body(receive, self._body_bytes)
+        user, hashed = known.caller.user_id, _hash(b"key", key.encode())
+        kept = await self._store.write(
+            idempotency.claim, user, hashed, _fingerprint(scope, body), self._boot_id, time.time()
+        )
+        if kept is None:
+            await self._run(scope, replayed(body, receive), send, (user, hashed, key))
+        else:
+            await _answer(send, _open(kept.body, key))
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send, claim: tuple[str, str, str]) -> None:
+        user, hashed, key = claim
+        answer = Answer(headers=[])
+        held: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            held.append(message)
+            if message["type"] == "http.response.start":
+                answer.status = message["status"]
+                answer.headers = [pair for pair in message["headers"] if pair[0].lower() in _HEADERS]
+            elif message["type"] == "http.response.body":
+                answer.body += message["body"]
+
+        settled = False
+        try:
+            await self._inner(scope, receive, hold)
+            if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                await self._store.write(idempotency.keep, user, hashed, Kept(answer.status, _seal(answer, key)))
+                settled = True
+        finally:
+            if not settled:
+                await self._release(user, hashed)
+        for message in held:
+            await send(message)
+
+    async def _release(self, user: str, hashed: str) -> None:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            try:
+                await self._store.write(idempotency.release, user, hashed)
+            except SteadError as error:
+                log.warning("an idempotency key stays claimed", error=error.message)
+
+
+async def _answer(send: Send, answer: Answer) -> None:
+    headers = [
+        *answer.headers,
+        (b"idempotency-replayed", b"true"),
+        (b"content-length", str(len(answer.body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+def _fingerprint(scope: Any, body: bytes) -> str:
+    return _hash(scope["path"].encode(), scope["query_string"], (header(scope, b"content-type") or "").encode(), body)
+
+
+def _hash(*parts: bytes) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()
+
+
+def _cipher(key: str) -> AESGCM:
+    return AESGCM(hashlib.sha256(b"stead stored answer\0" + key.encode()).digest())
+
+
+def _seal(answer: Answer, key: str) -> str:
+    nonce = os.urandom(_NONCE)
+    return base64.b64encode(nonce + _cipher(key).encrypt(nonce, msgspec.json.encode(answer), None)).decode()
+
+
+def _open(sealed: str, key: str) -> Answer:
+    raw = base64.b64decode(sealed)
+    try:
+        plain = _cipher(key).decrypt(raw[:_NONCE], raw[_NONCE:], None)
+    except InvalidTag as error:
+        raise SteadError("internal", "a stored answer cannot be opened") from error
+    return msgspec.json.decode(plain, type=Answer)
