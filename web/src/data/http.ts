@@ -1,0 +1,102 @@
+/** One place that speaks HTTP: JSON in and out, errors of the one table, and whether the server answers at all. */
+
+import type { ErrorAnswer, Fault } from "@/api/types";
+import { reachability } from "@/data/reachability";
+
+export const API = "/api/v1";
+
+/** An error of the table as the API answered it, or `offline` when nothing answered. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly hint: string;
+  readonly requestId: string;
+
+  constructor(status: number, fault: Fault, requestId = "") {
+    super(fault.message);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = fault.code;
+    this.hint = fault.hint ?? "";
+    this.requestId = requestId;
+  }
+}
+
+const OFFLINE: Fault = {
+  code: "offline",
+  message: "The control plane does not answer.",
+  hint: "It is tried again by itself. Workspaces keep running meanwhile.",
+};
+
+export interface Options {
+  body?: unknown;
+  /** Sent as it is instead of JSON. */
+  raw?: Blob;
+  /** Makes a repeated request have one effect. */
+  idempotencyKey?: string;
+  /** The version that was read, for changes where two people can meet. */
+  ifMatch?: string;
+  signal?: AbortSignal;
+}
+
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** Sends one request; throws `ApiError` for everything but success. */
+export async function send(method: Method, path: string, options: Options = {}): Promise<Response> {
+  const headers = new Headers({ Accept: "application/json" });
+  if (options.raw) headers.set("Content-Type", "application/octet-stream");
+  else if (options.body !== undefined) headers.set("Content-Type", "application/json");
+  if (options.idempotencyKey) headers.set("Idempotency-Key", options.idempotencyKey);
+  if (options.ifMatch) headers.set("If-Match", options.ifMatch);
+  let response: Response;
+  try {
+    response = await fetch(API + path, {
+      method,
+      headers,
+      body: options.raw ?? (options.body === undefined ? null : JSON.stringify(options.body)),
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: options.signal ?? null,
+    });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    reachability.failed();
+    throw new ApiError(0, OFFLINE);
+  }
+  reachability.answered();
+  if (!response.ok) throw await failure(response);
+  return response;
+}
+
+/** Sends one request and gives the JSON of its answer. */
+export async function request<T>(method: Method, path: string, options: Options = {}): Promise<T> {
+  const response = await send(method, path, options);
+  const text = await response.text();
+  return (text === "" ? undefined : JSON.parse(text)) as T;
+}
+
+async function failure(response: Response): Promise<ApiError> {
+  const requestId = response.headers.get("X-Request-Id") ?? "";
+  try {
+    const answer = (await response.json()) as ErrorAnswer;
+    return new ApiError(response.status, answer.error, answer.request_id || requestId);
+  } catch {
+    const fault = { code: "internal", message: `The server answered ${response.status} ${response.statusText}.` };
+    return new ApiError(response.status, fault, requestId);
+  }
+}
+
+/** True for errors that may go away by themselves. */
+export function passes(error: unknown): boolean {
+  return error instanceof ApiError && (error.status === 0 || error.status === 502 || error.status === 503);
+}
+
+/** `?a=b` of what is set. */
+export function query(values: Record<string, string | number | boolean | undefined>): string {
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(values)) {
+    if (value !== undefined && value !== "") search.set(key, String(value));
+  }
+  const text = search.toString();
+  return text === "" ? "" : `?${text}`;
+}

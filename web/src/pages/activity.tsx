@@ -1,0 +1,162 @@
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Activity, ScrollText } from "lucide-react";
+import { useEffect, useMemo } from "react";
+import type { AuditEntry, Event } from "@/api/types";
+import { Empty } from "@/components/empty";
+import { EventList } from "@/components/event-list";
+import { Page } from "@/components/page";
+import { Problem } from "@/components/problem";
+import { Ago } from "@/components/time";
+import { Badge } from "@/components/ui/badge";
+import { Card } from "@/components/ui/card";
+import { SkeletonRows } from "@/components/ui/skeleton";
+import { TabPanel, Tabs } from "@/components/ui/tabs";
+import * as api from "@/data/api";
+import { live } from "@/data/live";
+import {
+  client,
+  nodes as nodesQuery,
+  users as usersQuery,
+  whoami,
+  workspaces as workspacesQuery,
+} from "@/data/queries";
+import { details } from "@/lib/events";
+import { shortId, words } from "@/lib/format";
+
+export function ActivityPage() {
+  const navigate = useNavigate();
+  const { tab = "events" } = useSearch({ from: "/app/activity" });
+  const admin = useQuery(whoami()).data?.user.role === "admin";
+  return (
+    <Page title="Activity" detail="What happened, newest first.">
+      {admin ? (
+        <Tabs
+          value={tab}
+          label="Kinds of activity"
+          tabs={[
+            { value: "events", label: "Events" },
+            { value: "audit", label: "Audit log" },
+          ]}
+          onChange={(next) =>
+            navigate({ to: "/activity", search: next === "events" ? {} : { tab: next }, replace: true })
+          }
+        >
+          <TabPanel value="events">
+            <Events />
+          </TabPanel>
+          <TabPanel value="audit">
+            <Audit />
+          </TabPanel>
+        </Tabs>
+      ) : (
+        <Events />
+      )}
+    </Page>
+  );
+}
+
+const PAGES_MOST = 40;
+const SHOWN = 300;
+
+/** The API answers events oldest first; what is shown are the newest, so it is read to its end. */
+async function newestEvents(before: Event[], signal: AbortSignal): Promise<Event[]> {
+  let events = before;
+  let after = before.at(-1)?.cursor ?? "";
+  for (let page = 0; page < PAGES_MOST; page += 1) {
+    const answer = await api.events(after, signal);
+    events = [...events, ...answer.items].slice(-SHOWN);
+    if (answer.items.length === 0 || answer.next === after) break;
+    after = answer.next;
+  }
+  return events;
+}
+
+const EVENTS_KEY = ["events"];
+
+function Events() {
+  const query = useQuery({
+    queryKey: EVENTS_KEY,
+    queryFn: ({ signal }) => newestEvents(client.getQueryData<Event[]>(EVENTS_KEY) ?? [], signal),
+    refetchInterval: () => (live.phase.get() === "live" ? 30_000 : 4_000),
+  });
+  useEffect(() => live.onEvent(() => void client.invalidateQueries({ queryKey: EVENTS_KEY })), []);
+  const workspaces = useQuery(workspacesQuery()).data;
+  const nodes = useQuery(nodesQuery()).data;
+  const names = useMemo(
+    () => new Map([...(workspaces ?? []), ...(nodes ?? [])].map((each) => [each.id, each.name])),
+    [workspaces, nodes],
+  );
+  if (query.isError && !query.data) return <Problem error={query.error} />;
+  return (
+    <Card>
+      {!query.data ? (
+        <SkeletonRows />
+      ) : query.data.length === 0 ? (
+        <Empty icon={Activity} title="Nothing has happened yet">
+          Workspaces that start, stop or fail and nodes that come and go appear here as it happens.
+        </Empty>
+      ) : (
+        <EventList events={[...query.data].reverse()} names={names} />
+      )}
+    </Card>
+  );
+}
+
+function Audit() {
+  const query = useQuery({
+    queryKey: ["audit"],
+    queryFn: ({ signal }) => api.audit("", signal),
+    refetchInterval: 10_000,
+    staleTime: 0,
+  });
+  const people = useQuery(usersQuery(true)).data;
+  const names = useMemo(() => new Map((people ?? []).map((each) => [each.id, each.name])), [people]);
+  if (query.isError && !query.data) return <Problem error={query.error} />;
+  return (
+    <Card>
+      {!query.data ? (
+        <SkeletonRows />
+      ) : query.data.items.length === 0 ? (
+        <Empty icon={ScrollText} title="The audit log is empty">
+          Every change and every stream that somebody opens is written here.
+        </Empty>
+      ) : (
+        <ol className="divide-y">
+          {query.data.items.map((entry) => (
+            <AuditRow key={entry.id} entry={entry} actor={names.get(entry.actor) ?? entry.actor} />
+          ))}
+        </ol>
+      )}
+    </Card>
+  );
+}
+
+function AuditRow({ entry, actor }: { entry: AuditEntry; actor: string }) {
+  const good = entry.outcome === "ok" || entry.outcome === "success" || entry.outcome === "done";
+  const more = details(entry.details);
+  return (
+    <li className="grid grid-cols-[minmax(0,1fr)_auto] items-start gap-x-4 gap-y-1 px-4 py-2.5 text-sm">
+      <div className="min-w-0">
+        <p className="break-words">
+          <span className="font-medium">{actor || "nobody"}</span>{" "}
+          <span className="text-muted-foreground">{words(entry.action)}</span>{" "}
+          {entry.subject && (
+            <code className="font-mono text-xs">
+              {/^[a-z]{2}_/.test(entry.subject) ? shortId(entry.subject) : entry.subject}
+            </code>
+          )}
+        </p>
+        <p className="break-words text-muted-foreground text-xs">
+          {[`by ${entry.via}`, more].filter(Boolean).join(" · ")}
+        </p>
+      </div>
+      <div className="grid justify-items-end gap-1">
+        <span className="text-muted-foreground text-xs">
+          <Ago at={entry.at} />
+        </span>
+        {!good && <Badge tone="bad">{words(entry.outcome)}</Badge>}
+      </div>
+    </li>
+  );
+}

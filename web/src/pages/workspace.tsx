@@ -1,0 +1,197 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { ChevronRight, FolderTree, History, Play, RotateCw, Square, SquareTerminal, Trash2 } from "lucide-react";
+import { useState } from "react";
+import type { Workspace } from "@/api/types";
+import { CopyButton } from "@/components/copy";
+import { DeleteWorkspace } from "@/components/delete-workspace";
+import { Labels } from "@/components/labels";
+import { FaultNote, Problem } from "@/components/problem";
+import { WorkspaceState } from "@/components/state";
+import { Steps } from "@/components/steps";
+import { Button } from "@/components/ui/button";
+import { Card, CardHeader } from "@/components/ui/card";
+import { Skeleton } from "@/components/ui/skeleton";
+import { TabPanel, Tabs } from "@/components/ui/tabs";
+import { ApiError } from "@/data/http";
+import { useOrder } from "@/data/orders";
+import { workspace as workspaceQuery } from "@/data/queries";
+import { useTitle } from "@/lib/hooks";
+import { can } from "@/lib/states";
+import { EventsTab } from "@/pages/workspace/events";
+import { WorkspaceFacts } from "@/pages/workspace/facts";
+import { FilesTab } from "@/pages/workspace/files";
+import { RunTab } from "@/pages/workspace/run";
+
+const TABS = [
+  {
+    value: "run" as const,
+    label: (
+      <>
+        <SquareTerminal className="size-4" aria-hidden /> Commands
+      </>
+    ),
+  },
+  {
+    value: "files" as const,
+    label: (
+      <>
+        <FolderTree className="size-4" aria-hidden /> Files
+      </>
+    ),
+  },
+  {
+    value: "events" as const,
+    label: (
+      <>
+        <History className="size-4" aria-hidden /> Events
+      </>
+    ),
+  },
+];
+
+export function WorkspacePage() {
+  const { id } = useParams({ from: "/app/workspaces/$id" });
+  const query = useQuery(workspaceQuery(id));
+  useTitle(query.data?.name ?? "Workspace");
+  return (
+    <div className="mx-auto w-full max-w-7xl px-4 py-5 sm:px-8 sm:py-7">
+      <nav aria-label="Breadcrumb" className="mb-2 flex items-center gap-1 text-muted-foreground text-sm">
+        <Link to="/workspaces" className="rounded hover:text-foreground">
+          Workspaces
+        </Link>
+        <ChevronRight className="size-3.5" aria-hidden />
+        <span className="truncate">{query.data?.name ?? "…"}</span>
+      </nav>
+      {query.data ? (
+        <Detail workspace={query.data} />
+      ) : query.isError ? (
+        <Absent error={query.error} />
+      ) : (
+        <output aria-label="Loading" className="grid gap-4">
+          <Skeleton className="h-8 w-60" />
+          <Skeleton className="h-72" />
+        </output>
+      )}
+    </div>
+  );
+}
+
+function Absent({ error }: { error: unknown }) {
+  const gone = error instanceof ApiError && error.code === "not_found";
+  return (
+    <div className="mt-4">
+      {gone ? (
+        <p className="text-sm">
+          This workspace does not exist, or not any more.{" "}
+          <Link to="/workspaces" className="font-medium text-primary hover:underline">
+            See those that do
+          </Link>
+        </p>
+      ) : (
+        <Problem error={error} />
+      )}
+    </div>
+  );
+}
+
+function Detail({ workspace }: { workspace: Workspace }) {
+  const navigate = useNavigate();
+  const search = useSearch({ from: "/app/workspaces/$id" });
+  const tab = search.tab ?? "run";
+  return (
+    <>
+      <header className="mb-5 flex flex-wrap items-center gap-x-4 gap-y-3">
+        <div className="min-w-0 flex-1 basis-72">
+          <div className="flex flex-wrap items-center gap-x-3 gap-y-1.5">
+            <h1 className="min-w-0 break-all font-semibold text-xl tracking-tight">{workspace.name}</h1>
+            <WorkspaceState workspace={workspace} />
+          </div>
+          <div className="mt-1 flex items-center gap-1 text-muted-foreground">
+            <code className="truncate font-mono text-xs">{workspace.id}</code>
+            <CopyButton text={workspace.id} label="Copy the id" className="size-6 [&_svg]:size-3.5" />
+          </div>
+          <Labels labels={workspace.labels} />
+        </div>
+        <Actions workspace={workspace} />
+      </header>
+      {workspace.error && <FaultNote fault={workspace.error} className="mb-5" />}
+      <div className="grid gap-6 lg:grid-cols-[minmax(0,1fr)_20rem]">
+        <Tabs
+          value={tab}
+          label="Of this workspace"
+          tabs={TABS}
+          onChange={(next) =>
+            navigate({
+              to: "/workspaces/$id",
+              params: { id: workspace.id },
+              search: next === "run" ? {} : { tab: next },
+              replace: true,
+            })
+          }
+        >
+          <TabPanel value="run">
+            <RunTab workspace={workspace} />
+          </TabPanel>
+          <TabPanel value="files">
+            <FilesTab workspace={workspace} />
+          </TabPanel>
+          <TabPanel value="events">
+            <EventsTab workspace={workspace} />
+          </TabPanel>
+        </Tabs>
+        <aside className="grid content-start gap-4" aria-label="About this workspace">
+          <WorkspaceFacts workspace={workspace} />
+          {workspace.steps.length > 0 && (
+            <Card>
+              <CardHeader title="Steps" detail="Of the last start" />
+              <div className="p-4">
+                <Steps steps={workspace.steps} failed={workspace.state === "failed"} />
+              </div>
+            </Card>
+          )}
+        </aside>
+      </div>
+    </>
+  );
+}
+
+function Actions({ workspace }: { workspace: Workspace }) {
+  const navigate = useNavigate();
+  const [deleting, setDeleting] = useState(false);
+  const order = useOrder(workspace);
+  const may = can(workspace);
+  const busy = (what: string) => order.isPending && order.variables === what;
+  return (
+    <div className="flex flex-wrap gap-2">
+      {may.start && (
+        <Button look="primary" busy={busy("start")} onClick={() => order.mutate("start")}>
+          <Play aria-hidden />
+          Start
+        </Button>
+      )}
+      {may.restart && (
+        <Button busy={busy("restart")} onClick={() => order.mutate("restart")}>
+          <RotateCw aria-hidden />
+          Restart
+        </Button>
+      )}
+      {may.stop && (
+        <Button busy={busy("stop")} onClick={() => order.mutate("stop")}>
+          <Square aria-hidden />
+          Stop
+        </Button>
+      )}
+      <Button className="text-bad hover:bg-bad-soft" disabled={!may.delete} onClick={() => setDeleting(true)}>
+        <Trash2 aria-hidden />
+        Delete
+      </Button>
+      <DeleteWorkspace
+        workspace={workspace}
+        open={deleting}
+        onOpenChange={setDeleting}
+        onDeleted={() => void navigate({ to: "/workspaces" })}
+      />
+    </div>
+  );
+}
