@@ -66,10 +66,11 @@ def latest(conn: Connection) -> str:
     return str(conn.execute(select(func.max(events.c.seq))).scalar() or 0)
 
 
-def forget(conn: Connection, before: float) -> int:
+def forget(conn: Connection, before: float, limit: int) -> int:
     """Removes what is older; answers how many. The newest stays, so that numbers go on."""
     newest = select(func.max(events.c.seq)).scalar_subquery()
-    return conn.execute(events.delete().where(events.c.at < before, events.c.seq < newest)).rowcount
+    old = select(events.c.seq).where(events.c.at < before, events.c.seq < newest).limit(limit)
+    return conn.execute(events.delete().where(events.c.seq.in_(old))).rowcount
 
 
 def _number(cursor: str) -> int:

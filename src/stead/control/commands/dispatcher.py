@@ -1,0 +1,192 @@
+"""Delivers commands: at least once each, in order within a workspace, at the same time across workspaces.
+
+Contract: `poke(node_id)` after a commit that queued something; `replay(node_id)` when a node came (back): everything live
+of it is delivered again under the same id, with one more attempt. `progress` and `result` take what nodes say. The table
+is the truth: a lost poke costs at most one `SWEEP_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+from sqlalchemy import Row
+
+from stead.control.commands import results
+from stead.control.nodes.registry import NodeRegistry
+from stead.control.store import commands
+from stead.control.store.fresh import fresh
+from stead.control.store.store import Store
+from stead.control.workspaces.advance import Moved
+from stead.model.commands import SENT_LEASE
+from stead.model.ids import Kind
+from stead.protocol.errors import SteadError
+from stead.protocol.messages import Command, CommandProgress, CommandResult, WorkspaceSpec
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 512
+"""Commands delivered in one pass."""
+
+SWEEP_SECONDS = 5.0
+RETRY_SECONDS = 1.0
+_LINK_TROUBLE = ("unavailable", "timeout", "node_unreachable", "draining", "too_many")
+
+
+class Dispatcher:
+    """The sending side of all commands."""
+
+    def __init__(self, store: Store, registry: NodeRegistry, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._fresh: set[str] = set()
+        self._replay: set[str] = set()
+        self._inflight: set[str] = set()
+        self._acknowledged: list[str] = []
+        self._said: list[tuple[str, CommandProgress]] = []
+        self._to_deliver = anyio.Event()
+        self._to_keep = anyio.Event()
+        self.retry: Callable[[float], None] = lambda when: None
+        """Told when a workspace is to be looked at again."""
+
+    # --- what others tell ------------------------------------------------------------------------------------------
+
+    def poke(self, node_id: str | None) -> None:
+        """Something waits for this node."""
+        if node_id is not None and self._registry.is_connected(node_id):
+            self._fresh.add(node_id)
+            self._to_deliver.set()
+
+    def replay(self, node_id: str) -> None:
+        """The node came (back)."""
+        self._replay.add(node_id)
+        self._to_deliver.set()
+
+    def moved(self, moved: Moved | None) -> None:
+        """After the commit of a step: what it ordered is delivered, what it puts off is remembered."""
+        if moved is not None:
+            self.poke(moved.ordered)
+            if moved.retry_at:
+                self.retry(moved.retry_at)
+
+    def progress(self, node_id: str, message: CommandProgress) -> None:
+        """A node works on a command."""
+        self._said.append((node_id, message))
+        self._to_keep.set()
+
+    async def result(self, node_id: str, message: CommandResult) -> None:
+        """A command's end; durable when this returns."""
+        self.moved(await self._store.write(results.finish, node_id, message, self._clock()))
+
+    # --- work ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_all)
+            group.start_soon(self._sweep_all)
+            await self._deliver_all(group)
+
+    async def _deliver_all(self, group: TaskGroup) -> None:
+        while True:
+            await self._to_deliver.wait()
+            self._to_deliver = anyio.Event()
+            try:
+                await self._deliver(group)
+            except SteadError as error:
+                log.warning("commands wait: %s", error.message)
+                await anyio.sleep(RETRY_SECONDS)
+                self._to_deliver.set()
+
+    async def _deliver(self, group: TaskGroup) -> None:
+        """One pass: claims what is due in one unit, then sends each."""
+        connected = self._registry.connected()
+        new, again = sorted(self._fresh & connected), sorted(self._replay & connected)
+        if not new and not again:
+            self._fresh, self._replay = set(), set()
+            return
+        rows = await self._store.write(commands.claim, new, again, AT_ONCE, self._clock())
+        self._fresh.difference_update(new)
+        self._replay.difference_update(again)
+        if len(rows) == AT_ONCE:
+            self._fresh.update(new, again)
+            self._to_deliver.set()
+        for row in rows:
+            if row.id not in self._inflight:
+                self._inflight.add(row.id)
+                group.start_soon(self._send, row)
+
+    async def _send(self, row: Row[Any]) -> None:
+        """Delivers one command; what the link loses is delivered again when the lease is over or the node is back."""
+        try:
+            await self._registry.link(row.node_id).request(_message(row), SENT_LEASE)
+        except SteadError as error:
+            if error.code not in _LINK_TROUBLE and not error.retry:
+                await self._refused(row.id, error)
+            return
+        finally:
+            self._inflight.discard(row.id)
+        self._acknowledged.append(row.id)
+        self._to_keep.set()
+
+    async def _refused(self, command_id: str, error: SteadError) -> None:
+        log.warning("a node refused the command %s: %s: %s", command_id, error.code, error.message)
+        try:
+            self.moved(await self._store.write(results.refuse, command_id, error.fault(), self._clock()))
+        except SteadError as trouble:
+            log.warning("a refusal could not be kept; the command is delivered again: %s", trouble.message)
+
+    async def _keep_all(self) -> None:
+        """Acknowledgements and progress, many in one unit."""
+        while True:
+            await self._to_keep.wait()
+            self._to_keep = anyio.Event()
+            taken, self._acknowledged = self._acknowledged, []
+            said, self._said = self._said, []
+            try:
+                await self._keep(taken, said)
+            except SteadError as error:
+                log.warning("acknowledgements are lost, the commands are delivered again: %s", error.message)
+
+    async def _keep(self, taken: list[str], said: list[tuple[str, CommandProgress]]) -> None:
+        if taken:
+            await self._store.write(results.accept, taken, self._clock())
+        if said:
+            for command_id in await self._store.write(results.progress, said, self._clock()):
+                log.warning("a node reported progress of the command %s of another node", command_id)
+
+    async def _sweep_all(self) -> None:
+        """Deadlines and leases."""
+        while True:
+            await anyio.sleep(SWEEP_SECONDS)
+            try:
+                await self.sweep()
+            except SteadError as error:
+                log.warning("commands could not be looked through: %s", error.message)
+
+    async def sweep(self) -> None:
+        """Ends what is overdue and delivers again what nobody acknowledged."""
+        now = self._clock()
+        while await self._store.write(results.expire, now, AT_ONCE) == AT_ONCE:
+            pass
+        for node_id in await self._store.read(commands.due_nodes, now):
+            self.poke(node_id)
+
+
+def _message(row: Row[Any]) -> Command:
+    return Command(
+        request_id=fresh(Kind.REQUEST),
+        command_id=row.id,
+        workspace_id=row.workspace_id,
+        sequence=row.sequence,
+        kind=row.kind,
+        spec=msgspec.json.decode(row.spec, type=WorkspaceSpec),
+        deadline=row.deadline,
+        attempt=row.attempts + 1,
+    )

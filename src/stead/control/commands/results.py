@@ -1,0 +1,150 @@
+"""What nodes say about commands, as units of the store.
+
+Contract: `finish(conn, node_id, result, now)` ends a command and moves its workspace in the same unit; a result that comes
+again changes nothing. `expire`, `refuse` and `cancel` end commands that have no result. A node that speaks for a command
+or workspace of another is "forbidden".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row
+
+from stead.control.store import commands, events, workspaces
+from stead.control.workspaces.advance import Moved, advance, describe, facts_of
+from stead.model.commands import CommandState
+from stead.model.lifecycle import Ended, Seen
+from stead.model.workspaces import CommandKind, Observed
+from stead.protocol.errors import Fault, SteadError
+from stead.protocol.messages import CommandProgress, CommandResult, WorkspaceReport
+
+
+def finish(conn: Connection, node_id: str, result: CommandResult, now: float) -> Moved | None:
+    """The command's end; None when it ended before or is not known any more."""
+    command = commands.by_id(conn, result.command_id)
+    if command is None:
+        return None
+    check_node(command.node_id, node_id, "command")
+    _check_report(command, result.report)
+    outcome = CommandState(result.outcome)
+    if not commands.end(conn, command.id, outcome, result.error, now):
+        return _late(conn, command, result, now)
+    return _move(conn, command, outcome, result.error, result.report, now)
+
+
+def expire(conn: Connection, now: float, limit: int) -> int:
+    """Ends what is past its deadline; answers how many."""
+    overdue = commands.overdue(conn, now, limit)
+    for command in overdue:
+        error = SteadError("expired", f"the node did not {command.kind} it before the deadline").fault()
+        if commands.end(conn, command.id, CommandState.EXPIRED, error, now):
+            _move(conn, command, CommandState.EXPIRED, error, None, now)
+    return len(overdue)
+
+
+def refuse(conn: Connection, command_id: str, error: Fault, now: float) -> Moved | None:
+    """The node would not take it."""
+    command = commands.by_id(conn, command_id)
+    if command is None or not commands.end(conn, command_id, CommandState.FAILED, error, now):
+        return None
+    return _move(conn, command, CommandState.FAILED, error, None, now)
+
+
+def cancel(conn: Connection, command_id: str, waiting_only: bool, now: float) -> Moved | None:
+    """A person takes it back; None when it has ended, or a node has it and `waiting_only` is asked."""
+    command = commands.by_id(conn, command_id)
+    if command is None or (waiting_only and command.state != CommandState.QUEUED.value):
+        return None
+    error = SteadError("cancelled", "it was cancelled").fault()
+    if not commands.end(conn, command_id, CommandState.CANCELLED, error, now):
+        return None
+    return _move(conn, command, CommandState.CANCELLED, error, None, now) or Moved()
+
+
+def accept(conn: Connection, ids: list[str], now: float) -> None:
+    """Nodes have these in their journals."""
+    commands.acknowledge(conn, ids, now)
+    taken = [row.workspace_id for row in commands.by_ids(conn, ids).values() if row.kind == CommandKind.START.value]
+    if taken:
+        for row in workspaces.begun(conn, taken, now):
+            facts = msgspec.structs.replace(facts_of(row), state=Observed.STARTING)
+            events.append(conn, "workspace.changed", row.id, row.owner, describe(row, facts))
+
+
+def progress(conn: Connection, said: list[tuple[str, CommandProgress]], now: float) -> list[str]:
+    """Steps of running commands, in order; answers the ids of commands that the speaker does not own."""
+    found = commands.by_ids(conn, list({message.command_id for _, message in said}))
+    mine = [(found.get(m.command_id), node, m) for node, m in said]
+    foreign = [m.command_id for command, node, m in mine if command is not None and command.node_id != node]
+    live = [(c, m) for c, node, m in mine if c is not None and c.ended is None and c.node_id == node]
+    if live:
+        commands.run(conn, list({command.id for command, _ in live}), now)
+        _keep_steps(conn, live, now)
+    return foreign
+
+
+def check_node(owner: str | None, speaker: str, what: str) -> None:
+    """A node speaks only for its own."""
+    if owner != speaker:
+        raise SteadError("forbidden", f"the {what} is not of this node")
+
+
+def _check_report(command: Row[Any], report: WorkspaceReport | None) -> None:
+    if report is not None and report.workspace_id != command.workspace_id:
+        raise SteadError("forbidden", "the report is of another workspace than the command")
+
+
+def _late(conn: Connection, command: Row[Any], result: CommandResult, now: float) -> Moved | None:
+    """A result after the end (expired, cancelled): what the node sees still counts."""
+    if result.report is None or command.state not in (CommandState.EXPIRED.value, CommandState.CANCELLED.value):
+        return None
+    row = workspaces.by_id(conn, command.workspace_id)
+    if row is None or row.sequence != command.sequence:
+        return None
+    seen = Seen(sight=result.report.state, generation=result.report.generation, error=result.report.error)
+    return advance(conn, row, seen, now, report=result.report)
+
+
+def _move(
+    conn: Connection,
+    command: Row[Any],
+    outcome: CommandState,
+    error: Fault | None,
+    report: WorkspaceReport | None,
+    now: float,
+) -> Moved | None:
+    row = workspaces.by_id(conn, command.workspace_id)
+    if row is None or row.sequence != command.sequence or row.live is None:
+        return None
+    generation = report.generation if report is not None else 0
+    event = Ended(kind=CommandKind(command.kind), outcome=outcome, generation=generation, error=error)
+    by_node = outcome in (CommandState.COMPLETED, CommandState.FAILED, CommandState.UNKNOWN)
+    return advance(conn, row, event, now, report=report, settled=command.sequence if by_node else None)
+
+
+def _keep_steps(conn: Connection, live: list[tuple[Row[Any], CommandProgress]], now: float) -> None:
+    rows = workspaces.by_ids(conn, list({command.workspace_id for command, _ in live}))
+    for workspace_id, row in rows.items():
+        mine = [(c, m) for c, m in live if c.workspace_id == workspace_id and c.sequence == row.sequence]
+        steps = row.steps
+        for _, message in mine:
+            steps = with_step(steps, message, now)
+            events.append(conn, "workspace.progress", row.id, row.owner, _told(message))
+        if mine:
+            workspaces.change(conn, workspace_id, {"steps": steps}, now)
+
+
+def with_step(steps: list[dict[str, Any]], message: CommandProgress, now: float) -> list[dict[str, Any]]:
+    """The steps with this one begun, or ended."""
+    seconds = message.seconds if message.done else None
+    step = {"name": message.step, "detail": message.detail, "started": now - message.seconds, "seconds": seconds}
+    for index, known in enumerate(steps):
+        if known["name"] == message.step:
+            return [*steps[:index], step | {"started": known["started"]}, *steps[index + 1 :]]
+    return [*steps, step]
+
+
+def _told(message: CommandProgress) -> dict[str, Any]:
+    return {"step": message.step, "detail": message.detail, "seconds": message.seconds, "done": message.done}

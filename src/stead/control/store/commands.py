@@ -1,0 +1,148 @@
+"""The commands' rows.
+
+Contract: every function takes the connection of a unit. States change by compare-and-set (`stead.model.commands`); an end
+never changes. `claim` answers what is to be delivered now, the oldest live command of each workspace only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, exists, func, or_, select, update
+
+from stead.control.store.schema import commands
+from stead.model.commands import RUN_LEASE, SENT_LEASE, CommandState, before
+
+c = commands.c
+
+_INSERT = commands.insert().inline()
+_BY_ID: Select[Any] = select(commands).where(c.id == bindparam("wanted"))
+_FIRST = commands.alias("first")
+_HEADS: Select[Any] = select(commands).where(
+    c.ended.is_(None),
+    ~exists().where(_FIRST.c.workspace_id == c.workspace_id, _FIRST.c.sequence < c.sequence, _FIRST.c.ended.is_(None)),
+)
+_SEND = (
+    update(commands)
+    .where(c.id == bindparam("wanted"), c.ended.is_(None))
+    .values(
+        state=case((c.state == CommandState.QUEUED.value, CommandState.SENT.value), else_=c.state),
+        attempts=c.attempts + 1,
+        sent=func.coalesce(c.sent, bindparam("now")),
+        lease=bindparam("until"),
+    )
+)
+_ACKNOWLEDGE = (
+    update(commands)
+    .where(c.id == bindparam("wanted"), c.ended.is_(None))
+    .values(
+        state=case(
+            (c.state.in_([state.value for state in before(CommandState.ACKNOWLEDGED)]), "acknowledged"), else_=c.state
+        ),
+        acknowledged=func.coalesce(c.acknowledged, bindparam("now")),
+        lease=bindparam("until"),
+    )
+)
+_RUN = (
+    update(commands)
+    .where(c.id == bindparam("wanted"), c.ended.is_(None))
+    .values(
+        state=CommandState.RUNNING.value,
+        acknowledged=func.coalesce(c.acknowledged, bindparam("now")),
+        lease=bindparam("until"),
+    )
+)
+_END = {
+    state: update(commands)
+    .where(c.id == bindparam("wanted"), c.ended.is_(None), c.state.in_([s.value for s in before(state)]))
+    .values(state=state.value, ended=bindparam("now"), error=bindparam("fault"))
+    for state in CommandState
+    if before(state)
+}
+
+
+def insert(conn: Connection, values: dict[str, Any]) -> None:
+    """A new command, queued."""
+    conn.execute(_INSERT, values)
+
+
+def by_id(conn: Connection, command_id: str) -> Row[Any] | None:
+    return conn.execute(_BY_ID, {"wanted": command_id}).first()
+
+
+def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
+    return {row.id: row for row in conn.execute(select(commands).where(c.id.in_(ids)))}
+
+
+def of_workspace(conn: Connection, workspace_id: str, sequence: int) -> Row[Any] | None:
+    """The command of this number."""
+    return conn.execute(select(commands).where(c.workspace_id == workspace_id, c.sequence == sequence)).first()
+
+
+def newest_sequence(conn: Connection, workspace_id: str) -> int:
+    """The number of the newest command of the workspace, 0 without any."""
+    query = select(func.max(c.sequence)).where(c.workspace_id == workspace_id)
+    return int(conn.execute(query).scalar() or 0)
+
+
+def live_workspaces(conn: Connection, node_id: str) -> set[str]:
+    """The workspaces of the node with a live command."""
+    query = select(c.workspace_id).where(c.ended.is_(None), c.node_id == node_id)
+    return set(conn.execute(query).scalars())
+
+
+def ever_sent(conn: Connection, workspace_id: str) -> bool:
+    """Whether a node may have heard of the workspace."""
+    query = select(c.id).where(c.workspace_id == workspace_id, c.sent.is_not(None)).limit(1)
+    return conn.execute(query).first() is not None
+
+
+def claim(conn: Connection, fresh: Sequence[str], replay: Sequence[str], limit: int, now: float) -> list[Row[Any]]:
+    """What the nodes are to get now: what waits or whose lease is over, and everything live of nodes that came back."""
+    due = or_(c.state == CommandState.QUEUED.value, c.lease < now)
+    wanted = or_(c.node_id.in_(replay), c.node_id.in_(fresh) & due) if replay else c.node_id.in_(fresh) & due
+    rows = list(conn.execute(_HEADS.where(wanted, c.deadline > now).order_by(c.id).limit(limit)))
+    if rows:
+        conn.execute(_SEND, [{"wanted": row.id, "now": now, "until": now + SENT_LEASE} for row in rows])
+    return rows
+
+
+def acknowledge(conn: Connection, ids: Sequence[str], now: float) -> None:
+    conn.execute(_ACKNOWLEDGE, [{"wanted": name, "now": now, "until": now + RUN_LEASE} for name in ids])
+
+
+def run(conn: Connection, ids: Sequence[str], now: float) -> None:
+    conn.execute(_RUN, [{"wanted": name, "now": now, "until": now + RUN_LEASE} for name in ids])
+
+
+def end(conn: Connection, command_id: str, state: CommandState, error: Any, now: float) -> bool:
+    """Compare-and-set; False when it has ended already or may not end so."""
+    return conn.execute(_END[state], {"wanted": command_id, "now": now, "fault": error}).rowcount == 1
+
+
+def overdue(conn: Connection, now: float, limit: int) -> list[Row[Any]]:
+    """Live ones whose deadline has passed."""
+    return list(
+        conn.execute(select(commands).where(c.ended.is_(None), c.deadline <= now).order_by(c.deadline).limit(limit))
+    )
+
+
+def due_nodes(conn: Connection, now: float) -> list[str]:
+    """The nodes with something to deliver."""
+    due = or_(c.state == CommandState.QUEUED.value, c.lease < now)
+    return list(conn.execute(select(c.node_id).where(c.ended.is_(None), due).distinct()).scalars())
+
+
+def page(conn: Connection, where: list[ColumnElement[bool]], limit: int, after: str) -> list[Row[Any]]:
+    """Newest first, one more than the limit when there are more."""
+    query = select(commands).where(*where)
+    if after:
+        query = query.where(c.id < after)
+    return list(conn.execute(query.order_by(c.id.desc()).limit(limit + 1)))
+
+
+def forget(conn: Connection, ended_before: float, limit: int) -> int:
+    """Removes what ended before."""
+    old = select(c.id).where(c.ended < ended_before).limit(limit)
+    return conn.execute(commands.delete().where(c.id.in_(old))).rowcount

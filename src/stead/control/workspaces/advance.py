@@ -1,0 +1,173 @@
+"""One step of a workspace's life inside one unit: the decision, the row, the next command and the event together.
+
+Contract: `advance(conn, row, event, now) -> Moved`; `row` is of `store.workspaces`. Nothing else writes the columns of the
+lifecycle. After the commit the dispatcher is told of `Moved.ordered` and the reconciler of `Moved.retry_at`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row
+
+from stead.control.store import commands, events, workspaces
+from stead.control.store.fresh import fresh
+from stead.model.commands import DEADLINES, CommandState
+from stead.model.ids import Kind
+from stead.model.lifecycle import Event, Facts, decide
+from stead.model.workspaces import CommandKind, Desired, Observed
+from stead.protocol.errors import Fault
+from stead.protocol.messages import WorkspaceReport, WorkspaceSpec
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a step: `ordered` is the node that has a new command, `retry_at` when to look again."""
+
+    ordered: str | None = None
+    retry_at: float = 0.0
+
+
+def facts_of(row: Row[Any]) -> Facts:
+    """What the lifecycle needs to know of a row."""
+    return Facts(
+        desired=Desired(row.desired),
+        state=Observed(row.state),
+        generation=row.generation,
+        reported=row.reported,
+        live=None if row.live is None else CommandKind(row.live),
+        attempts=row.attempts,
+        retry_at=row.retry_at,
+        started=row.started,
+        error=None if row.error is None else msgspec.convert(row.error, Fault),
+    )
+
+
+def advance(
+    conn: Connection,
+    row: Row[Any],
+    event: Event,
+    now: float,
+    facts: Facts | None = None,
+    report: WorkspaceReport | None = None,
+    settled: int | None = None,
+) -> Moved:
+    """Decides and writes. `facts` overrides the row where the unit has changed it already; `settled` is the number of
+    the command whose result this is."""
+    before = facts_of(row)
+    decision = decide(facts or before, event, now)
+    after, order = decision.facts, decision.order
+    seen = _seen(row, report)
+    if after == before and order is None and settled is None and seen == _seen(row, None):
+        return Moved(retry_at=after.retry_at)
+    sequence = row.sequence if order is None else row.sequence + 1
+    if order is not None:
+        commands.insert(conn, _command(row, order, after.generation, sequence, now))
+    begins = order in (CommandKind.START, CommandKind.RESTART)
+    values = (
+        _columns(after)
+        | seen
+        | {
+            "sequence": sequence,
+            "settled": row.settled if settled is None else settled,
+            "steps": [] if begins else row.steps,
+        }
+    )
+    workspaces.save(conn, row.id, values, now)
+    if after != before or order is not None:
+        events.append(conn, _kind(after), row.id, row.owner, describe(row, after, order))
+    return Moved(ordered=row.node_id if order is not None else None, retry_at=after.retry_at)
+
+
+def describe(row: Row[Any], facts: Facts, order: CommandKind | None = None) -> dict[str, Any]:
+    """What watchers are told."""
+    told: dict[str, Any] = {
+        "name": row.name,
+        "state": facts.state.value,
+        "desired": facts.desired.value,
+        "node_id": row.node_id,
+        "version": row.version + 1,
+    }
+    if order is not None:
+        told["command"] = order.value
+    if facts.error is not None:
+        told["error"] = {"code": facts.error.code, "message": facts.error.message}
+    return told
+
+
+def spec_of(row: Row[Any], generation: int) -> WorkspaceSpec:
+    """All a driver needs."""
+    return WorkspaceSpec(
+        workspace_id=row.id,
+        name=row.name,
+        generation=generation,
+        driver=row.driver,
+        isolation=row.isolation_wanted or "",
+        cpus=row.cpus,
+        memory_bytes=row.memory_bytes,
+        processes=row.processes,
+        environment=row.environment,
+        setup=row.setup,
+    )
+
+
+def _kind(facts: Facts) -> str:
+    return "workspace.deleted" if facts.state == Observed.DELETED else "workspace.changed"
+
+
+def _columns(facts: Facts) -> dict[str, Any]:
+    return {
+        "desired": facts.desired.value,
+        "state": facts.state.value,
+        "generation": facts.generation,
+        "reported": facts.reported,
+        "live": facts.live.value if facts.live else None,
+        "attempts": facts.attempts,
+        "retry_at": facts.retry_at,
+        "started": facts.started,
+        "error": facts.error,
+    }
+
+
+def _seen(row: Row[Any], report: WorkspaceReport | None) -> dict[str, Any]:
+    """What a node says that a workspace honestly has; a report without it leaves what was known."""
+    if report is None or report.state == "absent":
+        return {name: getattr(row, name) for name in _REPORTED}
+    return {
+        "isolation": report.isolation or row.isolation,
+        "limits": report.limits if report.isolation else row.limits,
+        "persistence": report.persistence or row.persistence,
+        "guest_restarts": report.guest_restarts,
+        "guest_boot_id": report.guest_boot_id or row.guest_boot_id,
+    }
+
+
+_REPORTED = ("isolation", "limits", "persistence", "guest_restarts", "guest_boot_id")
+
+
+def _command(row: Row[Any], kind: CommandKind, generation: int, sequence: int, now: float) -> dict[str, Any]:
+    return command_values(spec_of(row, generation), row.node_id, row.owner, kind, sequence, now)
+
+
+def command_values(
+    spec: WorkspaceSpec, node_id: str, owner: str, kind: CommandKind, sequence: int, now: float
+) -> dict[str, Any]:
+    """The row of a new command."""
+    return {
+        "id": fresh(Kind.COMMAND),
+        "workspace_id": spec.workspace_id,
+        "node_id": node_id,
+        "owner": owner,
+        "sequence": sequence,
+        "kind": kind.value,
+        "state": CommandState.QUEUED.value,
+        "attempts": 0,
+        "deadline": now + DEADLINES[kind],
+        "lease": 0.0,
+        "spec": msgspec.json.encode(spec).decode(),
+        "created": now,
+        "sent": None,
+        "acknowledged": None,
+        "ended": None,
+        "error": None,
+    }
