@@ -16,6 +16,12 @@ from stead.model.commands import RUN_LEASE, SENT_LEASE, CommandState, before
 
 c = commands.c
 
+
+def _in(states: Sequence[CommandState]) -> ColumnElement[bool]:
+    """Without an expanding parameter, so that one statement serves many rows."""
+    return or_(*[c.state == state.value for state in states])
+
+
 _INSERT = commands.insert().inline()
 _BY_ID: Select[Any] = select(commands).where(c.id == bindparam("wanted"))
 _FIRST = commands.alias("first")
@@ -37,9 +43,7 @@ _ACKNOWLEDGE = (
     update(commands)
     .where(c.id == bindparam("wanted"), c.ended.is_(None))
     .values(
-        state=case(
-            (c.state.in_([state.value for state in before(CommandState.ACKNOWLEDGED)]), "acknowledged"), else_=c.state
-        ),
+        state=case((_in(before(CommandState.ACKNOWLEDGED)), CommandState.ACKNOWLEDGED.value), else_=c.state),
         acknowledged=func.coalesce(c.acknowledged, bindparam("now")),
         lease=bindparam("until"),
     )
@@ -55,7 +59,7 @@ _RUN = (
 )
 _END = {
     state: update(commands)
-    .where(c.id == bindparam("wanted"), c.ended.is_(None), c.state.in_([s.value for s in before(state)]))
+    .where(c.id == bindparam("wanted"), c.ended.is_(None), _in(before(state)))
     .values(state=state.value, ended=bindparam("now"), error=bindparam("fault"))
     for state in CommandState
     if before(state)
