@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
 
 import anyio
 
@@ -36,10 +35,15 @@ class Events:
         self._http = http
         self._link = link
 
-    def list(self, *, subject: str = "", after: str = "") -> AsyncIterator[Event]:
-        """What is kept, oldest first."""
-        pages = self._http.pages("/events", EventPage, subject=subject, after=after)
-        return cast("AsyncIterator[Event]", pages)
+    async def list(self, *, subject: str = "", after: str = "") -> AsyncIterator[Event]:
+        """What is kept, oldest first; `next` of the last page is where to go on later."""
+        while True:
+            page = await self._http.get("/events", EventPage, subject=subject, after=after)
+            for event in page.items:
+                yield event
+            if not page.items or page.next == after:
+                return
+            after = page.next
 
     async def watch(self, *, subject: str = "", after: str | None = None) -> AsyncIterator[Event]:
         """Live events, for ever, also through reconnects; with `after` (a cursor, or "") those kept come first."""

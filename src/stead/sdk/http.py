@@ -154,7 +154,9 @@ class Http:
         except httpx2.TimeoutException as error:
             raise SteadError("unavailable", f"{self._url} did not answer in time") from error
         except httpx2.RequestError as error:
-            raise SteadError("unavailable", f"cannot reach {self._url}: {str(error) or type(error).__name__}") from error
+            raise SteadError(
+                "unavailable", f"cannot reach {self._url}: {str(error) or type(error).__name__}"
+            ) from error
         if response.status_code >= 300:
             raise fault_of(response.status_code, response.content)
         return Answered(response.status_code, dict(response.headers), response.content)

@@ -7,7 +7,6 @@ for good only when the control plane refuses this caller.
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +27,6 @@ from stead.protocol.messages import (
     Message,
     Refused,
     Request,
-    StreamLost,
     Watch,
     Welcome,
 )
@@ -70,9 +68,10 @@ class ClientLink:
         self._changed = anyio.Event()
         self._refusal: SteadError | None = None
         self._trouble = "no answer yet"
-        self._numbers = itertools.count(1)
         self._listeners: list[Listener] = []
         self._cursor = ""
+        self._watched: Peer | None = None
+        self._watch_lock = anyio.Lock()
         self._tasks: TaskGroup | None = None
         self._running = False
         self.streams = StreamEnds()
@@ -84,22 +83,16 @@ class ClientLink:
 
     async def call(
         self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0, repeat: bool = True
-    ) -> Any:
+    ) -> msgspec.Raw:
         """Asks a workspace; with `repeat` again after a lost link, as long as the link comes back in time."""
         raw = msgspec.Raw(msgspec.json.encode(params))
+        message = Call(request_id="", workspace_id=workspace_id, method=method, params=raw, timeout=timeout)
         while True:
-            peer = self._peer or await self.connected()
-            message = Call(
-                request_id=f"c{next(self._numbers)}",
-                workspace_id=workspace_id,
-                method=method,
-                params=raw,
-                timeout=timeout,
-            )
+            peer = self._live or await self.connected()
             try:
-                return await peer.request(message, timeout + ANSWER_GRACE)
+                return await peer.relay(message, timeout + ANSWER_GRACE)
             except SteadError as error:
-                if error.code not in LOST or self._peer is peer:
+                if error.code not in LOST or not peer.closed.is_set():
                     raise
                 if not repeat:
                     raise SteadError("outcome_unknown", f"the link broke during {method}") from error
@@ -113,13 +106,17 @@ class ClientLink:
         """The live link; waits for it at most `patience` seconds."""
         self._begin()
         with anyio.move_on_after(self._patience):
-            while self._peer is None and self._refusal is None:
+            while self._live is None and self._refusal is None:
                 await self._changed.wait()
         if self._refusal is not None:
             raise self._refusal
-        if self._peer is None:
+        if (peer := self._live) is None:
             raise SteadError("unavailable", f"no link to the control plane: {self._trouble}")
-        return self._peer
+        return peer
+
+    @property
+    def _live(self) -> Peer | None:
+        return None if self._peer is None or self._peer.closed.is_set() else self._peer
 
     async def close(self) -> None:
         """Stops; the control plane tells the far ends of streams that are still open."""
@@ -132,11 +129,9 @@ class ClientLink:
     @asynccontextmanager
     async def told(self, listener: Listener) -> AsyncIterator[None]:
         """Calls the listener for every event from now on."""
-        first = not self._listeners
         self._listeners.append(listener)
         try:
-            if first:
-                await self._watch(await self.connected())
+            await self._watch(await self.connected())
             yield
         finally:
             self._listeners.remove(listener)
@@ -165,7 +160,10 @@ class ClientLink:
 
     async def _watch(self, peer: Peer) -> None:
         """Asks for events after the last one seen, so that none is missed over a reconnect."""
-        await peer.request(Watch(request_id=f"w{next(self._numbers)}", after=self._cursor))
+        async with self._watch_lock:
+            if self._watched is not peer:
+                await peer.request(Watch(request_id="", after=self._cursor))
+                self._watched = peer
 
     def _tell(self, event: EventNotice) -> None:
         self._cursor = event.cursor
@@ -206,6 +204,7 @@ class ClientLink:
         """No repetition will help: whoever waits is told."""
         if self._refusal is None:
             self._refusal = error
+            self.streams.close(error)
             self._state("refused")
 
     def _state(self, state: str) -> None:
@@ -229,8 +228,8 @@ class ClientLink:
                 self._tell(message)
             case GoAway():
                 await peer.close()
-            case StreamLost():
-                await self.streams.lost(message.stream_id)
+            case _:
+                await self.streams.notice(peer, message)
 
     async def _welcomed(self, peer: Peer) -> None:
         self._peer = peer
@@ -247,13 +246,13 @@ class ClientLink:
             await peer.close()
 
     def frame(self, peer: Peer, frame: Frame) -> None:
-        self.streams.frame(frame)
+        self.streams.frame(peer, frame)
 
     async def closed(self, peer: Peer, reason: str) -> None:
         self._trouble = reason or self._trouble
         if self._peer is peer:
             self._peer = None
-            self.streams.detach()
+            self.streams.detach(peer)
             self._state("lost")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -39,6 +39,7 @@ from stead.toolbox.contract import (
     Written,
 )
 from stead.toolbox.records import STDOUT, Decoder
+from stead.transport.backoff import Backoff
 from stead.transport.streams import Stream
 
 T = TypeVar("T")
@@ -46,6 +47,8 @@ Argv = list[str]
 
 EXEC_SLICE = 45.0
 """How long one `exec.run` call waits before it is asked again."""
+RETURN = 120.0
+"""How long a workspace whose guest died may take to answer again."""
 GONE = frozenset({"stream_unknown", "stream_reset", "workspace_unreachable"})
 """Faults after which an exec's output goes on by attaching again."""
 
@@ -172,7 +175,7 @@ class RemoteToolbox:
         self, method: str, params: contract.Params, kind: type[T], *, timeout: float = 60.0, repeat: bool = True
     ) -> T:
         answer = await self._link.call(self._workspace_id, method, params, timeout=timeout, repeat=repeat)
-        return _convert(answer, kind)
+        return _checked(kind, lambda: msgspec.json.decode(answer, type=kind))
 
 
 class RemoteRunning:
@@ -225,8 +228,17 @@ class RemoteRunning:
             await self._stream.reset(SteadError("cancelled", "the caller let go of the exec"))
 
     async def _attach_again(self) -> None:
-        """The guest that held the stream is gone; its successor knows the exec."""
-        self._stream = await self._toolbox.attachment(self.exec_id, self.cursor)
+        """The guest that held the stream is gone; its successor knows the exec as soon as it answers."""
+        backoff = Backoff()
+        until = time.monotonic() + RETURN
+        while True:
+            try:
+                self._stream = await self._toolbox.attachment(self.exec_id, self.cursor)
+                break
+            except SteadError as error:
+                if not error.retry or time.monotonic() > until:
+                    raise
+            await anyio.sleep(backoff.delay())
         self._records = Decoder(self.cursor)
 
 
@@ -258,7 +270,13 @@ def _named(exec: Exec) -> Exec:
 
 
 def _convert(answer: Any, kind: type[T]) -> T:
+    return _checked(kind, lambda: msgspec.convert(answer, kind))
+
+
+def _checked(kind: type[T], decode: Callable[[], T]) -> T:
     try:
-        return msgspec.convert(answer, kind)
+        return decode()
     except msgspec.ValidationError as error:
-        raise SteadError("malformed", f"the workspace's answer is not what this version knows: {error}") from error
+        raise SteadError(
+            "malformed", f"the workspace's answer is no {kind.__name__} as this version knows it: {error}"
+        ) from error
