@@ -77,11 +77,14 @@ class ClientLinks:
     def __len__(self) -> int:
         return len(self._peers)
 
+    def check_room(self, known: Known) -> None:
+        """Raises "too_many" when the user has all the links there may be."""
+        if self._books.live.count(known.caller.user_id) >= self._books.limits.links:
+            raise SteadError("too_many", f"a user has at most {self._books.limits.links} links (`limits.links`)")
+
     async def serve(self, messages: Messages, known: Known, *, trusted: bool = False) -> None:
         """One link, to its end. A trusted one is our own: it has no limits and writes no audit entries."""
         caller = known.caller
-        if not trusted and self._books.live.count(caller.user_id) >= self._books.limits.links:
-            raise SteadError("too_many", f"a user has at most {self._books.limits.links} links (`limits.links`)")
         handler = ClientLink(self._books, caller, trusted=trusted)
         peer = Peer(messages, handler, name=f"client {caller.name}", limits=handler.peer_limits())
         self._peers.add(peer)
