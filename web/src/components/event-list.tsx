@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import type { Event } from "@/api/types";
 import { Ago } from "@/components/time";
 import { cn } from "@/lib/classes";
-import { eventTone, eventWords, facts } from "@/lib/events";
+import { eventName, eventTone, eventWords, facts, worthShowing } from "@/lib/events";
 import { shortId } from "@/lib/format";
 
 const DOTS = { good: "bg-good", bad: "bg-bad", busy: "bg-busy", quiet: "bg-muted-foreground/50" };
@@ -18,7 +18,7 @@ interface EventListProps {
 export function EventList({ events, names }: EventListProps) {
   return (
     <ol className="divide-y">
-      {events.map((event) => (
+      {events.filter(worthShowing).map((event) => (
         <li
           key={event.cursor}
           className="grid grid-cols-[auto_minmax(0,1fr)_auto] items-start gap-x-3 px-4 py-2.5 text-sm"
@@ -26,7 +26,12 @@ export function EventList({ events, names }: EventListProps) {
           <span className={cn("mt-1.5 size-2 rounded-full", DOTS[eventTone(event)])} aria-hidden />
           <div className="min-w-0">
             <p className="break-words">
-              {names && <Subject id={event.subject} names={names} />}
+              {names && (
+                <Subject
+                  id={event.subject}
+                  name={names.get(event.subject) ?? (eventName(event) || shortId(event.subject))}
+                />
+              )}
               <span className={names ? "text-muted-foreground" : "font-medium"}>{eventWords(event)}</span>
             </p>
             {facts(event) && <p className="break-words text-muted-foreground text-xs">{facts(event)}</p>}
@@ -40,8 +45,7 @@ export function EventList({ events, names }: EventListProps) {
   );
 }
 
-function Subject({ id, names }: { id: string; names: Map<string, string> }) {
-  const name = names.get(id) ?? shortId(id);
+function Subject({ id, name }: { id: string; name: string }) {
   const style = "mr-2 rounded font-medium hover:text-primary hover:underline";
   let shown: ReactNode = <span className="mr-2 font-medium">{name}</span>;
   if (id.startsWith("ws_")) {

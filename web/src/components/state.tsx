@@ -1,8 +1,7 @@
 import { Unplug } from "lucide-react";
-import type { Node, Workspace } from "@/api/types";
+import type { ExecStatus, Node, Workspace } from "@/api/types";
 import { Badge } from "@/components/ui/badge";
 import { Tooltip } from "@/components/ui/tooltip";
-import type { ExecStatus } from "@/data/exec";
 import { execState, nodeState, type Shown, workspaceState } from "@/lib/states";
 
 function State({ shown }: { shown: Shown }) {

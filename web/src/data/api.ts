@@ -3,6 +3,13 @@
 import type {
   AuditPage,
   EventPage,
+  ExecAnswer,
+  ExecList,
+  ExecStatus,
+  FileDeleted,
+  FileList,
+  FileStat,
+  FileWritten,
   LoginAnswer,
   Node,
   NodePatch,
@@ -22,7 +29,7 @@ import type {
   WorkspaceCreate,
   WorkspacePatch,
 } from "@/api/types";
-import type { ExecList, ExecRequest, ExecStatus, Listing, Stat } from "@/data/exec";
+import type { ExecRequest } from "@/data/exec";
 import { API, query, request, send } from "@/data/http";
 
 const PAGE = 200;
@@ -99,8 +106,8 @@ export function order(id: string, what: Order): Promise<Workspace> {
   return request<Workspace>("POST", `/workspaces/${at(id)}/${what}`, { idempotencyKey: once() });
 }
 
-export const workspaceEvents = (id: string, signal?: AbortSignal) =>
-  request<EventPage>("GET", `/workspaces/${at(id)}/events${query({ limit: PAGE })}`, options(signal));
+export const workspaceEvents = (id: string, after: string, signal?: AbortSignal) =>
+  request<EventPage>("GET", `/workspaces/${at(id)}/events${query({ after, limit: 500 })}`, options(signal));
 
 // --- in a workspace ------------------------------------------------------------------------------------------------
 
@@ -110,7 +117,7 @@ export const exec = (id: string, execId: string, signal?: AbortSignal) =>
   request<ExecStatus>("GET", `/workspaces/${at(id)}/execs/${at(execId)}`, options(signal));
 /** Starts a command that outlives this page; its output is followed apart. */
 export const startExec = (id: string, body: ExecRequest) =>
-  request<{ exec_id: string }>("POST", `/workspaces/${at(id)}/exec`, {
+  request<ExecAnswer>("POST", `/workspaces/${at(id)}/exec`, {
     body: { ...body, background: true },
     idempotencyKey: once(),
   });
@@ -122,16 +129,16 @@ export const outputPath = (id: string, execId: string, cursor: number) =>
 const files = (id: string, path: string, verb = "") => `/workspaces/${at(id)}/files${verb}${query({ path })}`;
 
 export const listFiles = (id: string, path: string, signal?: AbortSignal) =>
-  request<Listing>("GET", files(id, path, "/list"), options(signal));
+  request<FileList>("GET", files(id, path, "/list"), options(signal));
 export const readFile = (id: string, path: string, signal?: AbortSignal) =>
   send("GET", files(id, path), options(signal)).then((response) => response.arrayBuffer());
 export const fileUrl = (id: string, path: string) => API + files(id, path);
 export const writeFile = (id: string, path: string, content: Blob) =>
-  request<unknown>("PUT", files(id, path), { raw: content });
+  request<FileWritten>("PUT", files(id, path), { raw: content });
 export const deleteFile = (id: string, path: string, recursive: boolean) =>
-  request<unknown>("DELETE", `/workspaces/${at(id)}/files${query({ path, recursive: recursive || undefined })}`);
+  request<FileDeleted>("DELETE", `/workspaces/${at(id)}/files${query({ path, recursive: recursive || undefined })}`);
 export const makeFolder = (id: string, path: string) =>
-  request<Stat>("POST", `/workspaces/${at(id)}/files/mkdir`, { body: { path } });
+  request<FileStat>("POST", `/workspaces/${at(id)}/files/mkdir`, { body: { path } });
 
 // --- nodes ---------------------------------------------------------------------------------------------------------
 

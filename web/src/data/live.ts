@@ -18,10 +18,12 @@ const PROBE_MS = [250, 500, 1000, 2000, 3000];
 
 /** Which kept answers an event makes old. */
 export function touched(subject: string): string[][] {
-  if (subject.startsWith("ws_")) return [["workspaces"], ["workspace", subject], ["execs", subject], ["nodes"]];
-  if (subject.startsWith("nd_")) return [["nodes"], ["node", subject], ["workspaces"]];
-  if (subject.startsWith("us_")) return [["users"]];
-  return [];
+  if (subject.startsWith("ws_")) {
+    return [["workspaces"], ["workspace", subject], ["execs", subject], ["nodes"], ["events"]];
+  }
+  if (subject.startsWith("nd_")) return [["nodes"], ["node", subject], ["workspaces"], ["events"]];
+  if (subject.startsWith("us_")) return [["users"], ["events"]];
+  return [["events"]];
 }
 
 class Live {

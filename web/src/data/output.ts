@@ -1,7 +1,7 @@
 /** Follows the output of a command: over the live link where it is open, else by server-sent events. */
 
+import type { ExecStatus } from "@/api/types";
 import * as api from "@/data/api";
-import type { ExecStatus } from "@/data/exec";
 import { ApiError, send } from "@/data/http";
 import type { Link } from "@/data/link";
 import { live } from "@/data/live";

@@ -1,7 +1,9 @@
 /** What the app reads, under which key it is kept, and how often it is read again while nothing tells of changes. */
 
 import { QueryClient, queryOptions } from "@tanstack/react-query";
+import type { Event } from "@/api/types";
 import * as api from "@/data/api";
+import { newest } from "@/data/history";
 import { ApiError, passes } from "@/data/http";
 import { live } from "@/data/live";
 
@@ -18,8 +20,11 @@ export const client = new QueryClient({
   },
 });
 
-/** Without a link, lists are read again this often; with one, only to be sure. */
-const every = (fast: number) => () => (live.phase.get() === "live" ? 60_000 : fast);
+/** Without a link, lists are read again this often; with one, only to be sure (or for figures that no event tells). */
+const every =
+  (fast: number, slow = 60_000) =>
+  () =>
+    live.phase.get() === "live" ? slow : fast;
 
 export const whoami = () =>
   queryOptions({ queryKey: ["whoami"], queryFn: ({ signal }) => api.whoami(signal), staleTime: 60_000 });
@@ -48,7 +53,8 @@ export const workspace = (id: string) =>
 export const workspaceEvents = (id: string) =>
   queryOptions({
     queryKey: ["workspace", id, "events"],
-    queryFn: ({ signal }) => api.workspaceEvents(id, signal),
+    queryFn: ({ signal, queryKey }) =>
+      newest((after) => api.workspaceEvents(id, after, signal), client.getQueryData<Event[]>(queryKey) ?? []),
     refetchInterval: every(5_000),
   });
 
@@ -68,14 +74,27 @@ export const files = (id: string, path: string, enabled: boolean) =>
     staleTime: 0,
   });
 
+/** What happened, newest last. */
+export const events = () =>
+  queryOptions({
+    queryKey: ["events"],
+    queryFn: ({ signal, queryKey }) =>
+      newest((after) => api.events(after, signal), client.getQueryData<Event[]>(queryKey) ?? []),
+    refetchInterval: every(4_000),
+  });
+
 export const nodes = () =>
-  queryOptions({ queryKey: ["nodes"], queryFn: ({ signal }) => api.nodes(signal), refetchInterval: every(5_000) });
+  queryOptions({
+    queryKey: ["nodes"],
+    queryFn: ({ signal }) => api.nodes(signal),
+    refetchInterval: every(5_000, 15_000),
+  });
 
 export const node = (id: string) =>
   queryOptions({
     queryKey: ["node", id],
     queryFn: ({ signal }) => api.node(id, signal),
-    refetchInterval: every(5_000),
+    refetchInterval: every(5_000, 10_000),
   });
 
 export const sessions = () =>

@@ -3,7 +3,7 @@
  * viewers at most 25 times a second.
  */
 
-import type { ExecStatus } from "@/data/exec";
+import type { ExecStatus } from "@/api/types";
 import { over } from "@/data/exec";
 import { ApiError, passes } from "@/data/http";
 import { followOutput } from "@/data/output";

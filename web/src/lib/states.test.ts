@@ -63,7 +63,7 @@ describe("states", () => {
   it("knows which answers an event makes old", () => {
     expect(touched("ws_9")).toContainEqual(["workspace", "ws_9"]);
     expect(touched("nd_9")).toContainEqual(["node", "nd_9"]);
-    expect(touched("other")).toEqual([]);
+    expect(touched("other")).toEqual([["events"]]);
   });
 });
 

@@ -1,8 +1,7 @@
 /** What states mean to a person. Pure. */
 
-import type { Isolation, Node, Workspace } from "@/api/types";
+import type { ExecStatus, Isolation, Node, Workspace } from "@/api/types";
 import type { Tone } from "@/components/ui/badge";
-import type { ExecStatus } from "@/data/exec";
 import { signalName, title } from "@/lib/format";
 
 export interface Shown {

@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Activity, ScrollText } from "lucide-react";
-import { useEffect, useMemo } from "react";
-import type { AuditEntry, Event } from "@/api/types";
+import { useMemo } from "react";
+import type { AuditEntry } from "@/api/types";
 import { Empty } from "@/components/empty";
 import { EventList } from "@/components/event-list";
 import { Page } from "@/components/page";
@@ -13,9 +13,8 @@ import { Card } from "@/components/ui/card";
 import { SkeletonRows } from "@/components/ui/skeleton";
 import { TabPanel, Tabs } from "@/components/ui/tabs";
 import * as api from "@/data/api";
-import { live } from "@/data/live";
 import {
-  client,
+  events as eventsQuery,
   nodes as nodesQuery,
   users as usersQuery,
   whoami,
@@ -56,31 +55,8 @@ export function ActivityPage() {
   );
 }
 
-const PAGES_MOST = 40;
-const SHOWN = 300;
-
-/** The API answers events oldest first; what is shown are the newest, so it is read to its end. */
-async function newestEvents(before: Event[], signal: AbortSignal): Promise<Event[]> {
-  let events = before;
-  let after = before.at(-1)?.cursor ?? "";
-  for (let page = 0; page < PAGES_MOST; page += 1) {
-    const answer = await api.events(after, signal);
-    events = [...events, ...answer.items].slice(-SHOWN);
-    if (answer.items.length === 0 || answer.next === after) break;
-    after = answer.next;
-  }
-  return events;
-}
-
-const EVENTS_KEY = ["events"];
-
 function Events() {
-  const query = useQuery({
-    queryKey: EVENTS_KEY,
-    queryFn: ({ signal }) => newestEvents(client.getQueryData<Event[]>(EVENTS_KEY) ?? [], signal),
-    refetchInterval: () => (live.phase.get() === "live" ? 30_000 : 4_000),
-  });
-  useEffect(() => live.onEvent(() => void client.invalidateQueries({ queryKey: EVENTS_KEY })), []);
+  const query = useQuery(eventsQuery());
   const workspaces = useQuery(workspacesQuery()).data;
   const nodes = useQuery(nodesQuery()).data;
   const names = useMemo(
@@ -133,7 +109,7 @@ function Audit() {
 }
 
 function AuditRow({ entry, actor }: { entry: AuditEntry; actor: string }) {
-  const good = entry.outcome === "ok" || entry.outcome === "success" || entry.outcome === "done";
+  const good = entry.outcome === "ok";
   const more = details(entry.details);
   return (
     <li className="grid grid-cols-[minmax(0,1fr)_auto] items-start gap-x-4 gap-y-1 px-4 py-2.5 text-sm">
@@ -148,7 +124,7 @@ function AuditRow({ entry, actor }: { entry: AuditEntry; actor: string }) {
           )}
         </p>
         <p className="break-words text-muted-foreground text-xs">
-          {[`by ${entry.via}`, more].filter(Boolean).join(" · ")}
+          {[entry.via && `by ${entry.via.split(":")[0]}`, more].filter(Boolean).join(" · ")}
         </p>
       </div>
       <div className="grid justify-items-end gap-1">

@@ -14,8 +14,8 @@ export function EventsTab({ workspace }: { workspace: Workspace }) {
   return (
     <Card>
       {query.data ? (
-        query.data.items.length > 0 ? (
-          <EventList events={[...query.data.items].reverse()} />
+        query.data.length > 0 ? (
+          <EventList events={[...query.data].reverse()} />
         ) : (
           <Empty icon={History} title="Nothing has happened yet">
             Starts, stops and failures of this workspace are listed here.

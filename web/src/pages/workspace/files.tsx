@@ -13,7 +13,7 @@ import {
   Upload,
 } from "lucide-react";
 import { type FormEvent, Fragment, useId, useRef, useState } from "react";
-import type { Workspace } from "@/api/types";
+import type { FileStat, Workspace } from "@/api/types";
 import { CopyButton } from "@/components/copy";
 import { Empty } from "@/components/empty";
 import { Problem } from "@/components/problem";
@@ -26,7 +26,6 @@ import { Menu, MenuItem, MenuSeparator } from "@/components/ui/menu";
 import { SkeletonRows } from "@/components/ui/skeleton";
 import { complain, say } from "@/components/ui/toast";
 import * as api from "@/data/api";
-import type { Stat } from "@/data/exec";
 import { client, files as filesQuery } from "@/data/queries";
 import { bytes, mode } from "@/lib/format";
 import { baseName, joinPath, parentPath, pathParts, readable } from "@/lib/paths";
@@ -37,7 +36,7 @@ export function FilesTab({ workspace }: { workspace: Workspace }) {
   const usable = can(workspace).use;
   const { path = "." } = useSearch({ from: "/app/workspaces/$id" });
   const navigate = useNavigate();
-  const [viewing, setViewing] = useState<Stat | null>(null);
+  const [viewing, setViewing] = useState<FileStat | null>(null);
   const list = useQuery(filesQuery(workspace.id, path, usable));
   const open = (next: string) =>
     navigate({
@@ -99,7 +98,7 @@ export function FilesTab({ workspace }: { workspace: Workspace }) {
   );
 }
 
-function sorted(entries: Stat[]): Stat[] {
+function sorted(entries: FileStat[]): FileStat[] {
   return [...entries].sort(
     (one, two) =>
       Number(two.kind === "directory") - Number(one.kind === "directory") || one.path.localeCompare(two.path),
@@ -208,7 +207,7 @@ function NewFolder({ workspaceId, path, open, onOpenChange }: NewFolderProps) {
   );
 }
 
-function Entry({ workspaceId, entry, onOpen }: { workspaceId: string; entry: Stat; onOpen: () => void }) {
+function Entry({ workspaceId, entry, onOpen }: { workspaceId: string; entry: FileStat; onOpen: () => void }) {
   const [deleting, setDeleting] = useState(false);
   const Icon = entry.kind === "directory" ? Folder : entry.kind === "link" ? FileSymlink : File;
   const name = baseName(entry.path);
@@ -279,7 +278,7 @@ function download(workspaceId: string, path: string): void {
 
 const VIEWED = 1 << 20;
 
-function Viewer({ workspaceId, file, onClose }: { workspaceId: string; file: Stat | null; onClose: () => void }) {
+function Viewer({ workspaceId, file, onClose }: { workspaceId: string; file: FileStat | null; onClose: () => void }) {
   const small = file !== null && file.size <= VIEWED;
   const content = useQuery({
     queryKey: ["files", workspaceId, file?.path, "content"],

@@ -1,13 +1,14 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { ArrowDown, LoaderCircle, Square } from "lucide-react";
 import { memo, useEffect, useLayoutEffect, useRef, useState } from "react";
+import type { ExecStatus } from "@/api/types";
 import { CopyButton } from "@/components/copy";
 import { Problem } from "@/components/problem";
 import { ExecState } from "@/components/state";
 import { Button } from "@/components/ui/button";
 import { complain } from "@/components/ui/toast";
 import * as api from "@/data/api";
-import { type ExecStatus, over } from "@/data/exec";
+import { over } from "@/data/exec";
 import { client } from "@/data/queries";
 import { Follower, type Transcript } from "@/data/transcript";
 import { cn } from "@/lib/classes";
