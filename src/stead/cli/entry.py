@@ -60,7 +60,6 @@ WORDS: dict[str, dict[str, Word]] = {
         "audit": Word("audit", "audit", "who did what"),
         "command": Word("commands", "", "the durable orders to nodes"),
         "selfcheck": Word("selfcheck", "selfcheck", "try everything a workspace promises"),
-        "guest": Word("guest", "guest", "the program inside a workspace"),
         "mock-control": Word("mock", "mock", "a small control plane to drive by typing"),
         "completion": Word("completion", "completion", "shell completion"),
     },

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stead.cli import output
 from stead.cli.context import Context
 from stead.cli.words import Namespace, Parser, Verb, label, pair, relabelled, seconds
+from stead.protocol.errors import SteadError
 
 if TYPE_CHECKING:
     from stead.api.types import Node
+    from stead.node.settings import NodeSettings
+
+CONFIG = "node.toml"
 
 
 async def ls(context: Context, arguments: Namespace) -> None:
@@ -71,11 +79,59 @@ async def token(context: Context, arguments: Namespace) -> None:
     context.out.line(made.token)
 
 
+async def join(context: Context, arguments: Namespace) -> None:
+    """Trades the token for an identity of this machine and keeps what `node run` needs."""
+    from stead.node.identity import Identity, enrol
+    from stead.node.settings import load
+    from stead.sdk.config import check_url
+
+    data = _node_data(context)
+    if (data / "node" / "embedded.json").exists():
+        raise SteadError("conflict", f"{data} belongs to a server with its own node; join with another --data")
+    flags = {"url": check_url(arguments.address), "data": str(data), "name": arguments.name or None}
+    settings = load(None, os.environ, flags | {"labels": dict(arguments.label), "tls_ca": arguments.tls_ca or None})
+    token = Path(arguments.token_file).read_text().strip() if arguments.token_file else sys.stdin.readline().strip()
+    node_id = await enrol(Identity.open(settings.state), settings, token)
+    _write_config(settings)
+    if context.out.json:
+        context.out.value({"node_id": node_id, "config": str(data / CONFIG)})
+        return
+    context.out.line(node_id)
+    context.out.note("it is a node now; run it with: stead node run" + (f" --data {data}" if context.data else ""))
+
+
+def run(context: Context, arguments: Namespace) -> int:
+    """Becomes the node's own program."""
+    config = Path(arguments.config) if arguments.config else _node_data(context) / CONFIG
+    if not config.exists():
+        raise SteadError("not_found", f"no {config}: join first, with stead node join URL --token-file FILE")
+    argv = [sys.executable, "-m", "stead.node", "--config", str(config), "--log-level", arguments.log_level]
+    os.execv(sys.executable, argv)  # noqa: S606
+
+
 async def relabel(context: Context, arguments: Namespace) -> None:
     async with context.stead() as stead:
         node = await stead.nodes.get(arguments.node)
         changed = await stead.nodes.update(node.id, labels=relabelled(node.labels, arguments.labels))
     context.out.facts(changed, {"labels": output.pairs(changed.labels) or "none"})
+
+
+def _node_data(context: Context) -> Path:
+    from stead.sdk.config import data_directory
+
+    return (Path(context.data).expanduser() if context.data else data_directory()).absolute()
+
+
+def _write_config(settings: NodeSettings) -> None:
+    """The settings as `node run` reads them."""
+    values = {"url": settings.url, "data": settings.data, "name": settings.display_name}
+    if settings.tls_ca:
+        values["tls_ca"] = settings.tls_ca
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    labels = [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in settings.labels.items()]
+    file = settings.folder / CONFIG
+    file.write_text("\n".join([*lines, "", "[labels]", *labels, ""]))
+    file.chmod(0o600)
 
 
 def _room(node: Node) -> str:
@@ -130,7 +186,21 @@ def _label_arguments(parser: Parser) -> None:
     parser.add_argument("labels", nargs="+", type=label, metavar="K=V|K-", help="set a label, or remove it")
 
 
+def _join_arguments(parser: Parser) -> None:
+    parser.add_argument("address", metavar="URL", help="the control plane")
+    parser.add_argument("--name", default="", help="the node's name (the machine's)")
+    parser.add_argument("--label", action="append", type=pair, default=[], metavar="K=V", help="a label of it")
+    parser.add_argument("--tls-ca", default="", metavar="FILE", help="a certificate authority to trust besides")
+
+
+def _run_arguments(parser: Parser) -> None:
+    parser.add_argument("--config", default="", metavar="FILE", help="its settings (node.toml of the data directory)")
+    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+
+
 VERBS = {
+    "join": Verb("make this machine a node; the token comes from --token-file or stdin", join, _join_arguments),
+    "run": Verb("run the node of this machine", plain=run, arguments=_run_arguments),
     "ls": Verb("list nodes", ls, _ls_arguments),
     "show": Verb("everything about one", show, _node_argument),
     "approve": Verb("let a node that enrolled take part", approve, _node_argument),
