@@ -34,9 +34,9 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Annotated[str, Meta(description="The node's name; empty: the machine's host name.")] = ""
     labels: Annotated[dict[str, str], Meta(description="Labels, for placement.")] = {}
     max_workspaces: Annotated[int, Meta(ge=0, description="How many workspaces it takes; 0: no limit.")] = 0
-    drivers: Annotated[list[str], Meta(min_length=1, description="The drivers to offer, the preferred first.")] = [
-        "process"
-    ]
+    drivers: Annotated[list[str], Meta(min_length=1, description="The drivers to offer, the preferred first.")] = (
+        msgspec.field(default_factory=lambda: ["process"])
+    )
     options: Annotated[dict[str, dict[str, Any]], Meta(description="Options of drivers, one table each.")] = {}
     environment: Annotated[dict[str, str], Meta(description="Variables that every workspace gets.")] = {}
     enrol_token_file: Annotated[str, Meta(description="A private file with the single-use enrolment token.")] = ""
