@@ -1,8 +1,8 @@
 """Execs as seen from a program that asks a holder: start, follow, attach, end.
 
 Contract: `Holder` is the connection (JSON lines over a socket pair; see `holding.engine`), `Execs` what can be asked
-through it, `LocalRunning` an exec under way. Output is read from the log on disk by offset, so a slow reader costs nothing and delays
-nobody. A lost holder fails everything with "unavailable".
+through it, `LocalRunning` an exec under way. Output is read from the log on disk by offset, so a slow reader costs nothing
+and delays nobody. A lost holder fails everything with "unavailable".
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ARGV_BYTES = 1 << 19
 """Arguments and environment of one exec, in all."""
 GRACE = 60.0
 """The longest grace between TERM and KILL."""
-SHOWN_BYTES = 4096
+SHOWN_BYTES = 1024
 """How much of the arguments a status shows."""
 RESULT_BYTES = 1_400_000
 """The most output of a finished exec in one answer, both channels together: in base64 it fits a message."""
@@ -380,7 +380,8 @@ class LocalRunning:
         loop.add_writer(descriptor, _settle, room)
         end = asyncio.ensure_future(self._followed.end())
         try:
-            await asyncio.wait({room, end}, return_when=asyncio.FIRST_COMPLETED)
+            waiters: list[asyncio.Future[Any]] = [room, end]
+            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
         finally:
             loop.remove_writer(descriptor)
             end.cancel()

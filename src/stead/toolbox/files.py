@@ -36,6 +36,7 @@ _PASSES = 10_000
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _UNNAMED = getattr(os, "O_TMPFILE", 0)
+_NOW = getattr(os, "RWF_NOWAIT", 0)
 
 
 class Files:
@@ -236,6 +237,18 @@ class Reader:
             data = os.pread(self._descriptor, min(limit, self._end - self.offset), self.offset)
         self.offset += len(data)
         return data
+
+    def ready(self, limit: int = BLOCK) -> bytes:
+        """The next bytes where the system has them in memory; empty when it would have to wait, and at the end."""
+        if not _NOW or self._end <= self.offset:
+            return b""
+        buffer = bytearray(min(limit, self._end - self.offset))
+        try:
+            count = os.preadv(self._descriptor, [buffer], self.offset, _NOW)
+        except OSError:
+            return b""
+        self.offset += count
+        return bytes(memoryview(buffer)[:count])
 
     def close(self) -> None:
         """May be called twice."""

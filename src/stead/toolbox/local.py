@@ -159,6 +159,10 @@ class LocalToolbox:
     async def kill(self, exec_id: str, signal: int = 15, grace: float = 2.0) -> ExecStatus:
         return await self.execs_.kill(exec_id, signal, grace)
 
+    async def cancel(self, exec_id: str) -> ExecStatus:
+        """Ends it, and its status says that it was cancelled."""
+        return await self.execs_.cancel(exec_id)
+
     def _cwd_error(self, cwd: str) -> str:
         """Why it cannot be started there: that is a result of the exec, not an error of the call."""
         try:
@@ -196,10 +200,10 @@ async def opened(
 
 
 def _start_holder(config: dict[str, Any], theirs: socket.socket) -> subprocess.Popen[bytes]:
-    file = Path(config["run"]) / "holder.json"
+    file = Path(config["run"]) / "settings.json"
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.write_text(json.dumps(config))
-    argv = [sys.executable, "-m", "stead.toolbox.holding", "--config", str(file), "--peer", str(theirs.fileno())]
+    argv = [sys.executable, "-P", "-m", "stead.toolbox.holding", "--config", str(file), "--peer", str(theirs.fileno())]
     with theirs:
         return subprocess.Popen(
             argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True, cwd="/"

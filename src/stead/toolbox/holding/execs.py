@@ -22,7 +22,7 @@ from stead.toolbox.holding import spawn, tree
 from stead.toolbox.holding.ending import Ending
 from stead.toolbox.holding.log import Log
 from stead.toolbox.holding.loop import Loop, Timer
-from stead.toolbox.holding.settings import Settings
+from stead.toolbox.holding.settings import WORKSPACE_MARK, Settings
 from stead.toolbox.holding.shelf import Shelf, Status
 from stead.toolbox.records import DATA_BYTES, STDERR, STDOUT
 
@@ -195,7 +195,8 @@ class Execs:
 
     def _spawn(self, held: Held) -> int:
         request = held.request
-        environment = {**self._settings.environment, **request["environment"], tree.MARK: held.exec_id}
+        marks = {tree.MARK: held.exec_id, WORKSPACE_MARK: self._settings.workspace_id}
+        environment = {**self._settings.environment, **request["environment"], **marks}
         stdin, (out, out_w), (err, err_w) = -1, _pipe(), _pipe()
         try:
             stdin = self._open_stdin(held) if request["stdin"] else self._null
@@ -242,9 +243,14 @@ class Execs:
         """Takes what is in the pipes now, and reads them into nothing from then on."""
         for pipe, channel in held.pipes.items():
             left = struct.unpack("i", fcntl.ioctl(pipe, _PENDING, b"\0\0\0\0"))[0]
-            while left > 0 and (data := _read(pipe)):
+            while data := _read(pipe):
                 held.log.append(channel, data)
                 left -= len(data)
+                if left < 0:
+                    break
+            if data == b"":
+                self._let_go(pipe)
+                continue
             self._sinks[pipe] = None
             self._loop.watch(pipe, lambda pipe=pipe: self._sink(pipe))  # type: ignore[misc]
         held.pipes.clear()

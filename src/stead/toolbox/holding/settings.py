@@ -13,6 +13,8 @@ import pwd
 
 from stead.toolbox.holding.spawn import DEFAULT_PATH
 
+WORKSPACE_MARK = "STEAD_WORKSPACE_ID"
+"""In the environment of every exec."""
 RUNNING = 64
 """Execs at once."""
 KEPT = 200
@@ -43,7 +45,7 @@ class Settings:
         self.log_bytes = int(_number(fields, "log_bytes", LOG_BYTES))
         self.total_log_bytes = int(_number(fields, "total_log_bytes", TOTAL_LOG_BYTES))
         self.detach_seconds = float(_number(fields, "detach_seconds", DETACH_SECONDS))
-        self.environment = {**_base(self.root, self.workspace_id), **_environment(fields.get("environment", {}))}
+        self.environment = {**_base(self.root), **_environment(fields.get("environment", {}))}
 
 
 def load(file: str) -> Settings:
@@ -52,7 +54,7 @@ def load(file: str) -> Settings:
         return Settings(json.load(opened))
 
 
-def _base(root: str, workspace_id: str) -> dict[str, str]:
+def _base(root: str) -> dict[str, str]:
     """Made here from nothing, so that nothing of the machine's or the node's environment comes along."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
@@ -65,7 +67,6 @@ def _base(root: str, workspace_id: str) -> dict[str, str]:
         "SHELL": "/bin/sh",
         "USER": user,
         "LOGNAME": user,
-        "STEAD_WORKSPACE_ID": workspace_id,
     }
 
 

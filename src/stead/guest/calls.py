@@ -1,0 +1,105 @@
+"""The calls of `protocol.methods.CALLS` on the framed link: params decoded, done by the toolbox, bounded answers.
+
+Contract: `Calls.answer(method, params, timeout)` gives the result or raises SteadError; whatever the params are, the error is
+one of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import msgspec
+
+from stead.guest.attendance import Attendance
+from stead.protocol.codec import MESSAGE_BYTES
+from stead.protocol.errors import SteadError
+from stead.toolbox import contract as t
+from stead.toolbox.local import LocalToolbox
+
+LISTING_BYTES = MESSAGE_BYTES - (1 << 16)
+"""What an answer may have as JSON, with room for the message around it."""
+
+
+class Calls:
+    """One toolbox's calls."""
+
+    def __init__(self, toolbox: LocalToolbox, attendance: Attendance) -> None:
+        self._toolbox = toolbox
+        self._attendance = attendance
+        self._table: dict[str, tuple[msgspec.json.Decoder[Any], Callable[[Any], Awaitable[Any]]]] = {
+            "workspace.info": (_decoder(t.Params), lambda p: toolbox.info()),
+            "files.read": (_decoder(t.ReadFile), lambda p: toolbox.read(p.path, p.offset, p.limit)),
+            "files.list": (_decoder(t.ListFiles), self._list),
+            "files.stat": (_decoder(t.Path), lambda p: toolbox.stat(p.path)),
+            "files.write": (_decoder(t.WriteFile), self._write),
+            "files.append": (_decoder(t.WriteFile), self._append),
+            "files.mkdir": (
+                _decoder(t.MakeDirectory),
+                lambda p: toolbox.mkdir(p.path, parents=p.parents, exclusive=p.exclusive),
+            ),
+            "files.delete": (_decoder(t.Delete), lambda p: toolbox.delete(p.path, recursive=p.recursive)),
+            "files.move": (_decoder(t.Move), lambda p: toolbox.move(p.source, p.target, overwrite=p.overwrite)),
+            "exec.list": (_decoder(t.Params), lambda p: toolbox.execs()),
+            "exec.show": (_decoder(t.ExecId), lambda p: toolbox.show(p.exec_id)),
+            "exec.kill": (_decoder(t.Kill), lambda p: toolbox.kill(p.exec_id, p.signal, p.grace)),
+        }
+        self._exec = _decoder(t.Exec)
+
+    async def answer(self, method: str, params: bytes | msgspec.Raw, timeout: float) -> Any:
+        """The result."""
+        if method == "exec.run":
+            return await self._run(decode(self._exec, params), timeout)
+        found = self._table.get(method)
+        if found is None:
+            raise SteadError("method_not_found", f"no method {method[:100]!r}")
+        decoder, work = found
+        return await work(decode(decoder, params))
+
+    async def _run(self, exec: t.Exec, timeout: float) -> t.ExecResult:
+        """The exec's own time limit never outlives the call."""
+        if timeout > 0 and not exec.background and not 0 < exec.timeout <= timeout:
+            exec.timeout = min(timeout, t.EXEC_TIMEOUT)
+        if exec.stdin:
+            raise SteadError("invalid", "input needs a stream; open one of kind exec", field="stdin")
+        running, _ = await self._toolbox.begin(exec)
+        if exec.background:
+            return t.ExecResult(status=running.status)
+        self._attendance.enter(running.exec_id)
+        try:
+            result = await running.collect()
+        except anyio.get_cancelled_exc_class():
+            self._attendance.leave(running.exec_id, given_up=False)
+            raise
+        self._attendance.left(running.exec_id)
+        return result
+
+    async def _write(self, p: t.WriteFile) -> t.Written:
+        return await self._toolbox.write(p.path, p.content, mode=p.mode, parents=p.parents, exclusive=p.exclusive)
+
+    async def _append(self, p: t.WriteFile) -> t.Written:
+        if p.mode is not None or p.exclusive:
+            raise SteadError("invalid", "files.append takes neither mode nor exclusive")
+        return await self._toolbox.append(p.path, p.content, parents=p.parents)
+
+    async def _list(self, p: t.ListFiles) -> t.Listing:
+        """Cut to what one message carries; `truncated` tells."""
+        listing = await self._toolbox.list(p.path, p.depth, p.limit)
+        while len(msgspec.json.encode(listing)) > LISTING_BYTES:
+            listing = t.Listing(entries=listing.entries[: len(listing.entries) // 2], truncated=True)
+        return listing
+
+
+def decode(decoder: msgspec.json.Decoder[Any], params: bytes | msgspec.Raw) -> Any:
+    """The params, or "invalid" / "malformed"."""
+    try:
+        return decoder.decode(params)
+    except msgspec.ValidationError as error:
+        raise SteadError("invalid", f"params: {error}") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise SteadError("malformed", f"params: {error}") from None
+
+
+def _decoder(kind: type) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)

@@ -1,0 +1,160 @@
+"""The methods of the guest protocol 1.0.0, over a toolbox. Params that are not known are refused by name or type.
+
+Contract: `methods(toolbox, info)` is what an `Rpc` answers. A command that ends is a result, whatever its exit code (-1 when a
+signal ended it); one that cannot be started is -32000, one over its time limit is ended with its whole tree and is -32003.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+import time
+from typing import Any, Literal
+
+import msgspec
+
+from stead import __version__
+from stead.guest.rpc import COMMAND_FAILED, LINE_BYTES, TIMED_OUT, Params, RpcError
+from stead.protocol.errors import SteadError
+from stead.toolbox.contract import CALL_BYTES, Exec, ExecState
+from stead.toolbox.local import LocalToolbox
+
+PROTOCOL_VERSION = "1.0.0"
+CAPABILITIES = ["exec_command", "file_read", "file_write", "link.upgrade"]
+OUTPUT_BYTES = LINE_BYTES // 3
+"""What an answer carries of each output, before escapes."""
+MAX_TIMEOUT = 300.0
+
+
+class Nothing(msgspec.Struct):
+    """No params; what is given is ignored."""
+
+
+class Command(msgspec.Struct, forbid_unknown_fields=True):
+    """exec_command."""
+
+    command: str
+    args: list[str] = []
+    timeout_seconds: float = 30.0
+    capture_output: bool = True
+    working_directory: str | None = None
+
+
+class Read(msgspec.Struct, forbid_unknown_fields=True):
+    """file_read."""
+
+    path: str
+    encoding: Literal["utf8", "base64"] = "utf8"
+
+
+class Write(msgspec.Struct, forbid_unknown_fields=True):
+    """file_write."""
+
+    path: str
+    content: str
+    encoding: Literal["utf8", "base64"] = "utf8"
+    create_dirs: bool = False
+    permissions: str | None = None
+
+
+class Methods:
+    """Each method by its name."""
+
+    def __init__(self, toolbox: LocalToolbox) -> None:
+        self._toolbox = toolbox
+
+    def table(self) -> Params:
+        """For an `Rpc`."""
+        return {
+            "ping": (Nothing, self.ping),
+            "get_agent_info": (Nothing, self.get_agent_info),
+            "exec_command": (Command, self.exec_command),
+            "file_read": (Read, self.file_read),
+            "file_write": (Write, self.file_write),
+        }
+
+    async def ping(self, params: Nothing) -> dict[str, Any]:
+        return {"pong": True, "timestamp": int(time.time())}
+
+    async def get_agent_info(self, params: Nothing) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "protocol_version": PROTOCOL_VERSION,
+            "platform": sys.platform,
+            "capabilities": CAPABILITIES,
+        }
+
+    async def exec_command(self, params: Command) -> dict[str, Any]:
+        if not 0 < params.timeout_seconds <= MAX_TIMEOUT:
+            raise SteadError("invalid", f"timeout_seconds must be over 0, at most {MAX_TIMEOUT:g}")
+        began = time.monotonic()
+        result = await self._toolbox.run(
+            Exec(
+                argv=[params.command, *params.args],
+                timeout=params.timeout_seconds,
+                cwd="." if params.working_directory is None else params.working_directory,
+                log_bytes=CALL_BYTES if params.capture_output else 0,
+            )
+        )
+        status = result.status
+        if status.state is ExecState.TIMED_OUT:
+            raise RpcError(TIMED_OUT, f"still running after {params.timeout_seconds:g} s; it was ended")
+        if status.state not in {ExecState.EXITED, ExecState.SIGNALLED}:
+            raise RpcError(COMMAND_FAILED, status.error or f"the command is {status.state}")
+        answer = {
+            "exit_code": -1 if status.exit_code is None else status.exit_code,
+            "execution_time_ms": int((time.monotonic() - began) * 1000),
+        }
+        if not params.capture_output:
+            return answer | {"stdout": "", "stderr": ""}
+        return answer | _fitting(result.stdout, result.stderr, truncated=status.truncated or result.clipped)
+
+    async def file_read(self, params: Read) -> dict[str, Any]:
+        found = await self._toolbox.read(params.path, 0, LINE_BYTES)
+        if found.size > len(found.content):
+            raise SteadError("too_large", f"a file of {found.size} bytes does not fit one line; use link.upgrade")
+        base = params.encoding == "base64"
+        content = base64.b64encode(found.content).decode() if base else _text(found.content)
+        return {"content": content, "size_bytes": found.size, "encoding": params.encoding}
+
+    async def file_write(self, params: Write) -> dict[str, Any]:
+        mode = None if params.permissions is None else _mode(params.permissions)
+        content = _bytes(params.content) if params.encoding == "base64" else params.content.encode()
+        done = await self._toolbox.write(params.path, content, mode=mode, parents=params.create_dirs)
+        return {"bytes_written": done.size, "path": done.path}
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise SteadError("not_text", "the file is not UTF-8; read it as base64") from None
+
+
+def _bytes(content: str) -> bytes:
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError:
+        raise SteadError("invalid", "content is not base64") from None
+
+
+def _mode(permissions: str) -> int:
+    try:
+        mode = int(permissions, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o7777:
+        raise SteadError("invalid", "permissions are octal digits, such as 0644")
+    return mode
+
+
+def _fitting(stdout: bytes, stderr: bytes, *, truncated: bool) -> dict[str, Any]:
+    """As much of the output as one line carries."""
+    keep = OUTPUT_BYTES
+    while True:
+        texts = {"stdout": stdout[:keep].decode(errors="replace"), "stderr": stderr[:keep].decode(errors="replace")}
+        if len(msgspec.json.encode(texts)) <= LINE_BYTES - 1024:
+            break
+        keep //= 2
+    cut = truncated or len(stdout) > keep or len(stderr) > keep
+    return texts | ({"truncated": True} if cut else {})

@@ -1,0 +1,137 @@
+"""The guest: listens in the run directory, and serves every channel that comes.
+
+Contract: `serve(settings, holder, restarts)` runs until cancelled. Each connection starts as JSON-RPC lines; after
+`link.upgrade` it is a link on which `guest.hello` comes first and calls and streams are answered. Streams outlive their
+channel.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from stead import __version__
+from stead.guest.attendance import Attendance
+from stead.guest.calls import Calls
+from stead.guest.channel import Channel
+from stead.guest.config import SOCKET
+from stead.guest.methods import Methods
+from stead.guest.rpc import Rpc
+from stead.guest.streams import Streams
+from stead.protocol import version
+from stead.protocol.connections import Bytes
+from stead.protocol.errors import SteadError
+from stead.protocol.frames import Frame
+from stead.protocol.messages import Call, GuestHello, Message, Request, StreamOpen
+from stead.protocol.methods import CALLS, STREAMS
+from stead.toolbox.confine import Root
+from stead.toolbox.contract import ExecState, Info
+from stead.toolbox.execs import Execs, Holder
+from stead.toolbox.holding.settings import Settings
+from stead.toolbox.local import LocalToolbox
+from stead.transport import unix
+from stead.transport.framed import Framed
+from stead.transport.peer import Peer
+from stead.transport.streams import StreamEnds
+
+
+class Guest:
+    """One guest; the handler of all its links."""
+
+    def __init__(self, settings: Settings, toolbox: LocalToolbox, boot_id: str, group: TaskGroup) -> None:
+        self.boot_id = boot_id
+        self._settings = settings
+        self._methods = Methods(toolbox).table()
+        self._toolbox = toolbox
+        self.attendance = Attendance(settings.detach_seconds, toolbox.show, toolbox.cancel)
+        self._ends = StreamEnds(detached=settings.detach_seconds)
+        self._calls = Calls(toolbox, self.attendance)
+        self._streams = Streams(toolbox, self._ends, self.attendance, group)
+
+    async def adopt(self) -> None:
+        """Foreground execs of an earlier guest are ended unless somebody comes back to them."""
+        for status in (await self._toolbox.execs()).execs:
+            if status.state is ExecState.RUNNING and not status.background:
+                self.attendance.watch(status.exec_id)
+
+    async def connected(self, connection: Bytes) -> None:
+        """One channel, from its first byte to its last."""
+        rest = await Channel(connection, Rpc(self._methods), self._upgraded).run()
+        if rest is None:
+            return
+        peer = Peer(Framed(connection, rest), self, name="node")
+        peer.tell(
+            GuestHello(
+                protocol=version.PROTOCOL,
+                boot_id=self.boot_id,
+                version=__version__,
+                capabilities=[*CALLS, *STREAMS],
+            )
+        )
+        await peer.run()
+
+    def _upgraded(self) -> dict[str, Any]:
+        return {"protocol": version.PROTOCOL, "boot_id": self.boot_id}
+
+    # --- the handler of the links
+
+    async def request(self, peer: Peer, message: Request) -> Any:
+        if isinstance(message, Call):
+            self._check(message.workspace_id)
+            return await self._calls.answer(message.method, message.params, message.timeout)
+        if isinstance(message, StreamOpen):
+            self._check(message.workspace_id)
+            return await self._streams.open(peer, message)
+        return await self._ends.request(peer, message)
+
+    async def notice(self, peer: Peer, message: Message) -> None:
+        await self._ends.notice(peer, message)
+
+    def frame(self, peer: Peer, frame: Frame) -> None:
+        self._ends.frame(peer, frame)
+
+    async def closed(self, peer: Peer, reason: str) -> None:
+        self._ends.detach(peer)
+
+    def _check(self, workspace_id: str) -> None:
+        if workspace_id != self._settings.workspace_id:
+            raise SteadError("not_found", "this guest serves another workspace")
+
+
+async def serve(
+    settings: Settings,
+    connection: socket.socket,
+    restarts: int = 0,
+    *,
+    task_status: TaskStatus[Guest] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Listens until cancelled, or until the holder is gone."""
+    holder = Holder(connection)
+    root = Root(settings.root)
+    boot_id = secrets.token_hex(16)
+    info = Info(
+        workspace_id=settings.workspace_id,
+        root=settings.root,
+        boot_id=boot_id,
+        version=__version__,
+        isolation=settings.isolation,
+        limits=settings.limits,
+        hostname=socket.gethostname(),
+        guest_restarts=restarts,
+    )
+    toolbox = LocalToolbox(root, Execs(holder, settings.run, log_bytes=settings.log_bytes), info)
+    try:
+        async with anyio.create_task_group() as group:
+            guest = Guest(settings, toolbox, boot_id, group)
+            await group.start(unix.serve, f"{settings.run}/{SOCKET}", guest.connected)
+            await guest.adopt()
+            task_status.started(guest)
+            await holder.lost.wait()
+            group.cancel_scope.cancel()
+    finally:
+        holder.close()
+        root.close()

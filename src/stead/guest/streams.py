@@ -1,0 +1,203 @@
+"""The streams of `protocol.methods.STREAMS`: execs, attaching to them, files down and up.
+
+Contract: `Streams.open(peer, message)` is the answer to a `stream.open`; the same id again is answered the same and opens
+nothing twice. A stream outlives its link (`StreamEnds`); one that its opener resets or leaves for too long ends, and a
+foreground exec with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from stead.guest.attendance import Attendance
+from stead.guest.calls import decode
+from stead.protocol.errors import SteadError
+from stead.protocol.messages import StreamOpen
+from stead.toolbox import contract as t
+from stead.toolbox.execs import LocalRunning
+from stead.toolbox.files import Reader, Writer
+from stead.toolbox.local import LocalToolbox
+from stead.transport.peer import Peer
+from stead.transport.streams import Stream, StreamEnds
+
+STREAMS = 256
+"""Streams of one guest at once."""
+WRITE_BYTES = 1 << 18
+"""How much is gathered for one write to a file."""
+READ_BYTES = 1 << 18
+
+Serve = Callable[[], Awaitable[None]]
+
+
+class Streams:
+    """All streams of one guest."""
+
+    def __init__(self, toolbox: LocalToolbox, ends: StreamEnds, attendance: Attendance, group: TaskGroup) -> None:
+        self._toolbox = toolbox
+        self._ends = ends
+        self._attendance = attendance
+        self._group = group
+        self._opening: dict[str, asyncio.Future[Any]] = {}
+        self._kinds: dict[str, Callable[[Stream, Any], Awaitable[tuple[Any, Serve]]]] = {
+            "exec": self._exec,
+            "exec.attach": self._attach,
+            "file.read": self._file_read,
+            "file.write": self._file_write,
+        }
+        self._params: dict[str, msgspec.json.Decoder[Any]] = {
+            "exec": msgspec.json.Decoder(t.Exec),
+            "exec.attach": msgspec.json.Decoder(t.Attach),
+            "file.read": msgspec.json.Decoder(t.ReadStream),
+            "file.write": msgspec.json.Decoder(t.WriteStream),
+        }
+
+    async def open(self, peer: Peer, message: StreamOpen) -> Any:
+        """What the opener is told."""
+        begin = self._kinds.get(message.kind)
+        if begin is None:
+            raise SteadError("method_not_found", f"no stream of kind {message.kind[:100]!r}")
+        if self._ends.known(message.stream_id) is None and len(self._ends) >= STREAMS:
+            raise SteadError("too_many", f"at most {STREAMS} streams at once")
+        stream = self._ends.accept(message.stream_id, message.workspace_id, message.kind, peer)
+        if not stream.fresh:
+            opening = self._opening.get(stream.id)
+            return stream.opened if opening is None else await asyncio.shield(opening)
+        opening = self._opening[stream.id] = asyncio.get_running_loop().create_future()
+        self._group.start_soon(self._begin, stream, message, begin, opening)
+        return await asyncio.shield(opening)
+
+    async def _begin(
+        self,
+        stream: Stream,
+        message: StreamOpen,
+        begin: Callable[[Stream, Any], Awaitable[tuple[Any, Serve]]],
+        opening: asyncio.Future[Any],
+    ) -> None:
+        """Runs on its own, so that a link lost meanwhile leaves nothing half open."""
+        try:
+            params = decode(self._params[message.kind], message.params)
+            stream.opened, serve = await begin(stream, params)
+        except SteadError as error:
+            stream.fail(error)
+            opening.set_exception(error)
+            opening.exception()
+            return
+        finally:
+            self._opening.pop(stream.id, None)
+        opening.set_result(stream.opened)
+        await serve()
+
+    # --- execs -------------------------------------------------------------------------------------------------------
+
+    async def _exec(self, stream: Stream, params: t.Exec) -> tuple[Any, Serve]:
+        running, _ = await self._toolbox.begin(params)
+        return running.status, lambda: self._serve_exec(stream, running, stdin=params.stdin, owner=True)
+
+    async def _attach(self, stream: Stream, params: t.Attach) -> tuple[Any, Serve]:
+        running = await self._toolbox.attach(params.exec_id, params.cursor)
+        return running.status, lambda: self._serve_exec(stream, running, stdin=False, owner=False)
+
+    async def _serve_exec(self, stream: Stream, running: LocalRunning, *, stdin: bool, owner: bool) -> None:
+        self._attendance.enter(running.exec_id)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._input, stream, running, stdin, group)
+                await self._output(stream, running, group)
+        except BaseException:
+            self._attendance.leave(running.exec_id, given_up=False)
+            raise
+        finally:
+            running.close()
+        if stream.fault is None:
+            self._attendance.left(running.exec_id)
+        else:
+            self._attendance.leave(running.exec_id, given_up=owner)
+
+    async def _output(self, stream: Stream, running: LocalRunning, group: TaskGroup) -> None:
+        try:
+            async for piece in running.pieces():
+                await stream.send(piece)
+            await stream.end(await running.wait())
+        except SteadError as error:
+            await stream.reset(error)
+        group.cancel_scope.cancel()
+
+    async def _input(self, stream: Stream, running: LocalRunning, stdin: bool, group: TaskGroup) -> None:
+        """Passes input on; what an exec does not want is dropped. A reset ends the whole stream."""
+        try:
+            while (data := await stream.receive()) is not None:
+                if stdin:
+                    stdin = await _wanted(running, data)
+            if stdin:
+                await running.close_stdin()
+        except SteadError:
+            group.cancel_scope.cancel()
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    async def _file_read(self, stream: Stream, params: t.ReadStream) -> tuple[Any, Serve]:
+        open_ = self._toolbox.files.reader
+        reader = await self._toolbox.in_thread(open_, params.path, params.offset, params.length)
+        opened = {"size": reader.size, "offset": params.offset}
+        return opened, lambda: self._serve_read(stream, reader)
+
+    async def _serve_read(self, stream: Stream, reader: Reader) -> None:
+        first = reader.offset
+        try:
+            while data := reader.ready(READ_BYTES) or await self._toolbox.in_thread(reader.next, READ_BYTES):
+                await stream.send(data)
+            await stream.end({"size": reader.offset - first})
+        except SteadError as error:
+            await stream.reset(error)
+        finally:
+            reader.close()
+
+    async def _file_write(self, stream: Stream, params: t.WriteStream) -> tuple[Any, Serve]:
+        writer = await self._toolbox.in_thread(
+            self._toolbox.files.writer,
+            params.path,
+            mode=params.mode,
+            parents=params.parents,
+            exclusive=params.exclusive,
+            size=params.size,
+            sha256=params.sha256,
+        )
+        return None, lambda: self._serve_write(stream, writer)
+
+    async def _serve_write(self, stream: Stream, writer: Writer) -> None:
+        try:
+            await self._gather(stream, writer)
+            await stream.end(await self._toolbox.in_thread(writer.commit))
+        except SteadError as error:
+            await stream.reset(error)
+        finally:
+            writer.close()
+
+    async def _gather(self, stream: Stream, writer: Writer) -> None:
+        pieces: list[bytes] = []
+        held = 0
+        while (data := await stream.receive()) is not None:
+            pieces.append(data)
+            held += len(data)
+            if held >= WRITE_BYTES:
+                await self._toolbox.in_thread(writer.write, b"".join(pieces))
+                pieces, held = [], 0
+        if pieces:
+            await self._toolbox.in_thread(writer.write, b"".join(pieces))
+
+
+async def _wanted(running: LocalRunning, data: bytes) -> bool:
+    """Writes to the exec's input; False when it reads no more."""
+    try:
+        await running.write(data)
+    except SteadError as error:
+        if error.code != "conflict":
+            raise
+        return False
+    return True
