@@ -68,7 +68,7 @@ class EmbeddedNode:
         backoff = Backoff()
         await self._replace_other()
         while not self._stopping:
-            if not self._locked() and not self._child_lives():
+            if not self._child_lives() and not self._locked():
                 if self._child is not None:
                     log.warning("the node ended; starting another", code=self._child.returncode)
                     await anyio.sleep(backoff.delay())
@@ -79,7 +79,7 @@ class EmbeddedNode:
         """Ends it, bounded; its workspaces go on."""
         self._stopping = True
         found = self._running()
-        if found is not None and (self._locked() or self._child_lives()):
+        if found is not None and (self._child_lives() or self._locked()):
             await self._end(found.pid)
 
     async def _replace_other(self) -> None:
@@ -147,12 +147,12 @@ class EmbeddedNode:
     async def _end(self, pid: int) -> None:
         _signal(pid, signal.SIGTERM)
         with anyio.move_on_after(STOP_SECONDS):
-            while self._locked() or self._child_lives():
+            while self._child_lives() or self._locked():
                 await anyio.sleep(0.05)
             return
         _signal(pid, signal.SIGKILL)
         with anyio.move_on_after(STOP_SECONDS):
-            while self._locked() or self._child_lives():
+            while self._child_lives() or self._locked():
                 await anyio.sleep(0.05)
 
 
@@ -160,10 +160,14 @@ def _spawn(config: Path, log_file: Path) -> subprocess.Popen[bytes]:
     """A node in a session of its own, so that it outlives us; what it says goes to the file."""
     argv = [sys.executable, "-m", "stead.node", "--config", str(config)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STEAD_NODE_")}
-    with log_file.open("ab") as out:
+    with open(log_file, "ab", opener=_private) as out:
         return subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, start_new_session=True
         )
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_CLOEXEC, 0o600)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

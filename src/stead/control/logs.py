@@ -40,5 +40,5 @@ def configure(level: str) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(max(number, logging.WARNING) if number > logging.DEBUG else number)
+    root.setLevel(max(number, logging.WARNING))
     logging.getLogger("stead").setLevel(number)
