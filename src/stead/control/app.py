@@ -27,6 +27,7 @@ from stead.control.http.sockets import client_socket, node_socket
 from stead.control.http.web import WebApp
 from stead.control.people.origins import Origins
 from stead.control.people.service import People
+from stead.control.readiness import Readiness
 from stead.control.settings import ServerSettings
 from stead.control.store import facts
 from stead.control.store.store import Store, open_store
@@ -51,7 +52,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     door: Door
 
     async def goaway(self, reason: str, retry_after: float) -> None:
-        """Tells every client and node that this server will close soon."""
+        """Tells every client that this server will close soon."""
         await self.links.goaway(reason, retry_after)
 
 
@@ -109,6 +110,7 @@ async def _parts(settings: ServerSettings, store: Store) -> _Parts:
         nodes=core.nodes,
         people=people,
         inside=inside,
+        readiness=Readiness(),
     )
     origins = Origins([*settings.allowed_origins, settings.public_url])
     gate = Gate(people.identities, people.tickets, origins, limits)

@@ -40,7 +40,11 @@ FORCED = 130
 Say = Callable[[str], None]
 
 
-def run(settings: ServerSettings, *, stop_workspaces: bool = False, say: Say = print) -> int:
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def run(settings: ServerSettings, *, stop_workspaces: bool = False, say: Say = _print) -> int:
     """Serves until told to stop; the exit code."""
     logs.configure(settings.log_level)
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -97,11 +101,13 @@ async def _serve(settings: ServerSettings, listening: socket.socket, stop_worksp
         ready = anyio.Event()
         server = HttpServer(_config(settings, app), ready)
         node = None if settings.mode == "remote" else EmbeddedNode(settings, url, app.core.nodes)
+        words = await _begin(settings, app, url)
         async with anyio.create_task_group() as group:
             group.start_soon(_watch_signals, _Stop(app, server, node, stop_workspaces))
-            group.start_soon(_begin, settings, app, url, ready, say)
             if node is not None:
+                app.services.readiness.ready = False
                 group.start_soon(_run_node, node, ready)
+            group.start_soon(_say, app, node is not None, ready, say, words)
             await server.serve([listening])
             group.cancel_scope.cancel()
     (settings.folder / SERVER).unlink(missing_ok=True)
@@ -146,15 +152,22 @@ async def _run_node(node: EmbeddedNode, ready: anyio.Event) -> None:
     await node.run()
 
 
-async def _begin(settings: ServerSettings, app: App, url: str, ready: anyio.Event, say: Say) -> None:
-    """What happens once the server answers: the files for this machine, the words for the person."""
-    await ready.wait()
+async def _begin(settings: ServerSettings, app: App, url: str) -> list[str]:
+    """The files for this machine, before anybody can ask; and the words for the person."""
     first = await app.people.users.first()
     await _local_token(settings, app, first.id)
     write_private(settings.folder / SERVER, json.dumps({"url": url, "pid": os.getpid()}) + "\n")
     code = await app.people.logins.issue(first.id)
-    say(f"Stead serves at {settings.public_url or url}")
-    say(f"Log in as {first.name}: {settings.public_url or url}/login#{code}")
+    shown = settings.public_url or url
+    return [f"Stead serves at {shown}", f"Log in as {first.name}: {shown}/login#{code}"]
+
+
+async def _say(app: App, has_node: bool, ready: anyio.Event, say: Say, words: list[str]) -> None:
+    await ready.wait()
+    if has_node:
+        await app.services.readiness.await_node(app.core.registry)
+    for line in words:
+        say(line)
 
 
 async def _local_token(settings: ServerSettings, app: App, user_id: str) -> None:

@@ -52,7 +52,7 @@ class Server:
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
         until = time.monotonic() + PATIENCE
-        while self.health() is None:
+        while (self.health() or {}).get("status") != "ok":
             if time.monotonic() > until or self._process.poll() is not None:
                 raise AssertionError(f"stead up gave no answer:\n{self.log.read_text(errors='replace')[-4000:]}")
             time.sleep(0.05)

@@ -10,6 +10,7 @@ import msgspec
 from stead.control.commands.service import Commands
 from stead.control.nodes.service import Nodes
 from stead.control.people.service import People
+from stead.control.readiness import Readiness
 from stead.control.settings import ServerSettings
 from stead.control.store.store import Store
 from stead.control.streams.inside import Inside
@@ -26,3 +27,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     nodes: Nodes
     people: People
     inside: Inside
+    readiness: Readiness

@@ -17,11 +17,13 @@ API_VERSION = "v1"
 
 @get("/health", operation_id="health", opt=public(), tags=["server"])
 async def health(services: Given) -> Response[HealthAnswer]:
-    """Alive, and whether the database answers."""
+    """Alive, whether the database answers, and whether the embedded node has come (`starting` until then)."""
     try:
         await services.store.read(users.count)
     except SteadError as error:
         return Response(HealthAnswer(status="degraded", database=error.code), status_code=503)
+    if not services.readiness.ready:
+        return Response(HealthAnswer(status="starting", database="ok"), status_code=503)
     return Response(HealthAnswer(status="ok", database="ok"))
 
 
