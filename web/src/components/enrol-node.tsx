@@ -108,7 +108,7 @@ function Join({ token, onClose }: { token: NodeToken; onClose: () => void }) {
     <>
       <DialogBody>
         <Step number={1} text="Put the token into a file that only you can read. It is shown this once.">
-          <CopyBlock text={`(umask 077; cat > node.token) <<< '${token.token}'`} label="Copy the command" />
+          <CopyBlock text={`(umask 077; printf %s '${token.token}' > node.token)`} label="Copy the command" />
         </Step>
         <Step number={2} text="Join. The node then runs workspaces as the user who runs this.">
           <CopyBlock

@@ -22,7 +22,8 @@ export function describe(error: unknown): Described {
 
 function sentence(text: string): string {
   const trimmed = text.trim();
-  const first = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  const named = /^\S+:/.test(trimmed);
+  const first = named ? trimmed : trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
   return /[.!?…]$/.test(first) ? first : `${first}.`;
 }
 
@@ -64,7 +65,7 @@ function Box({
       <CircleAlert className="mt-0.5 size-4 shrink-0 text-bad" aria-hidden />
       <div className="min-w-0 flex-1">
         <p className="break-words font-medium">{message}</p>
-        {hint && <p className="mt-0.5 break-words text-muted-foreground">{hint}</p>}
+        {hint && <Hint text={hint} />}
         {(code || requestId) && (
           <p className="mt-1.5 break-all font-mono text-muted-foreground text-xs">
             {[code, requestId].filter(Boolean).join(" · ")}
@@ -73,5 +74,26 @@ function Box({
         {more && <div className="mt-3">{more}</div>}
       </div>
     </div>
+  );
+}
+
+/** What can be done; what stands between backticks is something to type. */
+function Hint({ text }: { text: string }) {
+  const parts = text.split("`");
+  return (
+    <p className="mt-0.5 break-words text-muted-foreground">
+      {parts.map((part, index) =>
+        index % 2 === 1 ? (
+          <code
+            key={`${index} ${part}`}
+            className="rounded bg-foreground/7 px-1 py-0.5 font-mono text-[0.92em] text-foreground"
+          >
+            {part}
+          </code>
+        ) : (
+          part
+        ),
+      )}
+    </p>
   );
 }

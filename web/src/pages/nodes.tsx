@@ -79,13 +79,15 @@ function NodeCard({ node }: { node: Node }) {
         </div>
         <NodeState node={node} />
       </div>
-      <div className="mt-3 flex flex-wrap gap-1.5">
-        {node.drivers.map((driver) => (
-          <Badge key={driver.name} tone="outline">
-            {driver.name}
-          </Badge>
-        ))}
-      </div>
+      {node.drivers.length > 0 && (
+        <div className="mt-3 flex flex-wrap gap-1.5">
+          {node.drivers.map((driver) => (
+            <Badge key={driver.name} tone="outline">
+              {driver.name}
+            </Badge>
+          ))}
+        </div>
+      )}
       {node.health && (
         <div className="mt-4 grid gap-3">
           <Meter

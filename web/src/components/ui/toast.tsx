@@ -14,7 +14,13 @@ export function say(title: string, description?: string): void {
 /** Says what went wrong, with what can be done about it. */
 export function complain(error: unknown): void {
   const { message, hint } = describe(error);
-  manager.add({ title: message, ...(hint ? { description: hint } : {}), type: "bad", timeout: 8000, priority: "high" });
+  manager.add({
+    title: message,
+    ...(hint ? { description: hint.replaceAll("`", "") } : {}),
+    type: "bad",
+    timeout: 8000,
+    priority: "high",
+  });
 }
 
 /** Where toasts appear; once, around the whole app. */

@@ -33,7 +33,7 @@ export function RunTab({ workspace }: { workspace: Workspace }) {
   const status = known.find((each) => each.exec_id === shown);
   if (!usable && known.length === 0) return <NotRunning workspace={workspace} />;
   return (
-    <div className="grid gap-4">
+    <div className="grid grid-cols-[minmax(0,1fr)] gap-4">
       {usable ? <Prompt workspace={workspace} /> : <NotRunning workspace={workspace} />}
       {shown !== undefined && <OutputPanel key={shown} workspaceId={workspace.id} execId={shown} listed={status} />}
       {usable && list.isError && !list.data && <Problem error={list.error} />}
