@@ -54,6 +54,11 @@ class Joint:
         """Whether it is this stream, over the same links."""
         return self.near is near and self.far is far and self.far_id == far_id
 
+    @property
+    def over(self) -> bool:
+        """Whether both directions have ended; the ids are only kept for late acknowledgements."""
+        return self._linger is not None
+
     def resumed(self) -> None:
         """Nothing is dropped any more, until a queue is full again."""
         self._lost.clear()
@@ -110,12 +115,24 @@ class Relay:
         if joint is not None and joint.joins(self._near, far_peer, far_id):
             joint.resumed()
             return
-        if joint is None and len(self) >= STREAMS:
+        if joint is None and len(self) >= STREAMS and not self._make_room():
             raise SteadError("too_many", f"at most {STREAMS} streams are open through one link")
         for old in (joint, far_peer.routes.get(far_id)):
             if old is not None:
                 old.unbind()
         Joint(self._near, near_id, far_peer, far_id, workspace_id)
+
+    def _make_room(self) -> bool:
+        """Forgets the oldest stream that has ended; False when all are under way."""
+        for joint in self._near.routes.values():
+            if joint.over:
+                joint.unbind()
+                return True
+        return False
+
+    def active(self) -> int:
+        """How many streams have not ended."""
+        return sum(not joint.over for joint in self._near.routes.values())
 
     def unbind(self, near_id: str) -> None:
         """Forgets the stream; unknown ones are no error."""

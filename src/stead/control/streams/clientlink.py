@@ -215,8 +215,9 @@ class ClientLink:
         if right is None:
             raise SteadError("method_not_found", f"there is no stream {message.kind[:100]}")
         ids.check(ids.Kind.STREAM, message.stream_id)
-        if len(relay) >= self._books.limits.link_streams and not self._trusted:
-            raise SteadError("too_many", f"{len(relay)} streams are open on this link (`limits.link_streams`)")
+        most = self._books.limits.link_streams
+        if not self._trusted and len(relay) >= most and relay.active() >= most:
+            raise SteadError("too_many", f"{most} streams are open on this link (`limits.link_streams`)")
         outcome = OK
         try:
             far, peer, workspace_id = await self._bind(relay, message.stream_id, message.workspace_id, right)

@@ -31,7 +31,8 @@ class NodeStreams:
         return peer
 
     async def attached(self, node_id: str, peer: Peer) -> None:
-        """The node's link is up (again)."""
+        """The node's link is up (again); it takes the place of an older one."""
+        await self.detached(node_id)
         self._peers[node_id] = peer
         self._relays[node_id] = Relay(peer)
 
