@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Workspace } from "@/api/types";
+import type { ExecStatus, Workspace } from "@/api/types";
 import { touched } from "@/data/live";
 import { filterWorkspaces } from "@/lib/filter";
 import { can, execState, nodeState, workspaceState } from "@/lib/states";
@@ -37,6 +37,20 @@ function workspace(change: Partial<Workspace>): Workspace {
   };
 }
 
+const ENDED: ExecStatus = {
+  exec_id: "ex_1",
+  state: "exited",
+  argv: ["true"],
+  exit_code: 0,
+  signal: null,
+  started: 1,
+  ended: 2,
+  output_bytes: 0,
+  truncated: false,
+  background: true,
+  error: "",
+};
+
 describe("states", () => {
   it("shows what was asked while it is not reached", () => {
     expect(workspaceState(workspace({ desired: "deleted" })).label).toBe("Deleting");
@@ -52,7 +66,7 @@ describe("states", () => {
   });
 
   it("tells the ends of commands apart", () => {
-    const of = (change: object) => execState({ exec_id: "ex_1", state: "exited", ...change });
+    const of = (change: Partial<ExecStatus>) => execState({ ...ENDED, ...change });
     expect(of({ exit_code: 0 })).toMatchObject({ label: "Exit 0", tone: "good" });
     expect(of({ exit_code: 3 })).toMatchObject({ label: "Exit 3", tone: "bad" });
     expect(of({ state: "signalled", signal: 9 }).label).toBe("SIGKILL");

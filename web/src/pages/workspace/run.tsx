@@ -114,7 +114,7 @@ function Prompt({ workspace }: { workspace: Workspace }) {
   }
 
   return (
-    <form onSubmit={submit} className="grid gap-3">
+    <form onSubmit={submit} className="grid grid-cols-[minmax(0,1fr)] gap-3">
       <div className="flex items-center gap-1 rounded-xl border border-input bg-card p-1.5 shadow-xs transition-colors focus-within:border-ring focus-within:outline-2 focus-within:outline-ring/45">
         <ChevronRight className="ml-1.5 size-4 shrink-0 text-primary" aria-hidden />
         <input
