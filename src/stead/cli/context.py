@@ -49,7 +49,7 @@ class Context:
     async def toolbox(self, workspace: str) -> AsyncIterator[RemoteToolbox]:
         """The toolbox of a workspace, by whatever a person calls it."""
         async with self.stead() as stead:
-            yield stead.workspaces.at(await stead.workspaces.find(workspace))
+            yield await stead.workspaces.running(workspace)
 
 
 def add_common(parser: Parser) -> None:

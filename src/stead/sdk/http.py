@@ -2,7 +2,8 @@
 
 Contract: `await http.get(path, Type, **query)`, `post`, `patch`, `delete`. GET, DELETE and requests with an idempotency
 key (every POST gets one) are tried again on a lost connection and on answers that say "try again", with full jitter, until
-`patience` seconds have passed. `exchange` hands back the raw answer (headers, bytes).
+`patience` seconds have passed. `exchange` hands back the raw answer (headers, bytes). The
+library is loaded by the first request, because much can be done over the link alone.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import anyio
-import httpx2
 import msgspec
 
 from stead import __version__
 from stead.api.types import ErrorAnswer
 from stead.protocol.errors import SteadError
+
+if TYPE_CHECKING:
+    import httpx2
 
 T = TypeVar("T")
 
@@ -142,6 +145,8 @@ class Http:
 
     def _client(self) -> httpx2.AsyncClient:
         if self._pool is None:
+            import httpx2
+
             headers = {"User-Agent": f"stead/{__version__}", "Accept": "application/json"}
             if self._token:
                 headers["Authorization"] = f"Bearer {self._token}"
@@ -149,6 +154,8 @@ class Http:
         return self._pool
 
     async def _once(self, request: httpx2.Request) -> Answered:
+        import httpx2
+
         try:
             response = await self._client().send(request)
         except httpx2.TimeoutException as error:

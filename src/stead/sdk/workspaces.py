@@ -186,9 +186,10 @@ class Workspaces:
         """The bare state of one."""
         return await self.http.get(f"/workspaces/{segment(workspace)}", api.Workspace)
 
-    async def find(self, workspace: str) -> str:
-        """The id of what a person calls it; a whole id is taken as it is."""
-        return workspace if _is_id(workspace) else (await self.read(workspace)).id
+    async def running(self, workspace: str) -> RemoteToolbox:
+        """The toolbox of a running workspace, by whatever a person calls it; over the link alone."""
+        toolbox = self.at(workspace)
+        return toolbox if _is_id(workspace) else self.at((await toolbox.info()).workspace_id)
 
     def at(self, workspace_id: str) -> RemoteToolbox:
         """The toolbox of a workspace whose id is known, without asking for its state."""
