@@ -43,7 +43,9 @@ class Json(TypeDecorator[Any]):
 
 Serial = BigInteger().with_variant(Integer, "sqlite")
 
-UNSETTLED = "live IS NULL AND state != 'deleted' AND (desired != state OR (state = 'running' AND reported < generation))"
+UNSETTLED = (
+    "live IS NULL AND state != 'deleted' AND (desired != state OR (state = 'running' AND reported < generation))"
+)
 """Workspaces that differ from what was asked and have no command under way."""
 
 metadata = MetaData(
