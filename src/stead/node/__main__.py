@@ -18,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs until told to end."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=given.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     flags = {
         "url": given.url,
         "data": given.data,

@@ -21,6 +21,7 @@ from stead.node.upgrade import upgrade
 from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame
 from stead.protocol.messages import Call, GuestHello, Message, Request
+from stead.protocol.methods import CALLS, Right
 from stead.protocol.version import agree
 from stead.transport.peer import Limits, Peer
 from stead.transport.relay import Relay
@@ -75,23 +76,29 @@ class Channels:
         self.active: dict[str, float] = {}
 
     async def call(self, message: Call) -> msgspec.Raw:
-        """Passes the call on and the result back."""
-        peer = await self.peer(message.workspace_id)
-        try:
-            return await peer.relay(message, message.timeout + SLACK)
-        except SteadError as error:
-            raise _as_seen_from_afar(error) from None
+        """Passes the call on and the result back; one that only reads is asked again when the guest was lost meanwhile."""
+        attempts = 2 if CALLS.get(message.method) is Right.READ else 1
+        for _ in range(attempts):
+            peer = await self.peer(message.workspace_id)
+            try:
+                return await peer.relay(message, message.timeout + SLACK)
+            except SteadError as error:
+                if error.code != "unavailable":
+                    raise
+        raise SteadError("workspace_unreachable", "the link to the guest was lost meanwhile; the call may be repeated")
 
     async def peer(self, workspace_id: str) -> Peer:
         """A live link to the guest."""
         self._books.own(workspace_id)
         self.active[workspace_id] = time.time()
-        guest = self._guests.get(workspace_id)
-        if guest is not None:
-            return guest.peer
+        if (peer := self._live(workspace_id)) is not None:
+            return peer
         async with self._locks.setdefault(workspace_id, anyio.Lock()):
-            guest = self._guests.get(workspace_id)
-            return guest.peer if guest is not None else await self._open_patiently(workspace_id)
+            return self._live(workspace_id) or await self._open_patiently(workspace_id)
+
+    def _live(self, workspace_id: str) -> Peer | None:
+        guest = self._guests.get(workspace_id)
+        return None if guest is None or guest.peer.closed.is_set() else guest.peer
 
     async def let_go(self, workspace_id: str) -> None:
         """Closes the link, if there is one."""
@@ -161,10 +168,3 @@ class Channels:
     def _forget(self, workspace_id: str, guest: Guest) -> None:
         if self._guests.get(workspace_id) is guest:
             del self._guests[workspace_id]
-
-
-def _as_seen_from_afar(error: SteadError) -> SteadError:
-    """A lost channel is an unreachable workspace for whoever called."""
-    if error.code == "unavailable":
-        return SteadError("workspace_unreachable", "the link to the guest was lost; the call may be repeated")
-    return error

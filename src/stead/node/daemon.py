@@ -44,6 +44,7 @@ from stead.transport.peer import Peer
 log = logging.getLogger(__name__)
 CLOSE_SECONDS = 10.0
 TELL_SECONDS = 30.0
+FLUSH_SECONDS = 3.0
 
 
 async def run(settings: NodeSettings, observer: Observer | None = None) -> None:
@@ -152,6 +153,8 @@ class Node:
         await self.link.goodbye("the node is shutting down")
         if not await self.supervisor.drain(self._settings.shutdown_seconds):
             log.warning("commands still run; they are finished by the next start of this node")
+        if self.link.welcomed:
+            await self.outbox.empty(FLUSH_SECONDS)
         with anyio.move_on_after(CLOSE_SECONDS):
             await self.link.close()
             await self.channels.close()

@@ -32,6 +32,7 @@ class Outbox:
         self._waiting: dict[str, CommandResult] = {}
         self._sending: set[str] = set()
         self._changed = anyio.Event()
+        self._heard_one = anyio.Event()
 
     async def open(self) -> None:
         """What an earlier life of the node left."""
@@ -52,6 +53,14 @@ class Outbox:
             error=outcome.error,
         )
         self._changed.set()
+
+    async def empty(self, within: float) -> bool:
+        """Whether everything was acknowledged in time."""
+        with anyio.move_on_after(within):
+            while self._waiting:
+                await self._heard_one.wait()
+            return True
+        return False
 
     async def run(self, ask: Ask) -> None:
         """Sends whatever there is, over one link."""
@@ -86,6 +95,8 @@ class Outbox:
         if self._waiting.get(command_id) is result:
             del self._waiting[command_id]
             self._sending.discard(command_id)
+            self._heard_one.set()
+            self._heard_one = anyio.Event()
         else:
             self._again(command_id)
 
