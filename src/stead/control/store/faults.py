@@ -26,12 +26,15 @@ _SQLITE_DOWN = {
 }
 _POSTGRES_DOWN = ("08", "25006", "53300", "53400", "55P03", "57P", "58", "3D000", "28")
 _POSTGRES_FULL = ("53100",)
+_POSTGRES_TEXT = ("22021", "22P05")
 
 
 def translate(error: Exception) -> Exception:
     """The error to raise for this one."""
     if isinstance(error, DBAPIError):
         return _from_driver(error)
+    if isinstance(error, UnicodeEncodeError):
+        return _unstorable()
     if isinstance(error, sqlite3.Error):
         return _from_sqlite(error) or error
     if isinstance(error, PoolTimeout | OSError | TimeoutError):
@@ -46,6 +49,8 @@ def _from_driver(error: DBAPIError) -> Exception:
     if isinstance(cause, sqlite3.Error):
         return _from_sqlite(cause) or error
     state = str(getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or "")
+    if state in _POSTGRES_TEXT or isinstance(cause, UnicodeEncodeError) or "codec can't encode" in str(cause):
+        return _unstorable()
     if state.startswith(_POSTGRES_FULL):
         return SteadError("disk_full", "the disk of the database is full")
     if error.connection_invalidated or state.startswith(_POSTGRES_DOWN):
@@ -62,6 +67,10 @@ def _from_sqlite(error: sqlite3.Error) -> SteadError | None:
     if code in _SQLITE_DOWN:
         return SteadError("database_unavailable", _SQLITE_DOWN[code])
     return None
+
+
+def _unstorable() -> SteadError:
+    return SteadError("invalid", "the text has characters that cannot be stored")
 
 
 def _brief(error: BaseException | None) -> str:

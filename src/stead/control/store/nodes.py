@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from stead.control.store.filters import has_labels
+from stead.control.store.filters import has_labels, is_ref
 from stead.control.store.schema import enrolments, nodes
 from stead.protocol.errors import SteadError
 
@@ -40,6 +40,8 @@ def by_id(conn: Connection, node_id: str) -> Row[Any] | None:
 
 def resolve(conn: Connection, ref: str) -> Row[Any]:
     """By id, name or unique beginning of an id."""
+    if not is_ref(ref):
+        raise SteadError("not_found", "no such node")
     found = conn.execute(select(nodes).where(or_(n.id == ref, n.name == ref))).first()
     if found is not None:
         return found

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, 
 from sqlalchemy.exc import IntegrityError
 
 from stead.control.people.caller import Caller
-from stead.control.store.filters import has_labels
+from stead.control.store.filters import has_labels, is_ref
 from stead.control.store.schema import UNSETTLED, nodes, users, workspaces
 from stead.model.workspaces import Observed
 from stead.protocol.errors import SteadError
@@ -78,6 +78,8 @@ def by_key(conn: Connection, owner: str, key: str) -> Row[Any] | None:
 
 def resolve(conn: Connection, caller: Caller, ref: str) -> Row[Any]:
     """The one that the caller means."""
+    if not is_ref(ref):
+        raise SteadError("not_found", "no such workspace")
     found = by_id(conn, ref)
     if found is not None and caller.may_see(found.owner):
         return found

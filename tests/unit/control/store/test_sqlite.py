@@ -1,0 +1,143 @@
+"""SQLite when things go wrong: locked, read-only, full, gone, damaged."""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select
+
+from stead.control.store.schema import settings
+from stead.control.store.sqlite import SqliteStore
+from stead.control.store.store import FILE, open_store
+from stead.protocol.errors import SteadError
+
+pytestmark = pytest.mark.anyio
+
+
+def put(conn: Connection, name: str, value: str = "1") -> None:
+    conn.execute(settings.insert().values(name=name, value=value))
+
+
+def names(conn: Connection) -> set[str]:
+    return set(conn.execute(select(settings.c.name)).scalars())
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """A store that waits only shortly for locks."""
+    await (await open_store("", tmp_path)).close()
+    store = SqliteStore(tmp_path / FILE, busy=0.2)
+    yield store
+    await store.close()
+
+
+async def refused(store: SqliteStore, name: str, code: str) -> None:
+    with pytest.raises(SteadError) as caught:
+        await store.write(put, name, "x" * 100_000)
+    assert caught.value.code == code, caught.value
+
+
+async def test_every_connection_has_our_settings(impatient: SqliteStore) -> None:
+    def pragmas(conn: Connection) -> list[object]:
+        asked = ("journal_mode", "synchronous", "foreign_keys")
+        return [conn.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
+
+    assert await impatient.read(pragmas) == ["wal", 2, 1]
+    assert await impatient.write(pragmas) == ["wal", 2, 1]
+
+
+async def test_many_units_share_few_commits(impatient: SqliteStore) -> None:
+    with closing(sqlite3.connect(impatient.file)) as watcher:
+        before = watcher.execute("PRAGMA data_version").fetchone()
+        await asyncio.gather(*[impatient.write(put, f"n{number}") for number in range(1000)])
+        assert len(await impatient.read(names)) == 1000
+        assert watcher.execute("PRAGMA data_version").fetchone() != before
+
+
+async def test_a_lock_held_by_another_program_is_told_and_gets_over(impatient: SqliteStore) -> None:
+    with closing(sqlite3.connect(impatient.file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        await refused(impatient, "early", "database_unavailable")
+        assert await impatient.read(names) == set()
+        other.execute("ROLLBACK")
+    await impatient.write(put, "late")
+    assert await impatient.read(names) == {"late"}
+
+
+async def test_a_file_that_is_gone_is_told_and_used_again_when_it_is_back(impatient: SqliteStore) -> None:
+    await impatient.write(put, "before")
+    aside = impatient.file.with_name("aside")
+    impatient.file.rename(aside)
+    await refused(impatient, "meanwhile", "database_unavailable")
+    with pytest.raises(SteadError, match="gone"):
+        await impatient.read(names)
+    assert not impatient.file.exists()
+    aside.rename(impatient.file)
+    await impatient.write(put, "after")
+    assert await impatient.read(names) == {"before", "after"}
+
+
+async def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"this is not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(SteadError, match="not a database") as caught:
+        await open_store("", tmp_path)
+    assert caught.value.code == "database_unavailable"
+
+
+async def test_the_file_is_private(impatient: SqliteStore) -> None:
+    assert impatient.file.stat().st_mode & 0o077 == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 2 MiB."""
+    if os.getuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if subprocess.run(argv, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no mounting here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_a_full_disk_is_told_and_gets_over(small_disk: Path) -> None:
+    store = await open_store("", small_disk)
+    assert isinstance(store, SqliteStore)
+    await store.write(put, "before")
+    ballast = small_disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as out:
+        while out.write(b"x" * 4096):
+            pass
+    for number in range(5):
+        await refused(store, f"full-{number}", "disk_full")
+    assert await store.read(names) == {"before"}
+    ballast.unlink()
+    await store.write(put, "after")
+    assert await store.read(names) == {"before", "after"}
+    await store.close()
+    with closing(sqlite3.connect(small_disk / FILE)) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_a_read_only_disk_is_told_and_gets_over(small_disk: Path) -> None:
+    store = await open_store("", small_disk)
+    await store.write(put, "before")
+    await store.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(SteadError) as caught:
+        await open_store("", small_disk)
+    assert caught.value.code == "database_unavailable"
+    running = SqliteStore(small_disk / FILE, busy=0.2)
+    await refused(running, "meanwhile", "database_unavailable")
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    await running.write(put, "after")
+    assert await running.read(names) == {"before", "after"}
+    await running.close()
