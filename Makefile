@@ -64,7 +64,7 @@ $(UV): requirements/tools.txt
 
 .stamps/web-built: .stamps/web-packages $(WEB_SOURCES)
 	@echo "setup: building the web app"
-	@cd web && npm run --silent build
+	@cd web && npm run --silent build -- --logLevel warn
 	@touch $@
 
 .PHONY: up

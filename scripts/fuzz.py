@@ -4,11 +4,19 @@
 """
 
 import argparse
+import operator
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
-PARSERS = ("frame", "message", "jsonrpc", "framed")
+PARSERS = {
+    "frame": ("stead.protocol.frames", "Frame.decode", "stead.protocol.errors", "SteadError"),
+    "message": ("stead.protocol.codec", "decode", "stead.protocol.errors", "SteadError"),
+    "jsonrpc": ("stead.guest.rpc", "parse", "stead.guest.rpc", "RpcError"),
+}
+"""By name: module and function under test, module and name of the one error it may raise."""
 
 
 def main() -> int:
@@ -30,32 +38,26 @@ def main() -> int:
 
 
 def fuzz(name: str, seconds: int) -> None:
-    """Feeds one parser until the time is over. Anything but a SteadError is a crash."""
-    import atheris
-
+    """Feeds one parser until the time is over. Any other error than the one it may raise is a crash."""
+    atheris = import_module("atheris")
+    module, function, error_module, error = PARSERS[name]
     with atheris.instrument_imports(include=["stead"]):
-        parse = parser(name)
-    from stead.protocol.errors import SteadError
+        parse: Callable[[bytes], object] = find(module, function)
+        expected: type[Exception] = find(error_module, error)
 
     def one(data: bytes) -> None:
         try:
             parse(data)
-        except SteadError:
+        except expected:
             return
 
     atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=1024"], one)
     atheris.Fuzz()
 
 
-def parser(name: str) -> Callable[[bytes], object]:
-    """The function under test."""
-    if name == "frame":
-        from stead.protocol.frames import Frame
-
-        return Frame.decode
-    from stead.protocol import messages
-
-    return messages.decode
+def find(module: str, path: str) -> Any:
+    """What a dotted name in a module means."""
+    return operator.attrgetter(path)(import_module(module))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from typing import Any
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
-from sqlalchemy import Row
 
 from stead.control.commands import results
 from stead.control.nodes.registry import NodeRegistry
 from stead.control.store import commands
 from stead.control.store.fresh import fresh
+from stead.control.store.rows import Row
 from stead.control.store.store import Store
 from stead.control.workspaces.advance import Moved
 from stead.model.commands import SENT_LEASE

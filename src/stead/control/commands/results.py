@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row
 
 from stead.control.store import commands, events, workspaces
+from stead.control.store.rows import Connection, Row
 from stead.control.workspaces.advance import Moved, advance, describe, facts_of
 from stead.model.commands import CommandState
 from stead.model.lifecycle import Ended, Seen

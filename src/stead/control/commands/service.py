@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row
 
 from stead.api.types import Command, CommandPage
 from stead.control.commands import results
@@ -20,6 +19,7 @@ from stead.control.nodes.registry import NodeRegistry
 from stead.control.people.caller import Caller
 from stead.control.store import commands
 from stead.control.store.fresh import fresh
+from stead.control.store.rows import Connection, Row
 from stead.control.store.store import Store
 from stead.model.commands import ENDED
 from stead.model.ids import Kind

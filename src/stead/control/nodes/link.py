@@ -15,7 +15,6 @@ from typing import Any
 
 import anyio
 import msgspec
-from sqlalchemy import Connection
 
 import stead
 from stead.control.commands.dispatcher import Dispatcher
@@ -23,6 +22,7 @@ from stead.control.nodes.keys import verify
 from stead.control.nodes.registry import Known, NodeRegistry, known_of
 from stead.control.nodes.streams import Streams
 from stead.control.store import events, nodes
+from stead.control.store.rows import Connection
 from stead.control.store.store import Store
 from stead.control.workspaces.reconciler import Reconciler
 from stead.protocol import codec

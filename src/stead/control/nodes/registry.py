@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row
 
+from stead.control.store.rows import Row
 from stead.model.placement import Candidate
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import DriverFacts, Facts, Health

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row
 
 from stead.api.types import KeyRotate, Node, NodeEnrol, NodeEnrolled, NodePage, NodePatch, NodeToken, NodeTokenCreate
 from stead.control.nodes import views
@@ -20,6 +19,7 @@ from stead.control.nodes.registry import NodeRegistry
 from stead.control.people.caller import Caller
 from stead.control.store import commands, events, nodes, workspaces
 from stead.control.store.fresh import digest, fresh, secret
+from stead.control.store.rows import Connection, Row
 from stead.control.store.store import Store
 from stead.control.workspaces.checks import check_labels
 from stead.model.commands import CommandState

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row
 
 from stead.api.types import Node, NodeHealth
 from stead.control.nodes.registry import Known
+from stead.control.store.rows import Row
 from stead.protocol.messages import DriverFacts, Facts, Health
 
 STATUSES = ("pending", "online", "draining", "offline")

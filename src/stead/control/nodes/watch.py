@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import anyio
 import msgspec
-from sqlalchemy import Connection
 
 from stead.control.nodes.registry import Known, NodeRegistry, known_of
 from stead.control.nodes.views import figures
 from stead.control.store import events, nodes
+from stead.control.store.rows import Connection
 from stead.control.store.store import Store
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import DriverFacts, Facts

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row
 
 from stead.control.store import commands, events, workspaces
 from stead.control.store.fresh import fresh
+from stead.control.store.rows import Connection, Row
 from stead.model.commands import DEADLINES, CommandState
 from stead.model.ids import Kind
 from stead.model.lifecycle import Event, Facts, decide

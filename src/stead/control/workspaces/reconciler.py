@@ -14,12 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
-from sqlalchemy import Connection, Row
 
 from stead.control.commands.dispatcher import Dispatcher
 from stead.control.commands.results import check_node
 from stead.control.nodes.registry import NodeRegistry
 from stead.control.store import commands, events, workspaces
+from stead.control.store.rows import Connection, Row
 from stead.control.store.store import Store
 from stead.control.workspaces.advance import Moved, advance, command_values
 from stead.model.lifecycle import Seen, Tick

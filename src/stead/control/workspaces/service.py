@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row
 
 from stead.api.types import EventPage, Workspace, WorkspaceCreate, WorkspacePage, WorkspacePatch
 from stead.control.commands.dispatcher import Dispatcher
@@ -20,6 +19,7 @@ from stead.control.nodes.registry import NodeRegistry
 from stead.control.people.caller import Caller
 from stead.control.store import commands, events, nodes, workspaces
 from stead.control.store.fresh import fingerprint, fresh
+from stead.control.store.rows import Connection, Row
 from stead.control.store.store import Store
 from stead.control.workspaces import views
 from stead.control.workspaces.advance import Moved, advance, facts_of

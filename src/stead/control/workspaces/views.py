@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row
 
 from stead.api.types import Step, Workspace
+from stead.control.store.rows import Row
 from stead.model.workspaces import Desired, Isolation, Observed
 from stead.protocol.errors import Fault
 
