@@ -24,6 +24,7 @@ from stead.protocol.errors import SteadError
 log = structlog.get_logger("stead.audit")
 
 OK = "ok"
+RETRY_SECONDS = 1.0
 _WAITING = 10_000
 _BATCH = 500
 
@@ -75,23 +76,25 @@ class Audit:
             while True:
                 await self._wake.wait()
                 self._wake = anyio.Event()
-                await self._flush()
+                while not await self._flush():
+                    await anyio.sleep(RETRY_SECONDS)
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                await self._flush()
+            await self._flush()
 
     async def page(self, caller: Caller, actor: str, subject: str, action: str, after: str, limit: int) -> AuditPage:
         """Newest first."""
         caller.require_admin()
         return await self._store.read(audits.page, actor, subject, action, after, limit)
 
-    async def _flush(self) -> None:
-        while self._waiting:
-            batch = self._waiting[:_BATCH]
-            try:
-                await self._store.write(audits.append, batch)
-            except SteadError as error:
-                log.error("audit entries wait", waiting=len(self._waiting), error=error.message)
-                await anyio.sleep(1.0)
-                continue
-            del self._waiting[: len(batch)]
+    async def _flush(self) -> bool:
+        """Writes all that waits, each entry once, also when cancelled meanwhile; False when the database does not take it."""
+        with anyio.CancelScope(shield=True):
+            while self._waiting:
+                batch = self._waiting[:_BATCH]
+                try:
+                    await self._store.write(audits.append, batch)
+                except SteadError as error:
+                    log.error("audit entries wait", waiting=len(self._waiting), error=error.message)
+                    return False
+                del self._waiting[: len(batch)]
+        return True
