@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
+from stead.cli import kept
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
 FAILED, USAGE, OURS, INTERRUPTED, NO_READER = 1, 2, 125, 130, 141
 
 
-class Word(NamedTuple):
+class Word:
     """A first word: the module that serves it, and its verb there ("" for a noun with verbs of its own)."""
 
-    module: str
-    verb: str
-    help: str
+    __slots__ = ("help", "module", "verb")
+
+    def __init__(self, module: str, verb: str, help: str) -> None:
+        self.module = module
+        self.verb = verb
+        self.help = help
 
 
 WORDS: dict[str, dict[str, Word]] = {
@@ -70,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one invocation; never raises for what a person can cause."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        code = kept.run(words)
+        if code is not None:
+            return code
         code = _dispatch(words)
         sys.stdout.flush()
     except BrokenPipeError:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stead.cli import output
+from stead.cli import kept, output
 from stead.cli.context import Context
 from stead.cli.words import Namespace, Parser, Verb
 from stead.protocol.errors import SteadError
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from stead.control.settings import ServerSettings
 
 WRONG_SETTINGS = 2
+KEEPER_SECONDS = 5.0
 FLAGS = (
     "host",
     "port",
@@ -99,7 +104,28 @@ def _serve(context: Context, arguments: Namespace, *, stop_workspaces: bool = Fa
         return WRONG_SETTINGS
     from stead.control.serve import run
 
-    return run(settings, stop_workspaces=stop_workspaces, say=lambda text: output.write(f"{text}\n"))
+    with _keeper(settings.folder):
+        return run(settings, stop_workspaces=stop_workspaces, say=lambda text: output.write(f"{text}\n"))
+
+
+@contextmanager
+def _keeper(data: Path) -> Iterator[None]:
+    """The kept process makes the command line fast on this machine; it ends with the server."""
+    if sys.platform != "linux" or os.environ.get(kept.OFF) == "0":
+        yield
+        return
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "stead.cli.keeper", str(data)]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(KEEPER_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _settings(context: Context, arguments: Namespace, mode: str = "") -> ServerSettings:

@@ -150,7 +150,10 @@ class Http:
             headers = {"User-Agent": f"stead/{__version__}", "Accept": "application/json"}
             if self._token:
                 headers["Authorization"] = f"Bearer {self._token}"
-            self._pool = httpx2.AsyncClient(headers=headers, timeout=self._timeout, follow_redirects=False)
+            secure = self._url.startswith("https:")
+            self._pool = httpx2.AsyncClient(
+                headers=headers, timeout=self._timeout, follow_redirects=False, verify=secure
+            )
         return self._pool
 
     async def _once(self, request: httpx2.Request) -> Answered:
