@@ -19,7 +19,7 @@ from stead.toolbox import contract as t
 from stead.toolbox.local import LocalToolbox
 
 LISTING_BYTES = MESSAGE_BYTES - (1 << 16)
-"""What an answer may have as JSON, with room for the message around it."""
+"""What a listing may have as JSON, with room for the message around it."""
 
 
 class Calls:
@@ -58,22 +58,26 @@ class Calls:
         return await work(decode(decoder, params))
 
     async def _run(self, exec: t.Exec, timeout: float) -> t.ExecResult:
-        """The exec's own time limit never outlives the call."""
-        if timeout > 0 and not exec.background and not 0 < exec.timeout <= timeout:
-            exec.timeout = min(timeout, t.EXEC_TIMEOUT)
+        """Waits as long as the call may take; the exec goes on, and the same id asked again waits for the same exec."""
         if exec.stdin:
             raise SteadError("invalid", "input needs a stream; open one of kind exec", field="stdin")
         running, _ = await self._toolbox.begin(exec)
         if exec.background:
             return t.ExecResult(status=running.status)
         self._attendance.enter(running.exec_id)
+        over = False
         try:
-            result = await running.collect()
-        except anyio.get_cancelled_exc_class():
-            self._attendance.leave(running.exec_id, given_up=False)
-            raise
-        self._attendance.left(running.exec_id)
-        return result
+            with anyio.move_on_after(timeout if timeout > 0 else None):
+                await running.wait()
+                over = True
+        finally:
+            if over:
+                self._attendance.left(running.exec_id)
+            else:
+                self._attendance.leave(running.exec_id, given_up=False)
+        if not over:
+            raise SteadError("timeout", "the exec still runs; ask again under its id", exec_id=running.exec_id)
+        return await running.collect()
 
     async def _write(self, p: t.WriteFile) -> t.Written:
         return await self._toolbox.write(p.path, p.content, mode=p.mode, parents=p.parents, exclusive=p.exclusive)

@@ -1,21 +1,10 @@
-"""Where things are in a run directory, and the configuration file that the driver writes.
+"""Where things are in a run directory: `SOCKET`, where the guest listens, and `STATE`, where the holder tells its own and the
+guest's pid and how often the guest was restarted. What the two are told is read by `stead.toolbox.holding.settings.load`.
 
-Contract: the file is `holding.settings` plus what only the holder and the guest use: `toolbox` (`local` or `scripted`).
-`guest.sock` is where the guest listens, `holder.json` tells the pids and how often the guest was restarted. Standard library
-only, because the holder reads it too.
+Nothing is imported here, because the holder reads it too.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-from stead.toolbox.holding.settings import Settings
-
 SOCKET = "guest.sock"
 STATE = "holder.json"
-
-
-def load(file: str | Path) -> Settings:
-    """Reads the file; ValueError names the field that is wrong."""
-    return Settings(json.loads(Path(file).read_bytes()))

@@ -1,13 +1,13 @@
 """The guest: listens in the run directory, and serves every channel that comes.
 
-Contract: `serve(settings, holder, restarts)` runs until cancelled. Each connection starts as JSON-RPC lines; after
-`link.upgrade` it is a link on which `guest.hello` comes first and calls and streams are answered. Streams outlive their
-channel.
+Contract: `serve(settings, holder, restarts)` runs until cancelled; `serve_scripted` serves one channel of a fake workspace.
+Each connection starts as JSON-RPC lines; after `link.upgrade` it is a link on which `guest.hello` comes first and calls and
+streams are answered. Streams outlive their channel.
 """
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 from typing import Any
 
@@ -32,8 +32,9 @@ from stead.toolbox.confine import Root
 from stead.toolbox.contract import ExecState, Info
 from stead.toolbox.execs import Execs, Holder
 from stead.toolbox.holding.settings import Settings
-from stead.toolbox.local import LocalToolbox
-from stead.transport import unix
+from stead.toolbox.local import LocalToolbox, opened
+from stead.toolbox.scripted import ScriptedToolbox, script_of
+from stead.transport import stdio, unix
 from stead.transport.framed import Framed
 from stead.transport.peer import Peer
 from stead.transport.streams import StreamEnds
@@ -112,7 +113,7 @@ async def serve(
     """Listens until cancelled, or until the holder is gone."""
     holder = Holder(connection)
     root = Root(settings.root)
-    boot_id = secrets.token_hex(16)
+    boot_id = os.urandom(16).hex()
     info = Info(
         workspace_id=settings.workspace_id,
         root=settings.root,
@@ -131,7 +132,30 @@ async def serve(
             await guest.adopt()
             task_status.started(guest)
             await holder.lost.wait()
+            guest.attendance.close()
             group.cancel_scope.cancel()
     finally:
         holder.close()
         root.close()
+
+
+async def serve_scripted(settings: Settings) -> None:
+    """One channel on standard input and output, with the scripted toolbox and a holder of its own; ends with it."""
+    script = script_of(settings.environment)
+
+    def make(root: Root, execs: Execs, info: Info) -> ScriptedToolbox:
+        return ScriptedToolbox(root, execs, info, script)
+
+    given: dict[str, Any] = {"environment": settings.environment, "detach_seconds": settings.detach_seconds}
+    given["workspace_id"] = settings.workspace_id
+    async with opened(settings.root, settings.run, make=make, **given) as toolbox:
+        assert isinstance(toolbox, ScriptedToolbox)
+        connection = await stdio.own()
+        async with anyio.create_task_group() as group:
+            toolbox.on_loss = toolbox.on_death = connection.abort
+            guest = Guest(settings, toolbox, (await LocalToolbox.info(toolbox)).boot_id, group)
+            try:
+                await guest.connected(connection)
+            finally:
+                guest.attendance.close()
+                group.cancel_scope.cancel()

@@ -142,8 +142,7 @@ class Streams:
     # --- files -------------------------------------------------------------------------------------------------------
 
     async def _file_read(self, stream: Stream, params: t.ReadStream) -> tuple[Any, Serve]:
-        open_ = self._toolbox.files.reader
-        reader = await self._toolbox.in_thread(open_, params.path, params.offset, params.length)
+        reader = await self._toolbox.reader(params.path, params.offset, params.length)
         opened = {"size": reader.size, "offset": params.offset}
         return opened, lambda: self._serve_read(stream, reader)
 
@@ -159,8 +158,7 @@ class Streams:
             reader.close()
 
     async def _file_write(self, stream: Stream, params: t.WriteStream) -> tuple[Any, Serve]:
-        writer = await self._toolbox.in_thread(
-            self._toolbox.files.writer,
+        writer = await self._toolbox.writer(
             params.path,
             mode=params.mode,
             parents=params.parents,

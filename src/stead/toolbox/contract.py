@@ -7,7 +7,7 @@ done is a `SteadError` of the table. `Params` structs are the params of the call
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -21,6 +21,10 @@ EXEC_LOG_BYTES = 64 << 20
 """The most output kept of one exec by default; what is dropped is told (`truncated`)."""
 EXEC_TIMEOUT = 86_400.0
 """The longest time limit of an exec."""
+
+
+Argv = list[str]
+"""A program and its arguments."""
 
 
 class Params(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -306,7 +310,7 @@ class Toolbox(Protocol):
         size: int | None = None,
         sha256: str = "",
     ) -> Written: ...
-    async def exec(self, argv: Sequence[str], **options: object) -> ExecResult: ...
+    async def exec(self, argv: Argv, **options: object) -> ExecResult: ...
     async def start(self, exec: Exec) -> Running: ...
     async def attach(self, exec_id: str, cursor: int = 0) -> Running: ...
     async def execs(self) -> ExecList: ...

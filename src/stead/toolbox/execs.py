@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import secrets
 import socket
 import time
 import weakref
@@ -49,7 +48,7 @@ SIGNALS = range(1, 65)
 
 def new_id() -> str:
     """A fresh exec id."""
-    return ids.make(ids.Kind.EXEC, time.time(), secrets.token_bytes(ids.ENTROPY_BYTES))
+    return ids.make(ids.Kind.EXEC, time.time(), os.urandom(ids.ENTROPY_BYTES))
 
 
 class Followed:

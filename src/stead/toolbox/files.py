@@ -14,7 +14,6 @@ import contextlib
 import errno
 import heapq
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from types import TracebackType
@@ -378,7 +377,7 @@ class Writer:
 
 
 def _hidden_name() -> str:
-    return f".stead-{secrets.token_hex(8)}.part"
+    return f".stead-{os.urandom(8).hex()}.part"
 
 
 @contextlib.contextmanager

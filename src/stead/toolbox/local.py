@@ -10,7 +10,6 @@ import contextlib
 import functools
 import json
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -40,7 +39,7 @@ from stead.toolbox.contract import (
     Written,
 )
 from stead.toolbox.execs import Execs, Holder, LocalRunning
-from stead.toolbox.files import Files
+from stead.toolbox.files import Files, Reader, Writer
 
 T = TypeVar("T")
 
@@ -93,7 +92,7 @@ class LocalToolbox:
         return await self.in_thread(self.files.move, source, target, overwrite)
 
     async def download(self, path: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        reader = await self.in_thread(self.files.reader, path, offset, length)
+        reader = await self.reader(path, offset, length)
         try:
             while data := await self.in_thread(reader.next):
                 yield data
@@ -111,14 +110,31 @@ class LocalToolbox:
         size: int | None = None,
         sha256: str = "",
     ) -> Written:
-        open_ = functools.partial(self.files.writer, mode=mode, parents=parents, exclusive=exclusive)
-        writer = await self.in_thread(open_, path, size=size, sha256=sha256)
+        writer = await self.writer(path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256)
         try:
             async for data in content:
                 await self.in_thread(writer.write, data)
             return await self.in_thread(writer.commit)
         finally:
             writer.close()
+
+    async def reader(self, path: str, offset: int = 0, length: int | None = None) -> Reader:
+        """Opens a file for streaming."""
+        return await self.in_thread(self.files.reader, path, offset, length)
+
+    async def writer(
+        self,
+        path: str,
+        *,
+        mode: int | None = None,
+        parents: bool = False,
+        exclusive: bool = False,
+        size: int | None = None,
+        sha256: str = "",
+    ) -> Writer:
+        """Opens a file for an atomic replacement."""
+        checks = functools.partial(self.files.writer, mode=mode, parents=parents, exclusive=exclusive)
+        return await self.in_thread(checks, path, size=size, sha256=sha256)
 
     async def exec(self, argv: Sequence[str], **options: object) -> ExecResult:
         try:
@@ -172,9 +188,12 @@ class LocalToolbox:
         return ""
 
 
+Make = Callable[[Root, Execs, Info], "LocalToolbox"]
+
+
 @contextlib.asynccontextmanager
 async def opened(
-    root: str | Path, run: str | Path, *, workspace_id: str = "local", **settings: Any
+    root: str | Path, run: str | Path, *, workspace_id: str = "local", make: Make = LocalToolbox, **settings: Any
 ) -> AsyncIterator[LocalToolbox]:
     """A toolbox with a holder of its own; `settings` are those of `holding.settings`."""
     config = {"version": 1, "workspace_id": workspace_id, "root": str(root), "run": str(run), **settings}
@@ -185,13 +204,13 @@ async def opened(
     info = Info(
         workspace_id=workspace_id,
         root=str(root),
-        boot_id=secrets.token_hex(16),
+        boot_id=os.urandom(16).hex(),
         version=__version__,
         isolation="none",
         hostname=socket.gethostname(),
     )
     try:
-        yield LocalToolbox(confined, Execs(holder, run, log_bytes=settings.get("log_bytes", CALL_BYTES << 6)), info)
+        yield make(confined, Execs(holder, run, log_bytes=settings.get("log_bytes", CALL_BYTES << 6)), info)
     finally:
         holder.close()
         confined.close()
@@ -206,7 +225,12 @@ def _start_holder(config: dict[str, Any], theirs: socket.socket) -> subprocess.P
     argv = [sys.executable, "-P", "-m", "stead.toolbox.holding", "--config", str(file), "--peer", str(theirs.fileno())]
     with theirs:
         return subprocess.Popen(
-            argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True, cwd="/"
+            argv,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
         )
 
 

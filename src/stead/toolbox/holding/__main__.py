@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import socket
+import sys
 
 from stead.toolbox.holding.engine import Engine
 from stead.toolbox.holding.loop import Loop
@@ -15,19 +15,17 @@ GRACE = 2.0
 
 def main() -> None:
     """Serves the peer on the inherited socket; ends every exec when the peer goes, or on SIGTERM."""
-    parser = argparse.ArgumentParser(prog="stead-holder")
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--peer", required=True, type=int)
-    given = parser.parse_args()
+    if len(sys.argv) != 5 or sys.argv[1::2] != ["--config", "--peer"]:
+        sys.exit("usage: python -m stead.toolbox.holding --config FILE --peer FD")
     loop = Loop()
-    engine = Engine(loop, load(given.config))
+    engine = Engine(loop, load(sys.argv[2]))
 
     def finish() -> None:
         engine.close(GRACE, loop.stop)
 
     loop.on_signal(signal.SIGTERM, finish)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    engine.connect(socket.socket(fileno=given.peer), finish)
+    engine.connect(socket.socket(fileno=int(sys.argv[4])), finish)
     loop.run()
 
 

@@ -2,7 +2,8 @@
 
 Contract: `load(file)` raises ValueError that names the field. The fields: `workspace_id`, `root` (the files as seen inside),
 `run` (the run directory as seen inside), and optionally `environment` (of every exec), `isolation`, `limits`, `generation`,
-`running`, `kept`, `log_bytes`, `total_log_bytes`, `detach_seconds`. Unknown fields are ignored, so that newer drivers can add.
+`toolbox` (`local` or `scripted`), `running`, `kept`, `log_bytes`, `total_log_bytes`, `detach_seconds`. Unknown fields are
+ignored, so that newer drivers can add.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Settings:
         self.kept = int(_number(fields, "kept", KEPT))
         self.log_bytes = int(_number(fields, "log_bytes", LOG_BYTES))
         self.total_log_bytes = int(_number(fields, "total_log_bytes", TOTAL_LOG_BYTES))
+        self.toolbox = _text(fields, "toolbox", "local")
         self.detach_seconds = float(_number(fields, "detach_seconds", DETACH_SECONDS))
         self.environment = {**_base(self.root), **_environment(fields.get("environment", {}))}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,7 +54,13 @@ class Shelf:
 
     def remove(self, exec_id: str) -> None:
         """Forgets an exec."""
-        shutil.rmtree(self._path(exec_id), ignore_errors=True)
+        path = self._path(exec_id)
+        try:
+            for name in os.listdir(path):
+                os.unlink(f"{path}/{name}")
+            os.rmdir(path)
+        except OSError:
+            return
 
     def kept(self) -> Iterator[Status]:
         """What earlier holders left, oldest first."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 import sys
 from collections.abc import Iterable
 
@@ -69,6 +68,8 @@ def by_proc() -> Table:
 
 
 def by_ps() -> Table:
+    import subprocess
+
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,sess=,stat="], capture_output=True, check=False)
     table: Table = {}
     for line in listing.stdout.decode(errors="replace").splitlines():

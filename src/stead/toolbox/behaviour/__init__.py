@@ -1,0 +1,13 @@
+"""How every toolbox must behave: one list of named checks, for the tests and for whoever wants to prove an installation.
+
+Contract: `async for outcome in run(toolbox)` gives one `Outcome` a check; a check that fails says what was wrong and changes
+nothing for the others, each of which works in a directory of its own and removes it. `CHECKS` is the list. The checks need
+a POSIX shell and its usual companions (`cat`, `head`, `ln`, `mkfifo`, `ps`, `sleep`, ...) in the workspace.
+"""
+
+from __future__ import annotations
+
+from stead.toolbox.behaviour import execs, files, streams
+from stead.toolbox.behaviour.checks import CHECKS, Check, Outcome, run
+
+__all__ = ["CHECKS", "Check", "Outcome", "execs", "files", "run", "streams"]

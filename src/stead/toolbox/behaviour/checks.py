@@ -1,0 +1,98 @@
+"""What a check is, and running them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
+
+import anyio
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.contract import Exec, ExecResult, Toolbox
+
+SECONDS = 60.0
+"""A check that takes longer has failed."""
+
+Work = Callable[[Toolbox, str], Awaitable[None]]
+
+
+class Check(NamedTuple):
+    """One behaviour: given a toolbox and an empty directory, raises AssertionError or SteadError where it is not so."""
+
+    name: str
+    work: Work
+    about: str
+
+
+class Outcome(NamedTuple):
+    """How one check ended."""
+
+    name: str
+    ok: bool
+    seconds: float
+    detail: str = ""
+
+
+CHECKS: dict[str, Check] = {}
+"""Every check by its name; filled by the modules `files`, `streams` and `execs`."""
+
+
+def check(work: Work) -> Work:
+    """Adds a check, named after its function."""
+    name = work.__name__.replace("_", "-")
+    assert name not in CHECKS
+    CHECKS[name] = Check(name, work, (work.__doc__ or "").strip())
+    return work
+
+
+def expect(truth: object, otherwise: str) -> None:
+    """Says what is wrong."""
+    if not truth:
+        raise AssertionError(otherwise)
+
+
+def script(line: str, *words: str, **options: Any) -> Exec:
+    """A shell line to start."""
+    return Exec(argv=[line, *words], **({"shell": True} | options))
+
+
+async def sh(toolbox: Toolbox, line: str, *words: str, **options: object) -> ExecResult:
+    """Runs a shell line."""
+    return await toolbox.exec([line, *words], **({"shell": True} | options))
+
+
+async def refused(code: str, work: Awaitable[object]) -> SteadError:
+    """It must be refused with exactly this code."""
+    try:
+        answer = await work
+    except SteadError as error:
+        expect(error.code == code, f"refused with {error.code} ({error.message}) instead of {code}")
+        return error
+    raise AssertionError(f"not refused with {code} but answered {str(answer)[:200]}")
+
+
+async def run(toolbox: Toolbox, names: Iterable[str] = ()) -> AsyncIterator[Outcome]:
+    """All of them, or the named ones, one after the other."""
+    for name in list(names) or list(CHECKS):
+        began = time.monotonic()
+        detail = await _one(CHECKS[name], toolbox)
+        yield Outcome(name, not detail, time.monotonic() - began, detail)
+
+
+async def _one(check: Check, toolbox: Toolbox) -> str:
+    """What was wrong; empty when nothing was."""
+    place = f"behaviour-{check.name}"
+    try:
+        with anyio.fail_after(SECONDS):
+            await toolbox.delete(place, recursive=True)
+            await toolbox.mkdir(place)
+            await check.work(toolbox, place)
+            await toolbox.delete(place, recursive=True)
+    except AssertionError as error:
+        return str(error) or "an expectation failed"
+    except SteadError as error:
+        return f"{error.code}: {error.message}"
+    except TimeoutError:
+        return f"not done within {SECONDS:g} s"
+    return ""
