@@ -116,6 +116,8 @@ def test_every_module_states_its_contract() -> None:
 def test_no_function_is_too_long_to_read() -> None:
     long = []
     for path in PYTHON:
+        if "migrations" in path.parts:
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
