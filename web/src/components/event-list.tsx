@@ -4,7 +4,7 @@ import type { Event } from "@/api/types";
 import { Ago } from "@/components/time";
 import { cn } from "@/lib/classes";
 import { eventName, eventTone, eventWords, facts, worthShowing } from "@/lib/events";
-import { shortId } from "@/lib/format";
+import { shortId, title } from "@/lib/format";
 
 const DOTS = { good: "bg-good", bad: "bg-bad", busy: "bg-busy", quiet: "bg-muted-foreground/50" };
 
@@ -32,7 +32,9 @@ export function EventList({ events, names }: EventListProps) {
                   name={names.get(event.subject) ?? (eventName(event) || shortId(event.subject))}
                 />
               )}
-              <span className={names ? "text-muted-foreground" : "font-medium"}>{eventWords(event)}</span>
+              <span className={names ? "text-muted-foreground" : "font-medium"}>
+                {names ? eventWords(event) : title(eventWords(event))}
+              </span>
             </p>
             {facts(event) && <p className="break-words text-muted-foreground text-xs">{facts(event)}</p>}
           </div>

@@ -52,6 +52,7 @@ describe("words", () => {
     expect(signalName(9)).toBe("SIGKILL");
     expect(signalName(42)).toBe("signal 42");
     expect(words("node_unreachable")).toBe("node unreachable");
+    expect(words("createUserLogin")).toBe("create user login");
     expect(shortId("ws_0123456789abcdef")).toBe("abcdef");
   });
 

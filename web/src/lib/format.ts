@@ -71,9 +71,11 @@ export function mode(bits: number): string {
     .join("");
 }
 
-/** "node_unreachable" -> "node unreachable". */
+/** "node_unreachable" -> "node unreachable"; "createWorkspace" -> "create workspace". */
 export function words(code: string): string {
-  return code.replaceAll("_", " ").replaceAll(".", " ");
+  return code
+    .replace(/[_.]/g, " ")
+    .replace(/([a-z])([A-Z])/g, (_, one: string, two: string) => `${one} ${two.toLowerCase()}`);
 }
 
 /** "container" -> "Container". */

@@ -87,7 +87,12 @@ function Audit() {
     staleTime: 0,
   });
   const people = useQuery(usersQuery(true)).data;
-  const names = useMemo(() => new Map((people ?? []).map((each) => [each.id, each.name])), [people]);
+  const workspaces = useQuery(workspacesQuery()).data;
+  const nodes = useQuery(nodesQuery()).data;
+  const names = useMemo(
+    () => new Map([...(people ?? []), ...(workspaces ?? []), ...(nodes ?? [])].map((each) => [each.id, each.name])),
+    [people, workspaces, nodes],
+  );
   if (query.isError && !query.data) return <Problem error={query.error} />;
   return (
     <Card>
@@ -100,7 +105,7 @@ function Audit() {
       ) : (
         <ol className="divide-y">
           {query.data.items.map((entry) => (
-            <AuditRow key={entry.id} entry={entry} actor={names.get(entry.actor) ?? entry.actor} />
+            <AuditRow key={entry.id} entry={entry} names={names} />
           ))}
         </ol>
       )}
@@ -108,19 +113,21 @@ function Audit() {
   );
 }
 
-function AuditRow({ entry, actor }: { entry: AuditEntry; actor: string }) {
+function AuditRow({ entry, names }: { entry: AuditEntry; names: Map<string, string> }) {
   const good = entry.outcome === "ok";
   const more = details(entry.details);
+  const subject =
+    names.get(entry.subject) ?? (/^[a-z]{2}_/.test(entry.subject) ? shortId(entry.subject) : entry.subject);
   return (
     <li className="grid grid-cols-[minmax(0,1fr)_auto] items-start gap-x-4 gap-y-1 px-4 py-2.5 text-sm">
       <div className="min-w-0">
         <p className="break-words">
-          <span className="font-medium">{actor || "nobody"}</span>{" "}
+          <span className="font-medium">{(names.get(entry.actor) ?? entry.actor) || "Nobody logged in"}</span>{" "}
           <span className="text-muted-foreground">{words(entry.action)}</span>{" "}
-          {entry.subject && (
-            <code className="font-mono text-xs">
-              {/^[a-z]{2}_/.test(entry.subject) ? shortId(entry.subject) : entry.subject}
-            </code>
+          {subject && (
+            <span className="font-medium" title={entry.subject}>
+              {subject}
+            </span>
           )}
         </p>
         <p className="break-words text-muted-foreground text-xs">

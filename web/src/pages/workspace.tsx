@@ -1,10 +1,21 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { ChevronRight, FolderTree, History, Play, RotateCw, Square, SquareTerminal, Trash2 } from "lucide-react";
+import {
+  ChevronRight,
+  FolderTree,
+  History,
+  Pencil,
+  Play,
+  RotateCw,
+  Square,
+  SquareTerminal,
+  Trash2,
+} from "lucide-react";
 import { useState } from "react";
 import type { Workspace } from "@/api/types";
 import { CopyButton } from "@/components/copy";
 import { DeleteWorkspace } from "@/components/delete-workspace";
+import { EditWorkspace } from "@/components/edit-workspace";
 import { Labels } from "@/components/labels";
 import { FaultNote, Problem } from "@/components/problem";
 import { WorkspaceState } from "@/components/state";
@@ -159,6 +170,7 @@ function Detail({ workspace }: { workspace: Workspace }) {
 function Actions({ workspace }: { workspace: Workspace }) {
   const navigate = useNavigate();
   const [deleting, setDeleting] = useState(false);
+  const [editing, setEditing] = useState(false);
   const order = useOrder(workspace);
   const may = can(workspace);
   const busy = (what: string) => order.isPending && order.variables === what;
@@ -182,10 +194,15 @@ function Actions({ workspace }: { workspace: Workspace }) {
           Stop
         </Button>
       )}
+      <Button onClick={() => setEditing(true)}>
+        <Pencil aria-hidden />
+        Edit
+      </Button>
       <Button className="text-bad hover:bg-bad-soft" disabled={!may.delete} onClick={() => setDeleting(true)}>
         <Trash2 aria-hidden />
         Delete
       </Button>
+      <EditWorkspace workspace={workspace} open={editing} onOpenChange={setEditing} />
       <DeleteWorkspace
         workspace={workspace}
         open={deleting}

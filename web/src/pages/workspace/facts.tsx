@@ -48,7 +48,7 @@ export function WorkspaceFacts({ workspace }: { workspace: Workspace }) {
         </Fact>
         <Fact name="CPU">
           <Limited
-            asked={workspace.cpus > 0 ? `${workspace.cpus} CPUs` : ""}
+            asked={workspace.cpus > 0 ? `${workspace.cpus} ${workspace.cpus === 1 ? "CPU" : "CPUs"}` : ""}
             kept={workspace.limits.includes("cpu")}
             known={level !== null}
           />
