@@ -120,7 +120,6 @@ async def _parts(settings: ServerSettings, store: Store) -> _Parts:
         WebApp(web_folder(settings)),
         {f"{API}/link": client_socket(gate, links), f"{API}/nodes/connect": node_socket(core.links)},
         gate,
-        secure=settings.secure,
     )
     app = App(settings=settings, services=services, core=core, people=people, links=links, origins=origins, door=door)
     return _Parts(app, [core.run, people.run, access.run, inside.run])

@@ -36,6 +36,7 @@ TABLE: dict[str, Row] = {
     "too_large": Row(413, False, "Send less at once; large content goes through the streaming calls."),
     "range_unsatisfiable": Row(416, False, "Ask for a part that the file has."),
     "key_reused": Row(422, False, "Use a new Idempotency-Key for a different request."),
+    "headers_too_large": Row(431, False, "Send fewer or shorter headers."),
     "rate_limited": Row(429, True, "Wait a moment, then send fewer requests."),
     "too_many": Row(429, True, "Wait until something ends, or raise the limit named in the message."),
     # refused by policy

@@ -33,15 +33,14 @@ Socket = Callable[[Any, Any, Any], Awaitable[None]]
 class Door:
     """The ASGI application."""
 
-    def __init__(
-        self, services: Services, api: ASGIApp, web: ASGIApp, sockets: dict[str, Socket], gate: Gate, *, secure: bool
-    ) -> None:
+    def __init__(self, services: Services, api: ASGIApp, web: ASGIApp, sockets: dict[str, Socket], gate: Gate) -> None:
         self._services = services
         self._api = api
         self._web = web
         self._sockets = sockets
         self._gate = gate
-        self._secure = secure
+        self._secure = services.settings.secure
+        self._head = services.settings.limits.header_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or WebSocket."""
@@ -60,6 +59,8 @@ class Door:
         api = scope["path"].startswith(API)
         answer = _Answer(guarded(send, request_id, api=api, secure=self._secure))
         try:
+            if (size := _head_bytes(scope)) > self._head:
+                raise SteadError("headers_too_large", f"{size} bytes of headers; at most {self._head} are read")
             if api:
                 await self._gate.admit(scope)
                 await self._api(scope, receive, answer.send)
@@ -76,11 +77,15 @@ class Door:
     async def _socket(self, scope: Any, receive: Receive, send: Send) -> None:
         serve = self._sockets.get(scope["path"].rstrip("/"))
         try:
-            if serve is None:
+            if serve is None or _head_bytes(scope) > self._head:
                 raise SteadError("not_found", "there is no WebSocket at this address")
             await serve(scope, receive, send)
         except SteadError as error:
             await refuse_socket(scope, receive, send, error)
+
+
+def _head_bytes(scope: Any) -> int:
+    return len(scope["query_string"]) + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 class _Answer:

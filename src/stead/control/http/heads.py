@@ -44,7 +44,7 @@ def bounded(limit: int) -> type[HttpToolsProtocol]:
 
 
 def _too_large(limit: int) -> bytes:
-    body = body_of(SteadError("too_large", f"the headers of a request have at most {limit} bytes"), "")
+    body = body_of(SteadError("headers_too_large", f"the headers of a request have at most {limit} bytes"), "")
     head = (
         "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"

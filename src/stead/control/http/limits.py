@@ -19,7 +19,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How much one caller may ask for, and how long things live."""
 
     header_bytes: Annotated[
-        Bytes, Meta(description="Request line and headers of one request; more is answered 431.")
+        Bytes, Meta(description="Request line and headers of one request; more is `headers_too_large`.")
     ] = 65_536
     body_bytes: Annotated[Bytes, Meta(description="JSON body of one request; more is `too_large`.")] = 2 << 20
     upload_bytes: Annotated[Bytes, Meta(description="One uploaded file; more is `too_large`.")] = 64 << 30
