@@ -7,6 +7,7 @@ in bounded time. The state file in the run directory tells the pids and the rest
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -74,9 +75,10 @@ class Keeper:
     def _tell(self) -> None:
         state = {"version": 1, "pid": os.getpid(), "guest_pid": self._pid, "guest_restarts": self._restarts}
         path = f"{self._settings.run}/{STATE}"
-        with open(f"{path}.part", "w") as file:  # noqa: PTH123 (without pathlib)
-            json.dump(state, file)
-        os.rename(f"{path}.part", path)  # noqa: PTH104
+        with contextlib.suppress(OSError):
+            with open(f"{path}.part", "w") as file:  # noqa: PTH123 (without pathlib)
+                json.dump(state, file)
+            os.rename(f"{path}.part", path)  # noqa: PTH104
 
 
 def main(argv: list[str]) -> None:

@@ -8,6 +8,7 @@ foreground exec with it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -32,7 +33,11 @@ WRITE_BYTES = 1 << 18
 """How much is gathered for one write to a file."""
 READ_BYTES = 1 << 18
 
+log = logging.getLogger(__name__)
+
 Serve = Callable[[], Awaitable[None]]
+Begin = Callable[[Stream, Any], Awaitable[tuple[Any, Serve]]]
+"""What the opener is told, and the work that follows."""
 
 
 class Streams:
@@ -43,8 +48,9 @@ class Streams:
         self._ends = ends
         self._attendance = attendance
         self._group = group
+        self._serving = 0
         self._opening: dict[str, asyncio.Future[Any]] = {}
-        self._kinds: dict[str, Callable[[Stream, Any], Awaitable[tuple[Any, Serve]]]] = {
+        self._kinds: dict[str, Begin] = {
             "exec": self._exec,
             "exec.attach": self._attach,
             "file.read": self._file_read,
@@ -62,7 +68,7 @@ class Streams:
         begin = self._kinds.get(message.kind)
         if begin is None:
             raise SteadError("method_not_found", f"no stream of kind {message.kind[:100]!r}")
-        if self._ends.known(message.stream_id) is None and len(self._ends) >= STREAMS:
+        if self._ends.known(message.stream_id) is None and self._serving >= STREAMS:
             raise SteadError("too_many", f"at most {STREAMS} streams at once")
         stream = self._ends.accept(message.stream_id, message.workspace_id, message.kind, peer)
         if not stream.fresh:
@@ -76,10 +82,23 @@ class Streams:
         self,
         stream: Stream,
         message: StreamOpen,
-        begin: Callable[[Stream, Any], Awaitable[tuple[Any, Serve]]],
+        begin: Begin,
         opening: asyncio.Future[Any],
     ) -> None:
         """Runs on its own, so that a link lost meanwhile leaves nothing half open."""
+        self._serving += 1
+        try:
+            await self._serve(stream, message, begin, opening)
+        finally:
+            self._serving -= 1
+
+    async def _serve(
+        self,
+        stream: Stream,
+        message: StreamOpen,
+        begin: Begin,
+        opening: asyncio.Future[Any],
+    ) -> None:
         try:
             params = decode(self._params[message.kind], message.params)
             stream.opened, serve = await begin(stream, params)
@@ -91,7 +110,11 @@ class Streams:
         finally:
             self._opening.pop(stream.id, None)
         opening.set_result(stream.opened)
-        await serve()
+        try:
+            await serve()
+        except Exception:
+            log.exception("a stream of kind %s failed", stream.kind)
+            await stream.reset(SteadError("internal", "serving the stream failed"))
 
     # --- execs -------------------------------------------------------------------------------------------------------
 

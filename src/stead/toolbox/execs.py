@@ -21,7 +21,7 @@ import msgspec
 
 from stead.model import ids
 from stead.protocol.errors import SteadError
-from stead.toolbox import records
+from stead.toolbox import confine, records
 from stead.toolbox.contract import (
     CALL_BYTES,
     EXEC_LOG_BYTES,
@@ -288,7 +288,8 @@ class LocalRunning:
             await self._followed.more(self._cursor)
             if self._cursor >= self._followed.size:
                 return
-            data = os.pread(self._open_log(), min(limit, self._followed.size - self._cursor), self._cursor)
+            with confine.errors("the log"):
+                data = os.pread(self._open_log(), min(limit, self._followed.size - self._cursor), self._cursor)
             if not data:
                 return
             self._cursor += len(data)
@@ -298,7 +299,7 @@ class LocalRunning:
         """Every piece in order, to the end."""
         decoder = records.Decoder(self._cursor)
         async for piece in self.pieces():
-            for channel, data, cursor in decoder.feed(piece):
+            for channel, data, cursor in _decoded(decoder, piece):
                 yield Output(channel="stdout" if channel == records.STDOUT else "stderr", data=data, cursor=cursor)
 
     async def write(self, data: bytes) -> None:
@@ -403,8 +404,18 @@ def _gone() -> SteadError:
     return SteadError("unavailable", "the holder of this workspace's execs is gone")
 
 
+def _decoded(decoder: records.Decoder, piece: bytes) -> list[tuple[int, bytes, int]]:
+    try:
+        return decoder.feed(piece)
+    except records.BadRecordError as error:
+        raise SteadError("malformed", f"the output cannot be read from there: {error}") from None
+
+
 def _status(value: dict[str, Any]) -> ExecStatus:
-    return msgspec.convert(value, ExecStatus)
+    try:
+        return msgspec.convert(value, ExecStatus)
+    except msgspec.ValidationError:
+        return ExecStatus(exec_id=value["exec_id"], state=ExecState.UNKNOWN, error="its record is damaged")
 
 
 def _check_id(exec_id: str) -> None:
@@ -436,7 +447,7 @@ def _check_texts(field: str, texts: list[str]) -> None:
         if "\0" in text:
             raise SteadError("invalid", f"{field} has a NUL byte", field=field)
         try:
-            os.fsencode(text)
+            text.encode()
         except UnicodeEncodeError:
             raise SteadError("invalid", f"{field} is not valid text", field=field) from None
 

@@ -185,19 +185,30 @@ class Execs:
                 raise spawn.CannotStartError(spawn.CANNOT_RUN, request["error"])
             held.pid = self._spawn(held)
         except spawn.CannotStartError as error:
-            held.status |= {"state": "failed", "exit_code": error.exit_code, "error": error.message}
-            held.close_stdin()
-            self._finish(held)
+            self._failed(held, error.exit_code, error.message)
+            return
+        except OSError as error:
+            self._failed(held, spawn.CANNOT_RUN, f"cannot be started: {error.strerror}")
             return
         self.running[held.exec_id] = self._by_pid[held.pid] = held
         if request["timeout"] > 0:
             held.limit = self._loop.after(request["timeout"], lambda: self._time_out(held))
 
+    def _failed(self, held: Held, exit_code: int, why: str) -> None:
+        held.status |= {"state": "failed", "exit_code": exit_code, "error": why}
+        self._finish(held)
+
     def _spawn(self, held: Held) -> int:
         request = held.request
         marks = {tree.MARK: held.exec_id, WORKSPACE_MARK: self._settings.workspace_id}
         environment = {**self._settings.environment, **request["environment"], **marks}
-        stdin, (out, out_w), (err, err_w) = -1, _pipe(), _pipe()
+        stdin, (out, out_w) = -1, _pipe()
+        try:
+            err, err_w = _pipe()
+        except BaseException:
+            os.close(out)
+            os.close(out_w)
+            raise
         try:
             stdin = self._open_stdin(held) if request["stdin"] else self._null
             cwd = os.path.join(self._settings.root, request["cwd"])

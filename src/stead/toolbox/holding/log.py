@@ -6,6 +6,7 @@ may read.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from stead.toolbox import records
@@ -56,4 +57,5 @@ class Log:
 
     def _cut(self) -> None:
         if self._descriptor >= 0:
-            os.ftruncate(self._descriptor, self.size)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self.size)

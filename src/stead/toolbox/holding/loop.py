@@ -15,6 +15,9 @@ from collections.abc import Callable
 
 Callback = Callable[[], None]
 
+_TIMERS = 1024
+"""So many timers may wait before the cancelled ones are sorted out."""
+
 
 class Timer:
     """Something to do later, unless cancelled."""
@@ -41,6 +44,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._timers: list[Timer] = []
         self._order = 0
+        self._crowded = _TIMERS
         self._signals: dict[int, Callback] = {}
         self._stopped = False
         self.after_each: list[Callback] = []
@@ -68,6 +72,10 @@ class Loop:
         self._order += 1
         timer = Timer(time.monotonic() + seconds, self._order, callback)
         heapq.heappush(self._timers, timer)
+        if len(self._timers) > self._crowded:
+            self._timers = [each for each in self._timers if each.callback is not None]
+            heapq.heapify(self._timers)
+            self._crowded = max(_TIMERS, 2 * len(self._timers))
         return timer
 
     def on_signal(self, number: int, callback: Callback) -> None:
@@ -83,11 +91,16 @@ class Loop:
         """Until `stop`."""
         while not self._stopped:
             for key, _ in self._selector.select(self._pause()):
-                if key.fd in self._selector.get_map():
-                    key.data()
+                self._run(key)
             self._run_timers()
             for callback in self.after_each:
                 callback()
+
+    def _run(self, key: selectors.SelectorKey) -> None:
+        """An earlier callback of this round may have closed the descriptor, and another may have its number now."""
+        now = self._selector.get_map().get(key.fd)
+        if now is not None and now.data is key.data:
+            key.data()
 
     def _pause(self) -> float | None:
         while self._timers and self._timers[0].callback is None:

@@ -28,7 +28,11 @@ class Shelf:
             os.mkdir(self._path(exec_id), 0o700)
         except FileExistsError:
             return False
-        _write(self._path(exec_id, "request.json"), request)
+        try:
+            _write(self._path(exec_id, "request.json"), request)
+        except OSError:
+            self.remove(exec_id)
+            raise
         return True
 
     def log(self, exec_id: str) -> str:
@@ -65,12 +69,12 @@ class Shelf:
     def kept(self) -> Iterator[Status]:
         """What earlier holders left, oldest first."""
         found = [self._load(name) for name in os.listdir(self.directory) if name.startswith("ex_")]
-        yield from sorted(found, key=lambda status: (status.get("started", 0.0), status["exec_id"]))
+        yield from sorted(found, key=lambda status: (status["started"], status["exec_id"]))
 
     def _load(self, exec_id: str) -> Status:
         ended = _read(self._path(exec_id, "status.json"))
         if ended is not None:
-            return ended
+            return {**ended, "exec_id": exec_id}
         begun = _read(self._path(exec_id, "request.json")) or {"exec_id": exec_id, "argv": [], "started": 0.0}
         return {**begun, "state": "unknown", "error": "its holder ended before it did", "exec_id": exec_id}
 
@@ -92,4 +96,7 @@ def _read(path: str) -> Status | None:
             value = json.load(file)
     except (OSError, ValueError):
         return None
-    return value if isinstance(value, dict) and isinstance(value.get("exec_id"), str) else None
+    whole = (
+        isinstance(value, dict) and isinstance(value.get("exec_id"), str) and isinstance(value.get("started"), float)
+    )
+    return value if whole else None
