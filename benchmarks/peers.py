@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 PATIENCE = 30.0
-USER = "stead-bench"
+USER = f"stead-bench-{os.getpid()}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,10 @@ def _user(folder: Path) -> Iterator[tuple[str, Path]]:
         shutil.chown(home, USER)
         yield USER, home
     finally:
-        subprocess.run(["userdel", USER], check=False, stderr=subprocess.DEVNULL)
+        for process in psutil.process_iter(["username"]):
+            if process.info["username"] == USER:
+                process.kill()
+        subprocess.run(["userdel", "--force", USER], check=False, stderr=subprocess.DEVNULL)
 
 
 @dataclass(frozen=True)
