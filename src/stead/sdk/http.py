@@ -75,9 +75,10 @@ class Http:
         """Reads one thing or page; empty query values are left out."""
         return _decode(await self.exchange("GET", path, query=query), kind)
 
-    async def post(self, path: str, kind: type[T], body: Any = None, *, repeat: bool = True) -> T:
-        """`repeat=False` for what must reach the server at most once (a single-use login code)."""
-        headers = {"Idempotency-Key": uuid.uuid4().hex} if repeat else {}
+    async def post(self, path: str, kind: type[T], body: Any = None, *, repeat: bool = True, key: str = "") -> T:
+        """`repeat=False` for what must reach the server at most once (a single-use login code); `key` says which
+        requests are the same one, also from another process."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex} if repeat else {}
         return _decode(await self.exchange("POST", path, body=body, headers=headers, repeat=repeat), kind)
 
     async def patch(self, path: str, kind: type[T], body: Any, etag: str) -> T:

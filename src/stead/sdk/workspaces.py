@@ -148,11 +148,13 @@ class Workspaces:
         timeout: float = WAIT,
         on_change: OnChange | None = None,
         isolation: Isolation | str | None = None,
+        key: str = "",
         **wanted: Any,
     ) -> Workspace:
-        """Makes one and waits until it runs. `wanted`: the other fields of `WorkspaceCreate`."""
+        """Makes one and waits until it runs. `wanted`: the other fields of `WorkspaceCreate`. The same `key` again, from
+        wherever, gives the same workspace."""
         body = api.WorkspaceCreate(name=name, isolation=Isolation(isolation) if isolation else None, **wanted)
-        workspace = Workspace(self, await self.http.post("/workspaces", api.Workspace, body))
+        workspace = Workspace(self, await self.http.post("/workspaces", api.Workspace, body, key=key))
         if wait:
             await workspace.wait(Observed.RUNNING, timeout=timeout, on_change=on_change)
         return workspace
