@@ -106,6 +106,7 @@ class Peer:
         self._control_room: anyio.Event | None = None
         self._group: TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._early: list[tuple[Callable[..., Coroutine[Any, Any, None]], tuple[Any, ...]]] = []
 
     def __repr__(self) -> str:
         return f"Peer({self.name})"
@@ -117,9 +118,7 @@ class Peer:
         reason = "the connection was lost"
         try:
             async with anyio.create_task_group() as group:
-                self._group = group
-                self._watch()
-                self._write()
+                self._begin(group)
                 try:
                     reason = await self._read()
                 finally:
@@ -132,6 +131,15 @@ class Peer:
             with anyio.CancelScope(shield=True):
                 await self._handler.closed(self, self.reason)
 
+    def _begin(self, group: TaskGroup) -> None:
+        """What was told, posted and spawned before now."""
+        self._group = group
+        for work, args in self._early:
+            group.start_soon(work, *args)
+        self._early.clear()
+        self._watch()
+        self._write()
+
     async def close(self, reason: str = "closed by this side") -> None:
         """Ends the link; `run` returns."""
         self._finish(reason)
@@ -143,8 +151,12 @@ class Peer:
         await self.send(GoAway(reason=reason, retry_after=retry_after))
 
     def spawn(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
-        """Runs something as long as the link lives; nothing happens when it is closed."""
-        if self._group is not None and not self.closed.is_set():
+        """Runs something as long as the link lives, from `run` on; nothing happens when it is closed."""
+        if self.closed.is_set():
+            return
+        if self._group is None:
+            self._early.append((work, args))
+        else:
             self._group.start_soon(work, *args)
 
     def _finish(self, reason: str) -> None:

@@ -107,7 +107,11 @@ class Relay:
         self._near = near
 
     def __len__(self) -> int:
+        """How many streams run over this link."""
         return len(self._near.routes)
+
+    def __bool__(self) -> bool:
+        return True
 
     def bind(self, near_id: str, far_peer: Peer, far_id: str, workspace_id: str = "") -> None:
         """Joins the two ids; again (with a resume) starts to forward again. "too_many" over `STREAMS`."""

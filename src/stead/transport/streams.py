@@ -297,7 +297,11 @@ class StreamEnds:
         self._attached = anyio.Event()
 
     def __len__(self) -> int:
+        """How many streams are not over."""
         return len(self._streams)
+
+    def __bool__(self) -> bool:
+        return True
 
     def known(self, stream_id: str) -> Stream | None:
         """The stream of this id that is not over."""

@@ -292,3 +292,16 @@ def test_the_shared_vectors_hold(script: dict[str, Any]) -> None:
         else:
             perform(end, step)
         assert state(end) == step["state"], f"step {number}: {step['do']}"
+
+
+def test_credit_after_a_rewind_skips_what_was_consumed() -> None:
+    a, b = ends()
+    data = bytes(range(200))
+    a.write(data)
+    frame = a.next_frame()
+    assert frame is not None
+    a.resume(0)
+    b.frame(frame)
+    a.frame(Frame(FrameKind.CREDIT, "st_1", WINDOW + 150, CONSUMED.pack(150)))
+    again = [frame for frame in iter(a.next_frame, None) if frame.kind == FrameKind.DATA]
+    assert [(frame.seq, frame.payload) for frame in again] == [(150, data[150:])]

@@ -15,6 +15,7 @@ from stead.protocol.stream import StreamEnd
 
 PATTERN = bytes((number * 7 + (number >> 8)) & 255 for number in range(1 << 20))
 SIDES = st.integers(0, 1)
+SIZES = st.integers(1, 3000) | st.integers(1, 200_000)
 
 
 class Side:
@@ -48,43 +49,47 @@ class Network(RuleBasedStateMachine):
         self.sides = (Side(), Side())
         self.numbers: list[tuple[int, int]] = []
 
-    @rule(side=SIDES, size=st.integers(1, 100_000))
-    def write(self, side: int, size: int) -> None:
+    @rule(side=SIDES, sizes=st.lists(SIZES, min_size=1, max_size=5))
+    def write(self, side: int, sizes: list[int]) -> None:
+        """The program writes, and each write goes out."""
         one = self.sides[side]
-        one.written += one.end.write(PATTERN[one.written : one.written + size])
+        for size in sizes:
+            one.written += one.end.write(PATTERN[one.written : one.written + size])
+            one.transmit()
+
+    @rule(side=SIDES, most=st.integers(1, 4))
+    def transmit(self, side: int, most: int) -> None:
+        self.sides[side].transmit(most)
 
     @rule(side=SIDES)
     def end(self, side: int) -> None:
         self.sides[side].end.end(b'"result"')
+        self.sides[side].transmit()
 
-    @rule(side=SIDES, most=st.integers(1, 10))
-    def transmit(self, side: int, most: int) -> None:
-        self.sides[side].transmit(most)
-
-    @rule(side=SIDES, where=st.integers(0, 1000), keep=st.booleans())
-    def deliver(self, side: int, where: int, keep: bool) -> None:
-        """Any frame in the network arrives, and may arrive again later."""
+    @rule(side=SIDES, order=st.lists(st.integers(0, 20), max_size=8), takes=st.booleans())
+    def deliver(self, side: int, order: list[int], takes: bool) -> None:
+        """Frames arrive from anywhere in the network, in any order, some of them twice; they may arrive again later."""
         bag = self.sides[side].bag
-        if bag:
-            at = where % len(bag)
-            frame = bag[at] if keep else bag.pop(at)
-            self.sides[1 - side].end.frame(frame)
+        for where in order if bag else ():
+            self.sides[1 - side].end.frame(bag[where % len(bag)])
+        if takes:
+            self.take(1 - side)
 
     @rule(side=SIDES)
     def deliver_in_order(self, side: int) -> None:
         bag = self.sides[side].bag
         while bag:
             self.sides[1 - side].end.frame(bag.pop(0))
+        self.take(1 - side)
 
-    @rule(side=SIDES, where=st.integers(0, 1000))
-    def lose(self, side: int, where: int) -> None:
-        bag = self.sides[side].bag
-        if bag:
-            bag.pop(where % len(bag))
+    @rule(side=SIDES, where=st.integers(0, 20), count=st.integers(1, 5))
+    def lose(self, side: int, where: int, count: int) -> None:
+        del self.sides[side].bag[where : where + count]
 
     @rule(side=SIDES)
     def take(self, side: int) -> None:
         self.sides[side].take()
+        self.sides[side].transmit()
 
     @rule()
     def cut(self) -> None:
@@ -153,4 +158,4 @@ class Network(RuleBasedStateMachine):
 
 
 TestNetwork = Network.TestCase
-TestNetwork.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestNetwork.settings = settings(max_examples=250, stateful_step_count=30, deadline=None)

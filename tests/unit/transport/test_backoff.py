@@ -1,0 +1,30 @@
+"""Waits between connections."""
+
+from stead.transport.backoff import Backoff
+
+
+def test_the_ceiling_doubles_up_to_the_limit() -> None:
+    backoff = Backoff(draw=lambda: 1.0)
+    assert [backoff.delay() for _ in range(9)] == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_the_wait_is_drawn_from_zero_to_the_ceiling() -> None:
+    draws = iter([0.0, 0.5])
+    backoff = Backoff(draw=lambda: next(draws))
+    assert [backoff.delay(), backoff.delay()] == [0.0, 0.25]
+
+
+def test_only_a_useful_connection_starts_afresh() -> None:
+    backoff = Backoff(draw=lambda: 1.0)
+    backoff.delay()
+    assert backoff.delay(lived=4.9) == 0.5
+    assert backoff.delay(lived=5.0) == 0.25
+
+
+def test_what_the_other_side_asked_for_is_waited() -> None:
+    assert Backoff(draw=lambda: 0.0).delay(at_least=3.0) == 3.0
+
+
+def test_many_failures_do_not_overflow() -> None:
+    backoff = Backoff(draw=lambda: 1.0)
+    assert max(backoff.delay() for _ in range(5000)) == 30.0
