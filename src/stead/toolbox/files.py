@@ -427,7 +427,7 @@ def _kind(mode: int) -> FileKind:
 
 
 def _text(name: str) -> str:
-    return name.encode("utf-8", "replace").decode() if not name.isascii() else name
+    return name if name.isascii() else os.fsencode(name).decode(errors="replace")
 
 
 def _stat(directory: int, name: str, path: str) -> Stat:

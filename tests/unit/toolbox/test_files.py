@@ -1,0 +1,208 @@
+"""Files: what the behaviours do not reach. Both ways to write: a file without a name, and a hidden one."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.confine import Root
+from stead.toolbox.contract import CALL_BYTES
+from stead.toolbox.files import LIST_DEPTH, Files
+
+
+@pytest.fixture(params=[True, False], ids=["unnamed", "hidden"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Files]:
+    root = Root(tmp_path)
+    yield Files(root, unnamed=request.param)
+    root.close()
+
+
+def _names(tmp_path: Path) -> list[str]:
+    return sorted(entry.name for entry in tmp_path.iterdir())
+
+
+def test_a_writer_that_is_left_leaves_nothing(files: Files, tmp_path: Path) -> None:
+    with files.writer("f") as writer:
+        writer.write(b"x" * 100_000)
+    assert _names(tmp_path) == []
+    (tmp_path / "f").write_bytes(b"old")
+    with files.writer("f") as writer:
+        writer.write(b"new")
+    assert _names(tmp_path) == ["f"]
+    assert (tmp_path / "f").read_bytes() == b"old"
+
+
+def test_readers_see_the_old_or_the_new(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"old")
+    with files.writer("f") as writer:
+        writer.write(b"new")
+        assert (tmp_path / "f").read_bytes() == b"old"
+        reader = files.reader("f")
+        writer.commit()
+    assert reader.next() == b"old"
+    reader.close()
+    assert (tmp_path / "f").read_bytes() == b"new"
+    assert _names(tmp_path) == ["f"]
+
+
+def test_exclusive_loses_the_race(files: Files, tmp_path: Path) -> None:
+    with files.writer("f", exclusive=True) as writer:
+        writer.write(b"mine")
+        (tmp_path / "f").write_bytes(b"theirs")
+        with pytest.raises(SteadError) as found:
+            writer.commit()
+    assert found.value.code == "already_exists"
+    assert (tmp_path / "f").read_bytes() == b"theirs"
+    assert _names(tmp_path) == ["f"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"size": -1}, {"mode": 0o10000}, {"mode": -1}, {"sha256": "x"}, {"sha256": "g" * 64}]
+)
+def test_bad_options_of_a_write(files: Files, options: dict[str, int]) -> None:
+    with pytest.raises(SteadError) as found:
+        files.writer("f", **options)  # type: ignore[arg-type]
+    assert found.value.code == "invalid"
+
+
+def test_a_call_carries_no_more_than_it_may(files: Files, tmp_path: Path) -> None:
+    for work in (files.write, files.append):
+        with pytest.raises(SteadError) as found:
+            work("f", b"x" * (CALL_BYTES + 1))
+        assert found.value.code == "too_large"
+    assert _names(tmp_path) == []
+    files.write("f", b"x" * CALL_BYTES)
+
+
+def test_a_file_that_grows_is_read_to_its_size_at_opening(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"12345")
+    reader = files.reader("f")
+    with (tmp_path / "f").open("ab") as file:
+        file.write(b"67890")
+    assert reader.next() == b"12345"
+    assert reader.next() == b""
+    reader.close()
+
+
+def test_a_file_that_shrinks_ends_early(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"1234567890")
+    reader = files.reader("f")
+    os.truncate(tmp_path / "f", 4)
+    assert reader.next(3) + reader.next() == b"1234"
+    assert reader.next() == b""
+    assert reader.ready() == b""
+    reader.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_a_file_of_the_system_that_says_it_is_empty(files: Files) -> None:
+    root = Root("/proc")
+    reader = Files(root).reader("self/status")
+    assert reader.next().startswith(b"Name:")
+    reader.close()
+    root.close()
+
+
+def test_what_is_in_memory_comes_without_waiting(files: Files, tmp_path: Path) -> None:
+    content = os.urandom(300_000)
+    (tmp_path / "f").write_bytes(content)
+    reader = files.reader("f", 10, 200_000)
+    got = b""
+    while piece := reader.ready(65_536) or reader.next(65_536):
+        got += piece
+    assert got == content[10:200_010]
+    reader.close()
+
+
+def test_a_tree_deeper_than_paths_reach_is_deleted(files: Files, tmp_path: Path) -> None:
+    top = os.open(tmp_path, os.O_RDONLY)
+    os.mkdir("deep", dir_fd=top)
+    here = os.open("deep", os.O_RDONLY, dir_fd=top)
+    for _ in range(800):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    os.close(top)
+    assert files.delete("deep", recursive=True).existed
+    assert _names(tmp_path) == []
+
+
+def test_deleting_does_not_follow_links(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "keep" / "f").write_bytes(b"x")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "link").symlink_to("../keep")
+    files.delete("d", recursive=True)
+    assert _names(tmp_path) == ["keep"]
+    assert (tmp_path / "keep" / "f").exists()
+
+
+def test_a_listing_is_bounded(files: Files, tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"f{number:03}").touch()
+    listing = files.list(".", 1, 100)
+    assert [entry.path for entry in listing.entries] == [f"f{number:03}" for number in range(100)]
+    assert listing.truncated
+    assert not files.list(".", 1, 300).truncated
+    for depth, limit in ((0, 10), (LIST_DEPTH + 1, 10), (1, 0), (1, 1 << 40)):
+        with pytest.raises(SteadError) as found:
+            files.list(".", depth, limit)
+        assert found.value.code == "invalid"
+
+
+def test_names_that_are_not_text_are_shown(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "\udcff\udcfe").touch()
+    assert [entry.path for entry in files.list().entries] == ["\ufffd\ufffd"] or _names(tmp_path) != ["\udcff\udcfe"]
+
+
+def test_what_may_not_be_read(files: Files, tmp_path: Path) -> None:
+    if os.getuid() == 0:
+        pytest.skip("root may do everything")
+    (tmp_path / "f").write_bytes(b"x")
+    (tmp_path / "f").chmod(0)
+    with pytest.raises(SteadError) as found:
+        files.read("f")
+    assert found.value.code == "permission_denied"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of one MiB."""
+    if os.getuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting a tiny filesystem needs root")
+    place = tmp_path / "tiny"
+    place.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    done = subprocess.run(options, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_a_full_disk(tiny: Path, unnamed: bool) -> None:
+    root = Root(tiny)
+    files = Files(root, unnamed=unnamed)
+    files.write("old", b"old")
+    with files.writer("old") as writer, pytest.raises(SteadError) as found:
+        for _ in range(100):
+            writer.write(b"x" * 100_000)
+    assert found.value.code == "disk_full"
+    with pytest.raises(SteadError) as found:
+        for _ in range(100):
+            files.append("log", b"y" * 100_000)
+    assert found.value.code == "disk_full"
+    assert (tiny / "log").stat().st_size % 100_000 == 0
+    assert (tiny / "old").read_bytes() == b"old"
+    assert _names(tiny) == ["log", "old"]
+    files.delete("log")
+    files.write("old", b"new")
+    root.close()
