@@ -12,7 +12,7 @@ import {
   Settings,
   Sun,
 } from "lucide-react";
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useState } from "react";
 import { Logo } from "@/components/logo";
 import { Problem } from "@/components/problem";
 import { Button, buttonStyle } from "@/components/ui/button";
@@ -26,7 +26,6 @@ import type { LinkPhase } from "@/data/link";
 import { live } from "@/data/live";
 import { openLink } from "@/data/open-link";
 import { client, version, whoami } from "@/data/queries";
-import { reachability } from "@/data/reachability";
 import { cn } from "@/lib/classes";
 import { useShortcut, useValue } from "@/lib/hooks";
 import { setTheme, theme } from "@/lib/theme";
@@ -287,35 +286,30 @@ export function Startup() {
   );
 }
 
-/** When that could not be found out. It is tried again as soon as the server answers. */
+const AGAIN_MS = 2000;
+
+/** When that could not be found out. It is tried again by itself. */
 export function Trouble({ error, reset }: ErrorComponentProps) {
   const router = useRouter();
-  const up = useValue(reachability);
+  const again = useCallback(() => {
+    api.whoami().then(
+      () => {
+        reset();
+        void router.invalidate();
+      },
+      () => {},
+    );
+  }, [reset, router]);
   useEffect(() => {
-    if (up) return;
-    const timer = setInterval(() => {
-      api.version().then(
-        () => {
-          reset();
-          void router.invalidate();
-        },
-        () => {},
-      );
-    }, 1500);
+    const timer = setInterval(again, AGAIN_MS);
     return () => clearInterval(timer);
-  }, [up, reset, router]);
+  }, [again]);
   return (
     <div className="grid min-h-dvh place-items-center p-4">
       <div className="grid w-full max-w-md gap-5">
         <Logo className="size-10" />
         <Problem error={error}>
-          <Button
-            size="sm"
-            onClick={() => {
-              reset();
-              void router.invalidate();
-            }}
-          >
+          <Button size="sm" onClick={again}>
             Try now
           </Button>
         </Problem>

@@ -63,6 +63,10 @@ export async function send(method: Method, path: string, options: Options = {}):
     reachability.failed();
     throw new ApiError(0, OFFLINE);
   }
+  if (standIn(response)) {
+    reachability.failed();
+    throw new ApiError(0, OFFLINE);
+  }
   reachability.answered();
   if (!response.ok) throw await failure(response);
   return response;
@@ -73,6 +77,12 @@ export async function request<T>(method: Method, path: string, options: Options 
   const response = await send(method, path, options);
   const text = await response.text();
   return (text === "" ? undefined : JSON.parse(text)) as T;
+}
+
+/** True when a proxy answers because the control plane does not. */
+function standIn(response: Response): boolean {
+  const json = response.headers.get("Content-Type")?.includes("json") ?? false;
+  return response.status >= 502 && response.status <= 504 && !json;
 }
 
 async function failure(response: Response): Promise<ApiError> {

@@ -2,9 +2,10 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Activity, ScrollText } from "lucide-react";
 import { useMemo } from "react";
-import type { AuditEntry } from "@/api/types";
+import type { AuditEntry, Event } from "@/api/types";
 import { Empty } from "@/components/empty";
 import { EventList } from "@/components/event-list";
+import { FilterBox } from "@/components/filter-box";
 import { Page } from "@/components/page";
 import { Problem } from "@/components/problem";
 import { Ago } from "@/components/time";
@@ -20,7 +21,7 @@ import {
   whoami,
   workspaces as workspacesQuery,
 } from "@/data/queries";
-import { details } from "@/lib/events";
+import { details, eventName, eventWords, facts } from "@/lib/events";
 import { shortId, words } from "@/lib/format";
 
 export function ActivityPage() {
@@ -55,7 +56,20 @@ export function ActivityPage() {
   );
 }
 
+/** Every word must be in the name or in what happened. */
+function matching(events: Event[], names: Map<string, string>, text: string): Event[] {
+  const wanted = text.toLowerCase().split(/\s+/).filter(Boolean);
+  if (wanted.length === 0) return events;
+  return events.filter((event) => {
+    const said = `${names.get(event.subject) ?? eventName(event)} ${eventWords(event)} ${facts(event)}`.toLowerCase();
+    return wanted.every((word) => said.includes(word));
+  });
+}
+
 function Events() {
+  const navigate = useNavigate();
+  const { q = "" } = useSearch({ from: "/app/activity" });
+  const narrow = (text: string) => navigate({ to: "/activity", search: text ? { q: text } : {}, replace: true });
   const query = useQuery(eventsQuery());
   const workspaces = useQuery(workspacesQuery()).data;
   const nodes = useQuery(nodesQuery()).data;
@@ -66,6 +80,11 @@ function Events() {
   if (query.isError && !query.data) return <Problem error={query.error} />;
   return (
     <Card>
+      {query.data && query.data.length > 0 && (
+        <div className="border-b p-3">
+          <FilterBox label="Filter events" value={q} onChange={narrow} placeholder="Filter by name or what happened…" />
+        </div>
+      )}
       {!query.data ? (
         <SkeletonRows />
       ) : query.data.length === 0 ? (
@@ -73,7 +92,7 @@ function Events() {
           Workspaces that start, stop or fail and nodes that come and go appear here as it happens.
         </Empty>
       ) : (
-        <EventList events={[...query.data].reverse()} names={names} />
+        <EventList events={matching([...query.data].reverse(), names, q)} names={names} />
       )}
     </Card>
   );

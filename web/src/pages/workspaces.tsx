@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { Boxes, Ellipsis, Play, Plus, RotateCw, Search, Server, Square, Trash2, X } from "lucide-react";
-import { useMemo, useRef, useState } from "react";
+import { Boxes, Ellipsis, Play, Plus, RotateCw, Server, Square, Trash2, X } from "lucide-react";
+import { useMemo, useState } from "react";
 import type { Workspace } from "@/api/types";
 import { CreateWorkspace } from "@/components/create-workspace";
 import { DeleteWorkspace } from "@/components/delete-workspace";
 import { Empty } from "@/components/empty";
+import { FilterBox } from "@/components/filter-box";
 import { Labels } from "@/components/labels";
 import { Page } from "@/components/page";
 import { Problem } from "@/components/problem";
@@ -13,7 +14,6 @@ import { WorkspaceState } from "@/components/state";
 import { Ago } from "@/components/time";
 import { Button, buttonStyle } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
-import { Input } from "@/components/ui/field";
 import { Kbd } from "@/components/ui/kbd";
 import { Menu, MenuItem, MenuSeparator } from "@/components/ui/menu";
 import { Select } from "@/components/ui/select";
@@ -23,7 +23,6 @@ import { useOrder } from "@/data/orders";
 import { nodes as nodesQuery, workspaces as workspacesQuery } from "@/data/queries";
 import { cn } from "@/lib/classes";
 import { filterWorkspaces } from "@/lib/filter";
-import { useShortcut } from "@/lib/hooks";
 import { can, ISOLATION } from "@/lib/states";
 
 const STATES = [
@@ -40,8 +39,6 @@ export function WorkspacesPage() {
   const search = useSearch({ from: "/app/workspaces" });
   const list = useQuery(workspacesQuery());
   const nodes = useQuery(nodesQuery());
-  const filter = useRef<HTMLInputElement>(null);
-  useShortcut("/", () => filter.current?.focus());
   const all = list.data ?? [];
   const shown = useMemo(
     () => filterWorkspaces(list.data ?? [], search.q ?? "", search.state ?? "all"),
@@ -66,25 +63,13 @@ export function WorkspacesPage() {
     >
       {all.length > 0 && (
         <div className="mb-4 flex gap-2">
-          <div className="relative min-w-0 flex-1 sm:max-w-sm">
-            <Search className="pointer-events-none absolute top-2.5 left-3 size-4 text-muted-foreground" aria-hidden />
-            <Input
-              ref={filter}
-              type="search"
-              aria-label="Filter workspaces"
-              aria-keyshortcuts="/"
-              placeholder="Filter by name, node, label…"
-              value={search.q ?? ""}
-              onChange={(event) => narrow({ q: event.target.value || undefined })}
-              onKeyDown={(event) => {
-                if (event.key !== "Escape") return;
-                narrow({ q: undefined });
-                event.currentTarget.blur();
-              }}
-              className="pr-9 pl-9 [&::-webkit-search-cancel-button]:hidden"
-            />
-            {!search.q && <Kbd className="absolute top-2 right-2.5">/</Kbd>}
-          </div>
+          <FilterBox
+            label="Filter workspaces"
+            placeholder="Filter by name, node, label…"
+            value={search.q ?? ""}
+            onChange={(text) => narrow({ q: text || undefined })}
+            className="flex-1"
+          />
           <Select
             label="State"
             className="w-36 shrink-0"

@@ -68,7 +68,7 @@ export function OutputPanel({ workspaceId, execId, listed }: OutputPanelProps) {
 }
 
 function line(status: ExecStatus | undefined): string {
-  return status ? commandLine(status.argv ?? [], true) : "…";
+  return status ? commandLine(status.argv, true) : "…";
 }
 
 function Progress({ status }: { status: ExecStatus }) {

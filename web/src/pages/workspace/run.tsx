@@ -1,7 +1,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { ChevronRight, CornerDownLeft, Play, SlidersHorizontal, SquareTerminal } from "lucide-react";
-import { type FormEvent, useRef, useState } from "react";
+import { type FormEvent, type KeyboardEvent, useRef, useState } from "react";
 import type { ExecStatus, Workspace } from "@/api/types";
 import { Empty } from "@/components/empty";
 import { Problem } from "@/components/problem";
@@ -34,7 +34,7 @@ export function RunTab({ workspace }: { workspace: Workspace }) {
   if (!usable && known.length === 0) return <NotRunning workspace={workspace} />;
   return (
     <div className="grid grid-cols-[minmax(0,1fr)] gap-4">
-      {usable ? <Prompt workspace={workspace} /> : <NotRunning workspace={workspace} />}
+      {usable ? <Prompt workspace={workspace} earlier={lines(known)} /> : <NotRunning workspace={workspace} />}
       {shown !== undefined && <OutputPanel key={shown} workspaceId={workspace.id} execId={shown} listed={status} />}
       {usable && list.isError && !list.data && <Problem error={list.error} />}
       {usable && list.isPending && <SkeletonRows rows={2} />}
@@ -91,18 +91,41 @@ function toRequest(line: string, options: Options): ExecRequest {
   return request;
 }
 
-function Prompt({ workspace }: { workspace: Workspace }) {
+/** The different lines that were run, newest first. */
+function lines(execs: ExecStatus[]): string[] {
+  return [...new Set(execs.map((each) => commandLine(each.argv, true)).filter((line) => line !== ""))];
+}
+
+/** Up and down walk through the earlier lines, as in a shell; what was typed is at the bottom. */
+function useEarlier(earlier: string[], line: string, setLine: (line: string) => void) {
+  const [at, setAt] = useState(-1);
+  const typed = useRef("");
+  function walk(event: KeyboardEvent) {
+    const step = event.key === "ArrowUp" ? 1 : event.key === "ArrowDown" ? -1 : 0;
+    const next = at + step;
+    if (step === 0 || next < -1 || next >= earlier.length) return;
+    event.preventDefault();
+    if (at === -1) typed.current = line;
+    setAt(next);
+    setLine(next === -1 ? typed.current : (earlier[next] ?? ""));
+  }
+  return { walk, forget: () => setAt(-1) };
+}
+
+function Prompt({ workspace, earlier }: { workspace: Workspace; earlier: string[] }) {
   const navigate = useNavigate();
   const input = useRef<HTMLInputElement>(null);
   const [line, setLine] = useState("");
   const [more, setMore] = useState(false);
   const [options, setOptions] = useState(NO_OPTIONS);
+  const { walk, forget } = useEarlier(earlier, line, setLine);
   useShortcut("r", () => input.current?.focus());
   const problem = parsePairs(options.environment).problem;
   const start = useMutation({
     mutationFn: () => api.startExec(workspace.id, toRequest(line, options)),
     onSuccess: ({ exec_id }) => {
       setLine("");
+      forget();
       void client.invalidateQueries({ queryKey: execsQuery(workspace.id, true).queryKey });
       void navigate({ to: "/workspaces/$id", params: { id: workspace.id }, search: { exec: exec_id }, replace: true });
     },
@@ -120,9 +143,13 @@ function Prompt({ workspace }: { workspace: Workspace }) {
         <input
           ref={input}
           value={line}
-          onChange={(event) => setLine(event.target.value)}
+          onChange={(event) => {
+            forget();
+            setLine(event.target.value);
+          }}
           onKeyDown={(event) => {
             if (event.key === "Escape") event.currentTarget.blur();
+            else walk(event);
           }}
           aria-label="Command"
           aria-keyshortcuts="r"
@@ -226,9 +253,7 @@ function Earlier({
                 each.exec_id === shown && "bg-accent/70",
               )}
             >
-              <code className="truncate font-mono text-[13px]">
-                {commandLine(each.argv ?? [], true) || each.exec_id}
-              </code>
+              <code className="truncate font-mono text-[13px]">{commandLine(each.argv, true) || each.exec_id}</code>
               <ExecState status={each} />
               <span className="text-muted-foreground text-xs tabular-nums">
                 {each.started && each.ended ? duration(each.ended - each.started) : ""}
