@@ -94,9 +94,9 @@ class Journal:
         """The entry of this command: new with phase "taken", or what was known before."""
         return await self._ledger.run(lambda c: _take(c, command, now))
 
-    async def begin(self, command_id: str) -> bool:
-        """From now on the command may have had an effect. False when it was cancelled before."""
-        return await self._ledger.run(lambda c: _begin(c, command_id))
+    async def begin(self, command: Command, now: float) -> Outcome | None:
+        """From now on the command may have had an effect (None); or how it ended without, cancelled or overtaken."""
+        return await self._ledger.run(lambda c: _begin(c, command, now))
 
     async def cancel(self, command_id: str, now: float) -> Entry | None:
         """Ends a command that has not begun, and one that has not come yet; others stay as they are."""
@@ -171,7 +171,7 @@ def _take(connection: sqlite3.Connection, command: Command, now: float) -> Entry
 
 
 def _obstacle(connection: sqlite3.Connection, command: Command) -> Outcome | None:
-    """Why a command that was never seen must not run: it was cancelled, or a later one of its workspace has begun."""
+    """Why a command that has not begun must not: it was cancelled, or a later one of its workspace has begun."""
     if connection.execute("SELECT 1 FROM cancelled WHERE id = ?", (command.command_id,)).fetchone():
         return _CANCELLED
     later = connection.execute(
@@ -189,11 +189,16 @@ def _insert(
     connection.execute("INSERT INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values + ended)
 
 
-def _begin(connection: sqlite3.Connection, command_id: str) -> bool:
-    changed = connection.execute(
-        "UPDATE commands SET phase = 'begun' WHERE id = ? AND phase IN ('taken', 'begun')", (command_id,)
-    )
-    return changed.rowcount == 1
+def _begin(connection: sqlite3.Connection, command: Command, now: float) -> Outcome | None:
+    known = _entry(connection, command.command_id)
+    if known is None or known.outcome is not None:
+        return _CANCELLED if known is None else known.outcome
+    obstacle = None if known.phase == "begun" else _obstacle(connection, command)
+    if obstacle is None:
+        _set_phase(connection, command.command_id, "begun")
+    else:
+        _end(connection, command.command_id, obstacle, now)
+    return obstacle
 
 
 def _cancel(connection: sqlite3.Connection, command_id: str, now: float) -> Entry | None:

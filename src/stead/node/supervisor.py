@@ -127,7 +127,9 @@ class Supervisor:
         self._idle = anyio.Event()
 
     async def _perform(self, command: Command) -> None:
-        if not await self._insist(lambda: self._journal.begin(command.command_id)):
+        without = await self._insist(lambda: self._journal.begin(command, self._clock()))
+        if without is not None:
+            self._ended(command, without)
             return
         await self._observer.at("command.begun", command.command_id)
         outcome, record = await self._operations.perform(command, self._progress(command))

@@ -43,11 +43,11 @@ class NodeProgram:
     def workspaces(self) -> Path:
         return self.folder / "data" / "node" / "workspaces"
 
-    def start(self, module: str = "stead.node", *more: str) -> None:
+    def start(self, module: str = "stead.node", arguments: tuple[str, ...] = ()) -> None:
         log = (self.folder / "node.log").open("ab")
         with log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, "--config", str(self._file), *more],
+                [sys.executable, "-m", module, "--config", str(self._file), *arguments],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -72,10 +72,10 @@ async def start_node(control: Control, tmp_path: Path) -> AsyncIterator[Callable
     """Starts a node; at the end of the test it and its workspaces are ended, and nothing of them may be left."""
     started: list[NodeProgram] = []
 
-    def start(**settings: Any) -> NodeProgram:
+    def start(module: str = "stead.node", arguments: tuple[str, ...] = (), **settings: Any) -> NodeProgram:
         node = NodeProgram(control, tmp_path / f"node{len(started)}", **settings)
         started.append(node)
-        node.start()
+        node.start(module, arguments)
         return node
 
     yield start

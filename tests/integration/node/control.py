@@ -101,6 +101,18 @@ class Control:
     async def deliver(self, command: Command) -> Any:
         return await (await self.connected()).request(command, PATIENCE)
 
+    async def deliver_patiently(self, command: Command) -> None:
+        """As a control plane does: again after every lost link, until it is acknowledged."""
+        while True:
+            peer = await self.connected()
+            try:
+                await peer.request(command, PATIENCE)
+                return
+            except SteadError as error:
+                if error.code != "unavailable":
+                    raise
+            await self.until(lambda peer=peer: self.peer is not peer, "the lost link is gone")
+
     async def result(self, command: Command) -> CommandResult:
         return (
             await self.until(lambda: self.results.get(command.command_id), f"the end of {command.kind}")

@@ -1,10 +1,12 @@
-"""What a scripted driver remembers: one small file a workspace, so that it survives the node like any other.
+"""What a scripted driver remembers: one file of changes that several drivers may share, as after a restart of the node.
 
-Contract: `State(directory)`: `load`, `store`, `forget`, `all`.
+Contract: `State(directory)`: `load`, `store`, `forget`, `all`. Each change is one appended line; a half-written last line is
+not counted.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -29,37 +31,62 @@ class Fake(msgspec.Struct, frozen=True, kw_only=True):
     since: float = 0.0
 
 
+class Change(msgspec.Struct, frozen=True):
+    """One line: what is there from now on, or nothing."""
+
+    workspace_id: str
+    fake: Fake | None
+
+
 class State:
     """All of them."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+        self._path = directory / "changes.jsonl"
+        self._path.touch(mode=0o600)
+        self._fakes: dict[str, Fake] = {}
+        self._read = 0
 
     def load(self, workspace_id: str) -> Fake | None:
-        try:
-            return msgspec.json.decode(self._path(workspace_id).read_bytes(), type=Fake)
-        except FileNotFoundError:
-            return None
+        self._catch_up()
+        return self._fakes.get(ids.check(ids.Kind.WORKSPACE, workspace_id))
 
     def store(self, fake: Fake) -> Fake:
-        path = self._path(fake.workspace_id)
-        new = path.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(fake))
-        new.replace(path)
+        self._append(Change(ids.check(ids.Kind.WORKSPACE, fake.workspace_id), fake))
         return fake
 
     def forget(self, workspace_id: str) -> None:
         shutil.rmtree(self.run(workspace_id), ignore_errors=True)
-        self._path(workspace_id).unlink(missing_ok=True)
+        self._append(Change(workspace_id, None))
+
+    def all(self) -> list[Fake]:
+        self._catch_up()
+        return list(self._fakes.values())
 
     def run(self, workspace_id: str) -> Path:
         """Where a guest of this workspace keeps its configuration."""
-        return self._path(workspace_id).with_suffix("")
+        return self._directory / ids.check(ids.Kind.WORKSPACE, workspace_id)
 
-    def all(self) -> list[Fake]:
-        found = (self.load(path.stem) for path in sorted(self._directory.glob("ws_*.json")))
-        return [fake for fake in found if fake is not None]
+    def _append(self, change: Change) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, msgspec.json.encode(change) + b"\n")
+        finally:
+            os.close(descriptor)
 
-    def _path(self, workspace_id: str) -> Path:
-        return self._directory / f"{ids.check(ids.Kind.WORKSPACE, workspace_id)}.json"
+    def _catch_up(self) -> None:
+        """Reads what was appended since, by whomever."""
+        if self._path.stat().st_size == self._read:
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(end)
+        for line in whole.splitlines():
+            change = msgspec.json.decode(line, type=Change)
+            if change.fake is None:
+                self._fakes.pop(change.workspace_id, None)
+            else:
+                self._fakes[change.workspace_id] = change.fake
