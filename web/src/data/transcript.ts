@@ -92,12 +92,7 @@ export class Follower {
   }
 
   readonly save = (): void => {
-    const saved: Saved = { cursor: this.cursor, scrollback: tail(this.scrollback, SAVED_CHARS) };
-    try {
-      sessionStorage.setItem(key(this.execId), JSON.stringify(saved));
-    } catch {
-      // Without room, following starts from the beginning after a reload.
-    }
+    keep(this.execId, { cursor: this.cursor, scrollback: tail(this.scrollback, SAVED_CHARS) });
   };
 
   private readonly take = (piece: Piece, cursor: number): void => {
@@ -150,7 +145,20 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-const key = (execId: string): string => `stead.output.${execId}`;
+const PREFIX = "stead.output.";
+const key = (execId: string): string => PREFIX + execId;
+
+/** Keeps it in this tab. Where there is no room, the outputs kept before make some. */
+function keep(execId: string, saved: Saved): void {
+  const text = JSON.stringify(saved);
+  try {
+    sessionStorage.setItem(key(execId), text);
+  } catch {
+    for (const name of Object.keys(sessionStorage)) {
+      if (name.startsWith(PREFIX)) sessionStorage.removeItem(name);
+    }
+  }
+}
 
 function restore(execId: string): Saved | null {
   try {

@@ -22,11 +22,13 @@ import { WorkspaceState } from "@/components/state";
 import { Steps } from "@/components/steps";
 import { Button } from "@/components/ui/button";
 import { Card, CardHeader } from "@/components/ui/card";
+import { Confirm } from "@/components/ui/dialog";
 import { Skeleton } from "@/components/ui/skeleton";
 import { TabPanel, Tabs } from "@/components/ui/tabs";
+import { over } from "@/data/exec";
 import { ApiError } from "@/data/http";
-import { useOrder } from "@/data/orders";
-import { workspace as workspaceQuery } from "@/data/queries";
+import { giveOrder, useOrder } from "@/data/orders";
+import { execs as execsQuery, workspace as workspaceQuery } from "@/data/queries";
 import { useTitle } from "@/lib/hooks";
 import { can } from "@/lib/states";
 import { EventsTab } from "@/pages/workspace/events";
@@ -173,6 +175,10 @@ function Actions({ workspace }: { workspace: Workspace }) {
   const [editing, setEditing] = useState(false);
   const order = useOrder(workspace);
   const may = can(workspace);
+  const [ending, setEnding] = useState<"stop" | "restart" | null>(null);
+  const running = (useQuery(execsQuery(workspace.id, may.use)).data?.items ?? []).filter((each) => !over(each)).length;
+  /** Only what would end a command asks first. */
+  const ask = (what: "stop" | "restart") => (running > 0 ? setEnding(what) : order.mutate(what));
   const busy = (what: string) => order.isPending && order.variables === what;
   return (
     <div className="flex flex-wrap gap-2">
@@ -183,13 +189,13 @@ function Actions({ workspace }: { workspace: Workspace }) {
         </Button>
       )}
       {may.restart && (
-        <Button busy={busy("restart")} onClick={() => order.mutate("restart")}>
+        <Button busy={busy("restart")} onClick={() => ask("restart")}>
           <RotateCw aria-hidden />
           Restart
         </Button>
       )}
       {may.stop && (
-        <Button busy={busy("stop")} onClick={() => order.mutate("stop")}>
+        <Button busy={busy("stop")} onClick={() => ask("stop")}>
           <Square aria-hidden />
           Stop
         </Button>
@@ -202,6 +208,18 @@ function Actions({ workspace }: { workspace: Workspace }) {
         <Trash2 aria-hidden />
         Delete
       </Button>
+      <Confirm
+        open={ending !== null}
+        onOpenChange={(open) => !open && setEnding(null)}
+        title={`${ending === "restart" ? "Restart" : "Stop"} ${workspace.name}?`}
+        action={ending === "restart" ? "Restart" : "Stop"}
+        onConfirm={async () => {
+          if (ending) await giveOrder(workspace, ending);
+        }}
+      >
+        {running === 1 ? "A command is running in it and ends." : `${running} commands are running in it and end.`} Its
+        files stay.
+      </Confirm>
       <EditWorkspace workspace={workspace} open={editing} onOpenChange={setEditing} />
       <DeleteWorkspace
         workspace={workspace}
