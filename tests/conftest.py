@@ -3,12 +3,16 @@
 import os
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support.engines import ENGINES, chromium, why_missing
 from support.leaks import describe, mark_session, survivors
 from support.postgres import Postgres
+
+if TYPE_CHECKING:
+    from stead.testing.cluster import Cluster
 
 LEAK_GRACE = 10.0
 
@@ -101,3 +105,12 @@ def chromium_path() -> str:
     path = chromium()
     assert path is not None, "chromium is not installed"
     return path
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Cluster]":
+    """One whole Stead for all tests that only use it; a test that breaks things starts its own."""
+    from stead.testing.cluster import Cluster
+
+    with Cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running

@@ -200,7 +200,18 @@ def _call(verb: Verb, context: Context, arguments: Namespace) -> int | None:
     import anyio
 
     assert verb.run is not None
-    return anyio.run(verb.run, context, arguments)
+    try:
+        return anyio.run(verb.run, context, arguments)
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What went wrong first, out of the tasks that ended because of it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def report(context: Context, error: SteadError) -> None:

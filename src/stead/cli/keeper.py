@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -166,14 +167,13 @@ class Keeper:
 
     def _become(self, asked: Asked, descriptors: list[int]) -> None:
         """In the child: the caller's process in all but its number."""
-        code = 125
+        code = 1
         try:
             self._let_go()
             _take_over(asked, descriptors)
             code = entry.main(asked.words)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            code = 141
+        except BaseException:  # noqa: BLE001 - as Python does for a process of its own
+            traceback.print_exc()
         finally:
             os._exit(code)
 

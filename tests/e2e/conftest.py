@@ -1,0 +1,29 @@
+"""What the tests of the command line share: one Stead, and a workspace in it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from stead.testing.cluster import Cluster
+from support.cli import Cli, in_process
+
+
+@pytest.fixture(scope="session")
+def cli(cluster: Cluster) -> Cli:
+    return Cli(cluster.environment)
+
+
+@pytest.fixture(scope="session", params=["kept", "own process"])
+def both(request: pytest.FixtureRequest, cli: Cli) -> Cli:
+    """Once through the kept process, once without."""
+    return cli if request.param == "kept" else in_process(cli)
+
+
+@pytest.fixture(scope="module")
+def work(cli: Cli, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """A running workspace of the test file's own."""
+    name = request.module.__name__.rpartition(".")[2].replace("_", "-")
+    made: dict[str, Any] = cli.json("ws", "create", name)
+    yield made
+    cli.ok("ws", "rm", made["id"])

@@ -1,0 +1,141 @@
+"""`stead exec`, `logs`, `execs`, `kill`, as a shell uses them."""
+
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from stead.testing.cluster import Cluster
+from support.cli import PROGRAM, Cli
+from support.deadline import eventually
+from support.terminal import Terminal
+
+Work = dict[str, Any]
+
+
+def test_output_and_errors_come_apart_and_the_exit_code_through(both: Cli, work: Work) -> None:
+    done = both("exec", work["name"], "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.stdout, done.stderr, done.returncode) == (b"out\n", b"err\n", 7)
+
+
+def test_what_follows_the_dashes_is_taken_as_it_is(cli: Cli, work: Work) -> None:
+    done = cli("exec", work["name"], "--", "printf", "%s|", "--json", "-x", "a b", "$HOME", "--", "*")
+    assert done.stdout == b"--json|-x|a b|$HOME|--|*|"
+
+
+def test_directory_environment_and_shell(cli: Cli, work: Work) -> None:
+    cli.ok("files", "mkdir", work["name"], "a/b", "-p")
+    out = cli.ok("exec", work["name"], "--cwd", "a/b", "--env", "A=b c", "--shell", "--", "pwd; echo $A")
+    assert out.endswith("/a/b\nb c\n")
+
+
+def test_stdin_is_passed_on_to_its_end(both: Cli, work: Work) -> None:
+    data = bytes(range(256)) * 4000
+    assert both("exec", work["name"], "--", "cat", input=data).stdout == data
+
+
+def test_stdin_is_left_alone_where_it_is_not_wanted(cli: Cli, work: Work) -> None:
+    loop = f"printf 'a\\nb\\n' | while read x; do {PROGRAM} exec -n {work['id']} -- echo $x; done"
+    done = subprocess.run(["sh", "-c", loop], env=cli.environment, capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"a\nb\n"
+
+
+@pytest.mark.parametrize(
+    "words, code",
+    [
+        (["--", "no-such-program"], 127),
+        (["--shell", "--", "kill -TERM $$"], 143),
+        (["--timeout", "300ms", "--", "sleep", "60"], 124),
+    ],
+)
+def test_ends_that_are_no_exit(cli: Cli, work: Work, words: list[str], code: int) -> None:
+    assert cli("exec", work["name"], *words).returncode == code
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["exec", "no-such-workspace", "--", "true"], "no such workspace"),
+        (["exec", "{work}"], "no command was given"),
+        (["logs", "{work}", "ex_zzz"], "no exec ex_zzz"),
+    ],
+)
+def test_failures_of_stead_itself_are_125_with_a_message(both: Cli, work: Work, words: list[str], message: str) -> None:
+    done = both(*[word.format(work=work["name"]) for word in words])
+    assert done.returncode == 125
+    assert message in done.stderr.decode()
+    assert done.stdout == b""
+
+
+def test_an_unreachable_control_plane_is_125(cli: Cli) -> None:
+    done = cli.at(STEAD_URL="http://127.0.0.1:9", STEAD_KEEPER="0")("exec", "x", "--", "true")
+    assert done.returncode == 125
+    assert b"stead:" in done.stderr
+
+
+def test_in_the_background_with_logs_from_where_one_stopped(cli: Cli, work: Work) -> None:
+    line = "echo one; while [ ! -e go ]; do sleep 0.02; done; echo two; exit 3"
+    exec_id = cli.ok("exec", work["name"], "-d", "--shell", "--", line).strip()
+    eventually(lambda: cli.ok("logs", work["name"], exec_id) == "one\n", "the first line")
+    assert next(e for e in cli.json("execs", work["name"])["items"] if e["exec_id"] == exec_id)["state"] == "running"
+    cli.ok("exec", work["name"], "--", "touch", "go")
+    done = cli("logs", work["name"], exec_id[:-2], "--follow", "--exit-code")
+    assert (done.stdout, done.returncode) == (b"one\ntwo\n", 3)
+    assert cli.ok("logs", work["name"], exec_id, "--cursor", "9") == "two\n"
+
+
+def test_kill(cli: Cli, work: Work) -> None:
+    exec_id = cli.ok("exec", work["name"], "-d", "--", "sleep", "60").strip()
+    cli.ok("kill", work["name"], exec_id, "--signal", "KILL")
+    assert cli("logs", work["name"], exec_id, "-f", "--exit-code").returncode == 137
+
+
+def test_a_signal_is_passed_on(both: Cli, work: Work) -> None:
+    line = "trap 'echo told; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    running = both.start("exec", work["name"], "--shell", "--", line)
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"ready\n"
+    running.send_signal(signal.SIGTERM)
+    out, _ = running.communicate(timeout=60)
+    assert (out, running.returncode) == (b"told\n", 5)
+
+
+@pytest.mark.parametrize("keeper", ["1", "0"])
+def test_control_c_is_passed_on_and_a_second_one_kills(cli: Cli, work: Work, keeper: str) -> None:
+    line = "trap 'echo told' INT; echo ready; while :; do sleep 0.05; done"
+    argv = [PROGRAM, "exec", work["name"], "--shell", "--", line]
+    with Terminal(argv, {**cli.environment, "STEAD_KEEPER": keeper}) as terminal:
+        terminal.expect("ready")
+        terminal.type("\x03")
+        terminal.expect("told")
+        terminal.type("\x03")
+        assert terminal.wait() == 137
+
+
+def test_typing_into_an_exec(cli: Cli, work: Work) -> None:
+    argv = [PROGRAM, "exec", "-i", work["name"], "--shell", "--", "read line; echo got $line"]
+    with Terminal(argv, cli.environment) as terminal:
+        terminal.type("hello\n")
+        terminal.expect("got hello")
+        assert terminal.wait() == 0
+
+
+def test_a_reader_that_goes_away_is_no_noise(both: Cli, work: Work) -> None:
+    line = f"{PROGRAM} exec {work['id']} -- seq 1 200000 | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], env=both.environment, capture_output=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (b"1\n", b"", 141)
+
+
+def test_much_output_comes_whole(both: Cli, work: Work) -> None:
+    done = both("exec", work["name"], "--", "head", "-c", "20000000", "/dev/zero")
+    assert done.stdout == bytes(20_000_000)
+
+
+def test_a_caller_that_is_killed_takes_its_child_along(cluster: Cluster, cli: Cli, work: Work) -> None:
+    running = cli.start("exec", work["name"], "--", "sh", "-c", "echo ready; sleep 60")
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"ready\n"
+    running.kill()
+    assert running.stdout.read() == b""
+    running.communicate()

@@ -1,0 +1,53 @@
+"""Runs the command line as a shell does."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PROGRAM = str(Path(sys.executable).parent / "stead")
+PATIENCE = 60.0
+
+
+class Cli:
+    """`cli("ws", "ls")` runs and answers what happened; `ok` also says that it must succeed."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = dict(environment)
+
+    def __call__(self, *words: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [PROGRAM, *words],
+            env=self.environment,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def ok(self, *words: str, input: bytes | None = None) -> str:
+        """Its output; the test fails when it does."""
+        done = self(*words, input=input)
+        assert done.returncode == 0, f"stead {' '.join(words)}: {done.returncode} {done.stderr.decode()}"
+        return done.stdout.decode()
+
+    def json(self, *words: str) -> Any:
+        """Its answer as data."""
+        return json.loads(self.ok(*words, "--json"))
+
+    def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+        """Runs beside the test."""
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        return subprocess.Popen([PROGRAM, *words], env=self.environment, **streams)
+
+    def at(self, **variables: str) -> "Cli":
+        """The same with other variables."""
+        return Cli({**self.environment, **variables})
+
+
+def in_process(cli: Cli) -> Cli:
+    """Without the kept process."""
+    return cli.at(STEAD_KEEPER="0")
