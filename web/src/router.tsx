@@ -63,7 +63,7 @@ const workspacesRoute = createRoute({
     compact({ q: text(search.q), state: text(search.state), create: search.create === true ? true : undefined }),
 });
 
-export const WORKSPACE_TABS = ["run", "files", "events"] as const;
+const WORKSPACE_TABS = ["run", "files", "events"] as const;
 
 const workspaceRoute = createRoute({
   getParentRoute: () => app,
@@ -76,7 +76,7 @@ const workspaceRoute = createRoute({
 const nodesRoute = createRoute({ getParentRoute: () => app, path: "/nodes", component: NodesPage });
 const nodeRoute = createRoute({ getParentRoute: () => app, path: "/nodes/$id", component: NodePage });
 
-export const ACTIVITY_TABS = ["events", "audit"] as const;
+const ACTIVITY_TABS = ["events", "audit"] as const;
 
 const activityRoute = createRoute({
   getParentRoute: () => app,
@@ -85,7 +85,7 @@ const activityRoute = createRoute({
   validateSearch: (search) => compact({ tab: oneOf(search.tab, ACTIVITY_TABS), q: text(search.q) }),
 });
 
-export const SETTINGS_TABS = ["tokens", "sessions", "people"] as const;
+const SETTINGS_TABS = ["tokens", "sessions", "people"] as const;
 
 const settingsRoute = createRoute({
   getParentRoute: () => app,

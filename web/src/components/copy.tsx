@@ -4,7 +4,7 @@ import { Button } from "@/components/ui/button";
 import { complain } from "@/components/ui/toast";
 
 /** Puts a text on the clipboard, also where the page is not served by https. */
-export async function copyText(text: string): Promise<void> {
+async function copyText(text: string): Promise<void> {
   if (navigator.clipboard && window.isSecureContext) {
     await navigator.clipboard.writeText(text);
     return;

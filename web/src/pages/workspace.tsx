@@ -202,7 +202,7 @@ function Actions({ workspace }: { workspace: Workspace }) {
       )}
       <Button onClick={() => setEditing(true)}>
         <Pencil aria-hidden />
-        Edit
+        <span className="max-sm:sr-only">Edit</span>
       </Button>
       <Button className="text-bad hover:bg-bad-soft" disabled={!may.delete} onClick={() => setDeleting(true)}>
         <Trash2 aria-hidden />
