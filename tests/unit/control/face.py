@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import httpx2
 import msgspec
+from anyio.abc import TaskGroup
 
 from stead.api.types import TokenCreate, User, WorkspaceCreate
 from stead.control.app import App, running
@@ -75,7 +76,9 @@ class Face:
 
     async def node(self, name: str = "alpha") -> WorkNode:
         """A connected node."""
-        node = WorkNode(await enrol(self.app.core, name))
+        programs = await self._stack.enter_async_context(anyio.create_task_group())
+        self._stack.callback(programs.cancel_scope.cancel)
+        node = WorkNode(await enrol(self.app.core, name), programs)
         await self._stack.enter_async_context(node.link(self.app.core))
         return node
 
@@ -102,6 +105,7 @@ class Face:
             group.start_soon(client.peer.run)
             await client.peer.send(ClientHello(protocol=PROTOCOL, client="test", boot_id="b"))
             client.ends.attach(client.peer)
+            await eventually_async(lambda: client.heard, "a welcome")
             yield client
             await client.peer.close()
             group.cancel_scope.cancel()
@@ -137,8 +141,9 @@ class Client:
 class WorkNode(FakeNode):
     """A node whose workspaces answer calls with what was asked, and streams with what was sent."""
 
-    def __init__(self, like: FakeNode) -> None:
+    def __init__(self, like: FakeNode, programs: TaskGroup) -> None:
         super().__init__(like.node_id, like.name, like.key)
+        self.programs = programs
         self.calls: list[Call] = []
         self.opened: list[StreamOpen] = []
         self.detached: list[str] = []
@@ -154,7 +159,7 @@ class WorkNode(FakeNode):
             self.opened.append(message)
             stream = self.ends.accept(message.stream_id, message.workspace_id, message.kind, peer)
             if stream.fresh:
-                peer.spawn(self._serve, stream, msgspec.json.decode(message.params))
+                self.programs.start_soon(self._serve, stream, msgspec.json.decode(message.params))
             return {"kind": message.kind}
         if isinstance(message, StreamResume):
             return await self.ends.request(peer, message)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 
 from stead.api.types import ErrorAnswer
 from stead.control.http.asgi import Send
@@ -90,7 +90,7 @@ def _of_framework(error: HTTPException) -> SteadError:
     if found:
         words = "; ".join(f"{item.get('key') or 'body'}: {item.get('message')}" for item in found)
         return SteadError("invalid", words)
-    code = _CODES.get(error.status_code, "malformed")
+    code = "invalid" if isinstance(error, ValidationException) else _CODES.get(error.status_code, "malformed")
     return SteadError(code, error.detail or HTTPStatus(error.status_code).phrase)
 
 
