@@ -151,12 +151,26 @@ const key = (execId: string): string => PREFIX + execId;
 /** Keeps it in this tab. Where there is no room, the outputs kept before make some. */
 function keep(execId: string, saved: Saved): void {
   const text = JSON.stringify(saved);
+  if (put(key(execId), text)) return;
+  for (const name of storedNames()) sessionStorage.removeItem(name);
+  put(key(execId), text);
+}
+
+/** False where the browser keeps nothing, or no more; following then starts from the beginning after a reload. */
+function put(name: string, text: string): boolean {
   try {
-    sessionStorage.setItem(key(execId), text);
+    sessionStorage.setItem(name, text);
+    return true;
   } catch {
-    for (const name of Object.keys(sessionStorage)) {
-      if (name.startsWith(PREFIX)) sessionStorage.removeItem(name);
-    }
+    return false;
+  }
+}
+
+function storedNames(): string[] {
+  try {
+    return Object.keys(sessionStorage).filter((name) => name.startsWith(PREFIX));
+  } catch {
+    return [];
   }
 }
 

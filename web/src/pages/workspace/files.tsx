@@ -12,7 +12,7 @@ import {
   Trash2,
   Upload,
 } from "lucide-react";
-import { type FormEvent, Fragment, useId, useRef, useState } from "react";
+import { type FormEvent, Fragment, type ReactNode, useId, useRef, useState } from "react";
 import type { FileStat, Workspace } from "@/api/types";
 import { CopyButton } from "@/components/copy";
 import { Empty } from "@/components/empty";
@@ -55,7 +55,7 @@ export function FilesTab({ workspace }: { workspace: Workspace }) {
   }
   const entries = sorted(list.data?.entries ?? []);
   return (
-    <Card>
+    <DropPlace workspaceId={workspace.id} path={path}>
       <Bar workspaceId={workspace.id} path={path} onOpen={open} />
       {list.isError && !list.data ? (
         <Problem error={list.error} className="m-4" />
@@ -74,7 +74,7 @@ export function FilesTab({ workspace }: { workspace: Workspace }) {
           )}
           {entries.length === 0 ? (
             <Empty icon={Folder} title="This directory is empty">
-              Upload a file, or let a command make one.
+              Drop files here, upload them, or let a command make some.
             </Empty>
           ) : (
             <ul className="divide-y" aria-label="Files">
@@ -94,7 +94,7 @@ export function FilesTab({ workspace }: { workspace: Workspace }) {
         </>
       )}
       <Viewer workspaceId={workspace.id} file={viewing} onClose={() => setViewing(null)} />
-    </Card>
+    </DropPlace>
   );
 }
 
@@ -107,10 +107,9 @@ function sorted(entries: FileStat[]): FileStat[] {
 
 const again = (workspaceId: string) => client.invalidateQueries({ queryKey: ["files", workspaceId] });
 
-function Bar({ workspaceId, path, onOpen }: { workspaceId: string; path: string; onOpen: (path: string) => void }) {
-  const input = useRef<HTMLInputElement>(null);
-  const [making, setMaking] = useState(false);
-  const upload = useMutation({
+/** Puts files into a directory of the workspace, one after the other. */
+function useUpload(workspaceId: string, path: string) {
+  return useMutation({
     mutationFn: async (chosen: globalThis.File[]) => {
       for (const file of chosen) await api.writeFile(workspaceId, joinPath(path, file.name), file);
       return chosen.length;
@@ -119,6 +118,37 @@ function Bar({ workspaceId, path, onOpen }: { workspaceId: string; path: string;
     onError: complain,
     onSettled: () => again(workspaceId),
   });
+}
+
+/** Takes files that are dropped on it. */
+function DropPlace({ workspaceId, path, children }: { workspaceId: string; path: string; children: ReactNode }) {
+  const upload = useUpload(workspaceId, path);
+  const [over, setOver] = useState(false);
+  return (
+    <Card
+      className={over ? "outline-2 outline-ring" : undefined}
+      onDragOver={(event) => {
+        if (!event.dataTransfer.types.includes("Files")) return;
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={(event) => {
+        event.preventDefault();
+        setOver(false);
+        const dropped = [...event.dataTransfer.files];
+        if (dropped.length > 0) upload.mutate(dropped);
+      }}
+    >
+      {children}
+    </Card>
+  );
+}
+
+function Bar({ workspaceId, path, onOpen }: { workspaceId: string; path: string; onOpen: (path: string) => void }) {
+  const input = useRef<HTMLInputElement>(null);
+  const [making, setMaking] = useState(false);
+  const upload = useUpload(workspaceId, path);
   return (
     <div className="flex flex-wrap items-center gap-2 border-b px-4 py-2.5">
       <nav aria-label="Path" className="flex min-w-0 flex-1 flex-wrap items-center gap-0.5 text-sm">
