@@ -70,6 +70,8 @@ class FakeNode:
         self.fail: Callable[[Command], SteadError | None] = lambda command: None
         self.peer: Peer | None = None
         self._group: TaskGroup | None = None
+        self._undone: dict[str, Command] = {}
+        self._unheard: set[str] = set()
         self.steps: list[str] = []
 
     # --- connecting ------------------------------------------------------------------------------------------------
@@ -85,7 +87,9 @@ class FakeNode:
             assert isinstance(answer, Welcome), answer
             peer = self.peer = Peer(ours, self, name="control")
             group.start_soon(peer.run)
-            for result in [result for result in self.journal.values() if result is not None]:
+            for command in list(self._undone.values()):
+                group.start_soon(self._do, command)
+            for result in [result for result in map(self.journal.get, self._unheard) if result is not None]:
                 group.start_soon(self._report, result)
             if inventory:
                 await self.send_inventory()
@@ -142,6 +146,7 @@ class FakeNode:
         self.deliveries[message.command_id] += 1
         if message.command_id not in self.journal:
             self.journal[message.command_id] = None
+            self._undone[message.command_id] = message
             assert self._group is not None
             self._group.start_soon(self._do, message)
         elif (result := self.journal[message.command_id]) is not None:
@@ -162,10 +167,13 @@ class FakeNode:
     # --- doing -----------------------------------------------------------------------------------------------------
 
     async def _do(self, command: Command) -> None:
+        """What a lost link interrupts is done again with the next one; what was done is not."""
         if self.before is not None:
             await self.before(command)
         for step in self.steps:
             await self._tell(CommandProgress(command_id=command.command_id, step=step, done=True, seconds=0.5))
+        if self._undone.pop(command.command_id, None) is None:
+            return
         error = self.fail(command)
         if error is None:
             self._effect(command)
@@ -183,6 +191,7 @@ class FakeNode:
             error=error.fault() if error else None,
         )
         self.journal[command.command_id] = result
+        self._unheard.add(command.command_id)
         await self._report(result)
 
     def _effect(self, command: Command) -> None:
@@ -206,11 +215,13 @@ class FakeNode:
         while self.peer is not None:
             try:
                 await self.peer.request(result, 1.0)
+                self._unheard.discard(result.command_id)
                 return
             except SteadError as error:
                 if error.code == "unavailable":
                     return
                 if not error.retry:
+                    self._unheard.discard(result.command_id)
                     return
                 await anyio.sleep(0.02)
 
@@ -226,3 +237,12 @@ async def enrol(core: Core, name: str) -> FakeNode:
     public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
     answer = await core.nodes.enrol(NodeEnrol(token=token.token, name=name, public_key=public))
     return FakeNode(answer.node_id, name, key)
+
+
+async def enrol_known(core: Core, name: str) -> FakeNode:
+    """A node that was connected once, so that its drivers are known."""
+    node = await enrol(core, name)
+    async with node.link(core):
+        pass
+    node.epoch += 1
+    return node

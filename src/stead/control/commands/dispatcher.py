@@ -81,8 +81,11 @@ class Dispatcher:
         self._to_keep.set()
 
     async def result(self, node_id: str, message: CommandResult) -> None:
-        """A command's end; durable when this returns."""
-        self.moved(await self._store.write(results.finish, node_id, message, self._clock()))
+        """A command's end; durable when this returns. What was said of it before is kept first."""
+        said = [entry for entry in self._said if entry[1].command_id == message.command_id]
+        if said:
+            self._said = [entry for entry in self._said if entry[1].command_id != message.command_id]
+        self.moved(await self._store.write(results.finish, node_id, message, said, self._clock()))
 
     # --- work ------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """What nodes say about commands, as units of the store.
 
-Contract: `finish(conn, node_id, result, now)` ends a command and moves its workspace in the same unit; a result that comes
-again changes nothing. `expire`, `refuse` and `cancel` end commands that have no result. A node that speaks for a command
-or workspace of another is "forbidden".
+Contract: `finish` ends a command and moves its workspace in the same unit; a result that comes again changes nothing.
+`expire`, `refuse` and `cancel` end commands that have no result. A node that speaks for a command or workspace of
+another is "forbidden".
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ from stead.protocol.errors import Fault, SteadError
 from stead.protocol.messages import CommandProgress, CommandResult, WorkspaceReport
 
 
-def finish(conn: Connection, node_id: str, result: CommandResult, now: float) -> Moved | None:
-    """The command's end; None when it ended before or is not known any more."""
+def finish(
+    conn: Connection, node_id: str, result: CommandResult, said: list[tuple[str, CommandProgress]], now: float
+) -> Moved | None:
+    """The command's end; None when it ended before or is not known any more. Without a step of the workspace there may
+    be more in its queue."""
+    if said:
+        progress(conn, said, now)
     command = commands.by_id(conn, result.command_id)
     if command is None:
         return None
@@ -31,7 +36,7 @@ def finish(conn: Connection, node_id: str, result: CommandResult, now: float) ->
     outcome = CommandState(result.outcome)
     if not commands.end(conn, command.id, outcome, result.error, now):
         return _late(conn, command, result, now)
-    return _move(conn, command, outcome, result.error, result.report, now)
+    return _move(conn, command, outcome, result.error, result.report, now) or Moved(ordered=node_id)
 
 
 def expire(conn: Connection, now: float, limit: int) -> int:
