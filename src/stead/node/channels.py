@@ -143,7 +143,6 @@ class Channels:
             with anyio.fail_after(HELLO_SECONDS):
                 messages = await upgrade(channel)
         except (TimeoutError, SteadError):
-            await channel.close()
             raise SteadError("workspace_unreachable", "the guest does not answer") from None
         guest = Guest(lambda lost: self._forget(workspace_id, lost))
         guest.attach(Peer(messages, guest, name=f"guest of {workspace_id}", limits=Limits()))

@@ -5,11 +5,15 @@ Contract: `upgrade(channel) -> Messages`; a guest that refuses or answers someth
 
 from __future__ import annotations
 
+import socket
+from typing import Protocol, runtime_checkable
+
 import msgspec
 
 from stead.protocol.connections import Bytes, Messages
 from stead.protocol.errors import SteadError
 from stead.protocol.version import PROTOCOL
+from stead.transport import unix
 from stead.transport.framed import Framed
 
 LINE_BYTES = 64 << 10
@@ -28,8 +32,25 @@ class _Answer(msgspec.Struct):
     error: _Problem | None = None
 
 
+@runtime_checkable
+class OverSocket(Protocol):
+    """A channel that is a socket: our own transport moves its bytes faster."""
+
+    def detach(self) -> socket.socket: ...
+
+
 async def upgrade(channel: Bytes) -> Messages:
-    """Asks for the upgrade; what follows the answer's line belongs to the framed form."""
+    """Asks for the upgrade; what follows the answer's line belongs to the framed form. Closes the channel on failure."""
+    if isinstance(channel, OverSocket):
+        channel = await unix.over(channel.detach())
+    try:
+        return await _upgrade(channel)
+    except BaseException:
+        await channel.close()
+        raise
+
+
+async def _upgrade(channel: Bytes) -> Messages:
     await channel.write(msgspec.json.encode(_REQUEST) + b"\n")
     buffer = b""
     while b"\n" not in buffer:

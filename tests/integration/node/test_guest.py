@@ -181,3 +181,11 @@ async def test_a_guest_that_never_answers_is_unreachable_not_a_hang(control: Con
     assert caught.value.code == "workspace_unreachable"
     assert node.process is not None
     assert node.process.poll() is None
+
+
+async def test_scripted_workspaces_answer_too(control: Control, start_node: Start) -> None:
+    start_node(drivers=["scripted"])
+    workspace_id = await started(control, driver="scripted")
+    info = await control.call(workspace_id, "workspace.info")
+    assert info["workspace_id"] == workspace_id
+    assert (await control.do("delete", spec(workspace_id, "scripted"))).outcome == "completed"

@@ -1,6 +1,6 @@
 """The channel of a workspace on this machine: a unix socket, also where its path is longer than a socket's may be.
 
-Contract: `connect(directory, name) -> Bytes`; raises "workspace_unreachable" when nobody listens.
+Contract: `connect(directory, name)` is a `Bytes`; raises "workspace_unreachable" when nobody listens.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ from pathlib import Path
 import anyio
 from anyio.abc import SocketStream
 
-from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 
 _PATH_BYTES = 100
 
 
 class SocketBytes:
-    """A `Bytes` over a connected socket."""
+    """A `Bytes` over a connected socket. Who has a faster way to move bytes may `detach` the socket before the first use."""
 
-    def __init__(self, stream: SocketStream) -> None:
-        self._stream = stream
+    def __init__(self, raw: socket.socket) -> None:
+        self._raw = raw
+        self._stream: SocketStream | None = None
+
+    def detach(self) -> socket.socket:
+        """The socket; it belongs to the caller from now on."""
+        assert self._stream is None, "already in use"
+        return self._raw
 
     async def read(self, limit: int) -> bytes:
         try:
-            return await self._stream.receive(limit)
+            return await (await self._open()).receive(limit)
         except anyio.EndOfStream:
             return b""
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -35,21 +40,29 @@ class SocketBytes:
 
     async def write(self, data: bytes) -> None:
         try:
-            await self._stream.send(data)
+            await (await self._open()).send(data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise SteadError("unavailable", "the channel is closed") from None
 
     async def close(self) -> None:
-        await self._stream.aclose()
+        if self._stream is None:
+            self._raw.close()
+        else:
+            await self._stream.aclose()
+
+    async def _open(self) -> SocketStream:
+        if self._stream is None:
+            self._stream = await SocketStream.from_socket(self._raw)
+        return self._stream
 
 
-async def connect(directory: Path, name: str) -> Bytes:
+async def connect(directory: Path, name: str) -> SocketBytes:
     """Connects to `directory/name`. Never waits: a unix socket that listens answers at once."""
     raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         raw.setblocking(False)
         _connect(raw, directory, name)
-        return SocketBytes(await SocketStream.from_socket(raw))
+        return SocketBytes(raw)
     except OSError as error:
         raw.close()
         raise SteadError("workspace_unreachable", f"the guest does not answer: {error.strerror or error}") from error
