@@ -26,8 +26,10 @@ from stead.protocol.frames import Frame
 from stead.protocol.messages import (
     Challenge,
     Command,
+    CommandCancel,
     CommandProgress,
     CommandResult,
+    Drain,
     DriverFacts,
     Facts,
     Inventory,
@@ -139,9 +141,8 @@ class FakeNode:
     # --- the handler -----------------------------------------------------------------------------------------------
 
     async def request(self, peer: Peer, message: Request) -> Any:
-        if type(message).__name__ == "CommandCancel":
-            self.cancelled.append(message.command_id)  # type: ignore[attr-defined]
-            return None
+        if isinstance(message, CommandCancel):
+            return {"cancelled": self._cancel(message)}
         assert isinstance(message, Command)
         self.deliveries[message.command_id] += 1
         if message.command_id not in self.journal:
@@ -155,14 +156,19 @@ class FakeNode:
         return None
 
     async def notice(self, peer: Peer, message: Message) -> None:
-        if type(message).__name__ == "Drain":
-            self.draining = message.draining  # type: ignore[attr-defined]
+        if isinstance(message, Drain):
+            self.draining = message.draining
 
     def frame(self, peer: Peer, frame: Frame) -> None:
         raise AssertionError("no frames here")
 
     async def closed(self, peer: Peer, reason: str) -> None:
         return None
+
+    def _cancel(self, message: CommandCancel) -> bool:
+        """Agrees while the command has not begun."""
+        self.cancelled.append(message.command_id)
+        return self._undone.pop(message.command_id, None) is not None
 
     # --- doing -----------------------------------------------------------------------------------------------------
 

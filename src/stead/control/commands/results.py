@@ -33,7 +33,8 @@ def finish(
         return None
     check_node(command.node_id, node_id, "command")
     _check_report(command, result.report)
-    outcome = CommandState(result.outcome)
+    taken_back = result.error is not None and result.error.code == "cancelled"
+    outcome = CommandState.CANCELLED if taken_back else CommandState(result.outcome)
     if not commands.end(conn, command.id, outcome, result.error, now):
         return _late(conn, command, result, now)
     return _move(conn, command, outcome, result.error, result.report, now) or Moved(ordered=node_id)

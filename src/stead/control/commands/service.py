@@ -69,11 +69,16 @@ class Commands:
             raise SteadError("conflict", f"the command is {row.state} already")
         moved = await self._store.write(results.cancel, row.id, True, self._clock())
         if moved is None:
-            message = CommandCancel(request_id=fresh(Kind.REQUEST), command_id=row.id)
-            await self._registry.link(row.node_id).request(message, CANCEL_SECONDS)
+            await self._ask_node(row)
             moved = await self._store.write(results.cancel, row.id, False, self._clock())
         self._dispatcher.moved(moved)
         return await self.get(caller, row.id)
+
+    async def _ask_node(self, row: Row[Any]) -> None:
+        message = CommandCancel(request_id=fresh(Kind.REQUEST), command_id=row.id)
+        answer = await self._registry.link(row.node_id).request(message, CANCEL_SECONDS)
+        if not (isinstance(answer, dict) and answer.get("cancelled") is True):
+            raise SteadError("conflict", "the node has begun the command; it ends by itself")
 
 
 def _find(conn: Connection, caller: Caller, ref: str) -> Row[Any]:

@@ -239,6 +239,29 @@ async def test_a_command_that_a_node_has_is_taken_back_only_if_the_node_agrees(c
         (command,) = (await core.commands.list(SYSTEM, CommandFilter(workspace=made.id), 10, "")).items
         assert (await core.commands.cancel(SYSTEM, command.id)).state == "cancelled"
         assert node.cancelled == [command.id]
+        go.set()
+        await core.workspaces.start(SYSTEM, "w")
+        await until_state(core, "w", "running")
+        assert command.id not in node.effects
+
+
+async def test_a_command_that_a_node_has_begun_is_not_taken_back(core: Core) -> None:
+    node = await enrol(core, "one")
+    go = anyio.Event()
+
+    async def hold(command: Command) -> None:
+        node._undone.clear()
+        await go.wait()
+
+    node.before = hold
+    async with node.link(core):
+        made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w"))
+        await until_state(core, "w", "starting")
+        (command,) = (await core.commands.list(SYSTEM, CommandFilter(workspace=made.id), 10, "")).items
+        with pytest.raises(SteadError, match="begun") as caught:
+            await core.commands.cancel(SYSTEM, command.id)
+        assert caught.value.code == "conflict"
+        assert (await core.commands.get(SYSTEM, command.id)).ended is None
 
 
 async def test_a_node_that_refuses_for_good_fails_the_command(core: Core) -> None:
