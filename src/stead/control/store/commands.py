@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, 
 from stead.control.store.schema import commands
 from stead.model.commands import RUN_LEASE, SENT_LEASE, CommandState, before
 
+commands_table = commands
 c = commands.c
 
 

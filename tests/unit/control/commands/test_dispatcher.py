@@ -14,7 +14,7 @@ from stead.control.commands import results
 from stead.control.commands.service import CommandFilter
 from stead.control.core import Core
 from stead.control.people.caller import SYSTEM
-from stead.control.store import commands, schema, workspaces
+from stead.control.store import commands, workspaces
 from stead.control.store.rows import Connection
 from stead.control.workspaces.advance import command_values
 from stead.control.workspaces.service import WorkspaceFilter
@@ -190,11 +190,11 @@ async def test_a_lease_that_is_over_delivers_the_same_command_again(core: Core) 
 
 
 def _end_lease(conn: Connection, command_id: str) -> None:
-    conn.execute(schema.commands.update().where(commands.c.id == command_id).values(lease=1.0))
+    conn.execute(commands.commands_table.update().where(commands.c.id == command_id).values(lease=1.0))
 
 
 def _past_deadline(conn: Connection) -> None:
-    conn.execute(schema.commands.update().where(commands.c.ended.is_(None)).values(deadline=1.0))
+    conn.execute(commands.commands_table.update().where(commands.c.ended.is_(None)).values(deadline=1.0))
 
 
 async def test_a_deadline_that_passes_expires_the_command_and_the_node_gets_a_new_one(core: Core) -> None:
