@@ -89,6 +89,7 @@ def main(argv: list[str]) -> None:
         settings = config.load(argv[1])
     except (OSError, ValueError) as error:
         sys.exit(f"stead holder: {argv[1]}: {error}")
+    spawn.keep_descriptors()
     loop = Loop()
     engine = Engine(loop, settings)
     loop.on_signal(signal.SIGTERM, lambda: engine.close(GRACE, loop.stop))

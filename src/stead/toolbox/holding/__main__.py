@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 
+from stead.toolbox.holding import spawn
 from stead.toolbox.holding.engine import Engine
 from stead.toolbox.holding.loop import Loop
 from stead.toolbox.holding.settings import load
@@ -17,6 +18,7 @@ def main() -> None:
     """Serves the peer on the inherited socket; ends every exec when the peer goes, or on SIGTERM."""
     if len(sys.argv) != 5 or sys.argv[1::2] != ["--config", "--peer"]:
         sys.exit("usage: python -m stead.toolbox.holding --config FILE --peer FD")
+    spawn.keep_descriptors()
     loop = Loop()
     engine = Engine(loop, load(sys.argv[2]))
 

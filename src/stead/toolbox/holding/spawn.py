@@ -15,6 +15,7 @@ NOT_FOUND = 127
 CANNOT_RUN = 126
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+_DESCRIPTORS = 256
 _RESET = [signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP]
 
 
@@ -25,6 +26,15 @@ class CannotStartError(Exception):
         super().__init__(message)
         self.exit_code = exit_code
         self.message = message
+
+
+def keep_descriptors() -> None:
+    """Nothing this program was handed goes on to what it starts."""
+    for descriptor in range(3, _DESCRIPTORS):
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError:
+            continue
 
 
 def spawn(argv: list[str], environment: dict[str, str], cwd: str, stdin: int, stdout: int, stderr: int) -> int:

@@ -1,0 +1,196 @@
+"""The parts of the holder, one by one: log, shelf, lines, settings, spawning, the table of processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stead.toolbox import records
+from stead.toolbox.holding import settings, spawn, tree
+from stead.toolbox.holding.line import LINE_BYTES, QUEUE_BYTES, Line
+from stead.toolbox.holding.log import Log
+from stead.toolbox.holding.shelf import Shelf
+from support.deadline import eventually
+
+
+def _decoded(path: Path) -> list[tuple[int, bytes]]:
+    return [(channel, data) for channel, data, _ in records.Decoder().feed(path.read_bytes())]
+
+
+def test_a_log_keeps_what_fits_and_counts_all(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"), 30)
+    log.append(records.STDOUT, b"0123456789")
+    log.append(records.STDERR, b"abcdefghijklmnop")
+    log.append(records.STDOUT, b"later")
+    log.close()
+    assert _decoded(tmp_path / "log") == [(1, b"0123456789"), (2, b"abcdefghij")]
+    assert (log.size, log.output_bytes, log.truncated) == (30, 31, True)
+
+
+def test_a_log_without_output_makes_no_file(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"), 0)
+    log.close()
+    log.append(records.STDOUT, b"x")
+    assert log.truncated
+    assert log.output_bytes == 1
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_log_that_cannot_be_written_is_a_full_one() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    log = Log("/dev/full", 1000)
+    log.append(records.STDOUT, b"x")
+    assert log.truncated
+    assert log.size == 0
+    log.close()
+
+
+def test_a_shelf_claims_once_and_finds_again(tmp_path: Path) -> None:
+    shelf = Shelf(str(tmp_path / "execs"))
+    begun = {"exec_id": "ex_a", "started": 1.0, "argv": ["x"], "state": "running"}
+    assert shelf.claim("ex_a", begun)
+    assert not shelf.claim("ex_a", begun)
+    assert shelf.claim("ex_b", {**begun, "exec_id": "ex_b", "started": 0.5})
+    shelf.finish("ex_a", {**begun, "state": "exited"})
+    found = list(Shelf(str(tmp_path / "execs")).kept())
+    assert [(status["exec_id"], status["state"]) for status in found] == [("ex_b", "unknown"), ("ex_a", "exited")]
+    shelf.remove("ex_a")
+    shelf.remove("ex_a")
+    assert [status["exec_id"] for status in shelf.kept()] == ["ex_b"]
+
+
+def test_a_shelf_with_nonsense_on_it(tmp_path: Path) -> None:
+    shelf = Shelf(str(tmp_path / "execs"))
+    for name, content in (("ex_1", b"{"), ("ex_2", b"[]"), ("ex_3", b'{"exec_id": 5}'), ("ex_4", b"\xff")):
+        (tmp_path / "execs" / name).mkdir()
+        (tmp_path / "execs" / name / "status.json").write_bytes(content)
+    (tmp_path / "execs" / "ex_5").touch()
+    (tmp_path / "execs" / "other").mkdir()
+    assert {status["state"] for status in shelf.kept()} == {"unknown"}
+    assert len(list(shelf.kept())) == 5
+
+
+def test_lines_are_cut_and_bounded() -> None:
+    ours, theirs = socket.socketpair()
+    line = Line(ours)
+    theirs.sendall(b'{"a":1}\n{"b"')
+    assert line.readable() == [{"a": 1}]
+    theirs.sendall(b":2}\n")
+    assert line.readable() == [{"b": 2}]
+    assert line.readable() == []
+    theirs.sendall(b"nonsense\n")
+    assert line.readable() is None
+    while line.send({"x": "y" * 100_000}):
+        assert line.waiting <= QUEUE_BYTES
+    assert line.closed
+    assert not line.send({})
+    theirs.close()
+
+
+def test_a_line_without_end_is_refused() -> None:
+    ours, theirs = socket.socketpair()
+    line = Line(ours)
+    theirs.setblocking(False)
+    sent = 0
+    while (answer := line.readable()) is not None:
+        assert answer == []
+        assert sent <= LINE_BYTES + (1 << 20)
+        try:
+            sent += theirs.send(b"x" * 65_536)
+        except BlockingIOError:
+            continue
+    line.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"root": "relative"}, "root"),
+        ({"run": 5}, "run"),
+        ({"workspace_id": None}, "workspace_id"),
+        ({"version": 2}, "version"),
+        ({"environment": {"A": 1}}, "environment"),
+        ({"environment": []}, "environment"),
+        ({"limits": "x"}, "limits"),
+        ({"running": -1}, "running"),
+        ({"kept": True}, "kept"),
+        ({"detach_seconds": "1"}, "detach_seconds"),
+    ],
+)
+def test_settings_name_what_is_wrong(change: dict[str, object], named: str) -> None:
+    good: dict[str, object] = {"version": 1, "workspace_id": "ws_x", "root": "/r", "run": "/run"}
+    with pytest.raises(ValueError, match=named):
+        settings.Settings(good | change)
+
+
+def test_settings_have_defaults_and_ignore_what_is_new(tmp_path: Path) -> None:
+    value = {"workspace_id": "ws_x", "root": "/r", "run": "/run", "environment": {"A": "b", "LANG": "de"}, "new": 1}
+    (tmp_path / "file").write_text(json.dumps(value))
+    found = settings.load(str(tmp_path / "file"))
+    assert found.environment["HOME"] == "/r"
+    assert found.environment["LANG"] == "de"
+    assert found.environment["A"] == "b"
+    assert (found.running, found.kept, found.detach_seconds) == (64, 200, 120.0)
+    assert not set(found.environment) & {"STEAD_TEST_SESSION", "PYTHONPATH", "VIRTUAL_ENV"}
+
+
+def test_programs_are_found_as_a_shell_finds_them(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one" / "tool").write_text("plain")
+    (tmp_path / "two" / "tool").write_text("#!/bin/sh\n")
+    (tmp_path / "two" / "tool").chmod(0o755)
+    (tmp_path / "two" / "plain").write_text("plain")
+    path = f"{tmp_path}/nowhere:{tmp_path}/one:{tmp_path}/two"
+    assert spawn.find("tool", path) == f"{tmp_path}/two/tool"
+    for program, code in (("nothing", 127), ("plain", 126), (str(tmp_path / "one"), 126), ("/no/such", 127)):
+        with pytest.raises(spawn.CannotStartError) as found:
+            spawn.find(program, path)
+        assert found.value.exit_code == code
+    with pytest.raises(spawn.CannotStartError) as found:
+        spawn.find("two", str(tmp_path))
+    assert found.value.exit_code == 126
+
+
+def test_both_tables_of_processes_agree() -> None:
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        tables = [tree.by_ps()]
+        if Path("/proc/self/stat").exists():
+            tables.append(tree.by_proc())
+        for table in tables:
+            assert table[child.pid][0] == os.getpid()
+            assert table[child.pid][1] in {child.pid, 0}
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc")
+def test_members_are_found_by_session_descent_and_mark() -> None:
+    line = "sleep 600 & setsid sleep 601 & setsid env -i sleep 602 & wait"
+    environment = {**os.environ, tree.MARK: "ex_mine"}
+    child = subprocess.Popen(["sh", "-c", line], start_new_session=True, env=environment)
+    try:
+        eventually(lambda: len(tree.members(child.pid, "ex_mine")) == 4, "all four are found")
+        assert tree.marked(child.pid, "ex_mine")
+        assert not tree.marked(child.pid, "ex_min")
+        assert tree.members(-1, "ex_other") == []
+    finally:
+        for pid in tree.members(child.pid, "ex_mine"):
+            os.kill(pid, signal.SIGKILL)
+        child.wait()
+
+
+def test_the_holder_says_how_it_is_used() -> None:
+    for module in ("stead.toolbox.holding", "stead.guest.holder", "stead.guest"):
+        done = subprocess.run([sys.executable, "-P", "-m", module, "--nonsense"], capture_output=True, check=False)
+        assert done.returncode == 1
+        assert b"usage: python -m " + module.encode() in done.stderr

@@ -1,0 +1,270 @@
+"""Execs through a real holder: limits, trees that resist, floods, leaks, and what is kept."""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.toolbox import execs
+from stead.toolbox.contract import Exec, ExecState
+from stead.toolbox.holding import tree
+from stead.toolbox.local import LocalToolbox, opened
+from support.deadline import eventually_async
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def toolbox(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[LocalToolbox]:
+    settings: dict[str, Any] = getattr(request, "param", {})
+    (tmp_path / "root").mkdir()
+    async with opened(tmp_path / "root", tmp_path / "run", **settings) as found:
+        yield found
+
+
+def _alive(word: str) -> list[int]:
+    """The processes with this word in their arguments."""
+    found = []
+    for pid in tree.processes():
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if word.encode() in arguments:
+            found.append(pid)
+    return found
+
+
+def _word() -> str:
+    return f"7{time.time_ns() % 10**9:09d}"
+
+
+async def test_a_thousand_children_are_gone_within_seconds(toolbox: LocalToolbox) -> None:
+    word = _word()
+    line = f"i=0; while [ $i -lt 1000 ]; do sleep {word} & i=$((i+1)); done; echo up; wait"
+    running = await toolbox.start(Exec(argv=[line], shell=True))
+    async for _ in running.output():
+        break
+    began = time.monotonic()
+    status = await toolbox.kill(running.exec_id, 9)
+    assert status.state is ExecState.SIGNALLED
+    assert _alive(word) == []
+    assert time.monotonic() - began < 30
+
+
+async def test_what_ignores_term_and_leaves_the_session_is_gone(toolbox: LocalToolbox) -> None:
+    word = _word()
+    stubborn = f"trap '' TERM; sleep {word}; sleep {word}"
+    line = f'trap \'\' TERM; (setsid sh -c "{stubborn}" &); (setsid setsid sh -c "{stubborn}" &); sleep {word}; sleep {word}'
+    running = await toolbox.start(Exec(argv=[line], shell=True))
+    await eventually_async(lambda: len(_alive(f"sleep\0{word}")) == 3, "all are up")
+    status = await toolbox.kill(running.exec_id, 15, 0.2)
+    assert (status.state, status.signal) == (ExecState.SIGNALLED, 9)
+    assert _alive(word) == []
+
+
+async def test_killing_what_is_over_ends_what_it_left_behind(toolbox: LocalToolbox) -> None:
+    word = _word()
+    result = await toolbox.exec([f"setsid sleep {word} & sleep {word} &"], shell=True)
+    await eventually_async(lambda: len(_alive(word)) == 2, "both live on")
+    assert await toolbox.kill(result.status.exec_id) == result.status
+    assert _alive(word) == []
+
+
+async def test_closing_the_toolbox_ends_everything(tmp_path: Path) -> None:
+    word = _word()
+    (tmp_path / "root").mkdir()
+    async with opened(tmp_path / "root", tmp_path / "run") as toolbox:
+        await toolbox.exec([f"trap '' TERM; setsid sleep {word} & sleep {word} &"], shell=True)
+        await toolbox.start(Exec(argv=["sleep", word], background=True))
+        await eventually_async(lambda: len(_alive(word)) == 3, "all are up")
+    assert _alive(word) == []
+
+
+async def test_a_flood_is_cut_and_delays_nobody(toolbox: LocalToolbox) -> None:
+    """1 GB of output: the process is not stalled, the log has its cap, others are served meanwhile."""
+    flood = await toolbox.start(Exec(argv=["head", "-c", "1000000000", "/dev/zero"], log_bytes=1 << 20))
+    while flood.status.state is ExecState.RUNNING:
+        with anyio.fail_after(30):
+            assert (await toolbox.exec(["true"])).status.ok
+            await anyio.sleep(0.05)
+    status = await flood.wait()
+    assert status.ok
+    assert status.truncated
+    assert status.output_bytes == 1_000_000_000
+    log = toolbox.execs_.log(status.exec_id)
+    assert log.stat().st_size <= 1 << 20
+
+
+async def test_a_reader_that_stops_delays_nobody(toolbox: LocalToolbox) -> None:
+    running = await toolbox.start(Exec(argv=["head", "-c", "5000000", "/dev/zero"]))
+    pieces = running.output()
+    await anext(aiter(pieces))
+    assert (await running.wait()).ok
+    rest = sum([len(piece.data) async for piece in pieces])
+    assert rest > 4_900_000 - (1 << 18)
+
+
+async def test_input_waits_for_a_slow_reader_and_ends_with_it(toolbox: LocalToolbox) -> None:
+    running = await toolbox.start(Exec(argv=["sleep 0.3; head -c 10 > /dev/null"], shell=True, stdin=True))
+    with pytest.raises(SteadError) as found:
+        await running.write(b"x" * (4 << 20))
+    assert found.value.code == "conflict"
+    assert (await running.wait()).ok
+    with pytest.raises(SteadError) as found:
+        await running.write(b"x")
+    assert found.value.code == "conflict"
+
+
+@pytest.mark.parametrize("toolbox", [{"running": 3}], indirect=True)
+async def test_only_so_many_run_at_once(toolbox: LocalToolbox) -> None:
+    running = [await toolbox.start(Exec(argv=["sleep", "600"])) for _ in range(3)]
+    with pytest.raises(SteadError) as found:
+        await toolbox.exec(["true"])
+    assert found.value.code == "too_many"
+    await running[0].kill(9)
+    assert (await toolbox.exec(["true"])).status.ok
+
+
+@pytest.mark.parametrize("toolbox", [{"kept": 5}], indirect=True)
+async def test_only_so_many_are_kept(toolbox: LocalToolbox, tmp_path: Path) -> None:
+    done = [(await toolbox.exec(["echo", "x"])).status.exec_id for _ in range(8)]
+    listed = [status.exec_id for status in (await toolbox.execs()).execs]
+    assert listed == done[:2:-1]
+    assert {entry.name for entry in (tmp_path / "run" / "execs").iterdir()} == set(done[3:])
+    with pytest.raises(SteadError) as found:
+        await toolbox.show(done[0])
+    assert found.value.code == "exec_unknown"
+
+
+@pytest.mark.parametrize("toolbox", [{"total_log_bytes": 250_000}], indirect=True)
+async def test_only_so_much_output_is_kept(toolbox: LocalToolbox) -> None:
+    done = [(await toolbox.exec(["head", "-c", "100000", "/dev/zero"])).status.exec_id for _ in range(4)]
+    assert [status.exec_id for status in (await toolbox.execs()).execs] == done[:1:-1]
+
+
+@pytest.mark.parametrize("toolbox", [{"log_bytes": 1000}], indirect=True)
+async def test_the_settings_bound_every_log(toolbox: LocalToolbox) -> None:
+    result = await toolbox.exec(["head", "-c", "5000", "/dev/zero"])
+    assert result.status.truncated
+    assert len(result.stdout) <= 1000
+    assert not result.clipped
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"argv": ["x" * execs.ARGV_BYTES, "y"]}, "too_large"),
+        ({"argv": ["true"], "environment": {"A": "x" * execs.ARGV_BYTES}}, "too_large"),
+        ({"argv": ["true"], "grace": execs.GRACE + 1}, "invalid"),
+        ({"argv": ["true"], "timeout": 1e9}, "invalid"),
+        ({"argv": ["true"], "timeout": float("nan")}, "invalid"),
+        ({"argv": ["true"], "log_bytes": -1}, "invalid"),
+        ({"argv": ["true"], "log_bytes": 1 << 50}, "invalid"),
+        ({"argv": ["\ud800"]}, "invalid"),
+        ({"argv": ["true"], "environment": {"": "x"}}, "invalid"),
+        ({"argv": ["true"], "nonsense": 1}, "invalid"),
+        ({"argv": ["true"], "timeout": "soon"}, "invalid"),
+    ],
+)
+async def test_what_is_refused_before_it_runs(toolbox: LocalToolbox, change: dict[str, Any], code: str) -> None:
+    with pytest.raises(SteadError) as found:
+        await toolbox.exec(**change)
+    assert found.value.code == code
+    assert (await toolbox.execs()).execs == []
+
+
+async def test_one_argument_over_the_systems_limit_is_a_result(toolbox: LocalToolbox) -> None:
+    status = (await toolbox.exec(["true", "x" * 200_000])).status
+    assert (status.state, status.exit_code) == (ExecState.FAILED, 126)
+
+
+async def test_statuses_show_arguments_shortened(toolbox: LocalToolbox) -> None:
+    status = (await toolbox.exec(["true", *["word"] * 10_000])).status
+    assert status.ok
+    assert sum(map(len, status.argv)) < execs.SHOWN_BYTES + 10
+
+
+async def test_nothing_of_our_environment_is_in_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "root").mkdir()
+    for name in ("STEAD_TOKEN", "LD_LIBRARY_PATH", "SECRET", "PYTHONPATH"):
+        monkeypatch.setenv(name, "/leak")
+    async with opened(tmp_path / "root", tmp_path / "run", environment={"OWN": "yes"}) as toolbox:
+        result = await toolbox.exec(["env"], environment={"STEAD_EXEC_ID": "forged", "STEAD_WORKSPACE_ID": "forged"})
+    found = dict(line.split("=", 1) for line in result.stdout.decode().splitlines())
+    assert found["OWN"] == "yes"
+    assert found["STEAD_EXEC_ID"] == result.status.exec_id
+    assert found["STEAD_WORKSPACE_ID"] == "local"
+    ours = {"HOME", "PATH", "LANG", "SHELL", "USER", "LOGNAME", "OWN", "STEAD_EXEC_ID", "STEAD_WORKSPACE_ID"}
+    assert set(found) <= ours | {"PWD", "_", "SHLVL"}
+
+
+async def test_an_exec_has_only_its_three_descriptors(toolbox: LocalToolbox) -> None:
+    result = await toolbox.exec(["ls /proc/self/fd | wc -l; test -t 0 || echo no terminal"], shell=True)
+    if Path("/proc/self/fd").exists():
+        assert result.stdout == b"4\nno terminal\n"
+
+
+async def test_execs_of_an_earlier_holder(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    async with opened(tmp_path / "root", tmp_path / "run") as toolbox:
+        done = await toolbox.exec(["echo", "kept"])
+        left = await toolbox.start(Exec(argv=["sleep", "600"], background=True))
+    (tmp_path / "run" / "execs" / left.exec_id / "status.json").unlink()
+    async with opened(tmp_path / "root", tmp_path / "run") as toolbox:
+        assert await toolbox.show(done.status.exec_id) == done.status
+        again = await toolbox.attach(done.status.exec_id)
+        assert [piece.data async for piece in again.output()] == [b"kept\n"]
+        assert (await toolbox.show(left.exec_id)).state is ExecState.UNKNOWN
+        repeated = await toolbox.exec(["false"], exec_id=done.status.exec_id)
+        assert repeated.status == done.status
+
+
+async def test_a_holder_that_is_gone_is_told(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    async with opened(tmp_path / "root", tmp_path / "run") as toolbox:
+        running = await toolbox.start(Exec(argv=["sleep 600 & echo $PPID; exec sleep 600"], shell=True))
+        pieces = running.output()
+        holder = int((await anext(aiter(pieces))).data)
+        os.kill(holder, 9)
+        assert (await running.wait()).state is ExecState.UNKNOWN
+        with pytest.raises(SteadError) as found:
+            await toolbox.exec(["true"])
+        assert found.value.code == "unavailable"
+        for pid in _marked(running.exec_id):
+            os.kill(pid, 9)
+
+
+def _marked(exec_id: str) -> list[int]:
+    return [pid for pid in tree.processes() if tree.marked(pid, exec_id)]
+
+
+async def test_a_log_that_somebody_damages_is_told(toolbox: LocalToolbox) -> None:
+    status = (await toolbox.exec(["echo", "x"])).status
+    toolbox.execs_.log(status.exec_id).write_bytes(b"\xff" * 7)
+    running = await toolbox.attach(status.exec_id)
+    with pytest.raises(SteadError) as found:
+        [piece async for piece in running.output()]
+    assert found.value.code == "malformed"
+    toolbox.execs_.log(status.exec_id).unlink()
+    running = await toolbox.attach(status.exec_id)
+    with pytest.raises(SteadError) as found:
+        [piece async for piece in running.output()]
+    assert found.value.code == "not_found"
+
+
+async def test_many_at_once(toolbox: LocalToolbox) -> None:
+    results: list[bytes] = []
+
+    async def one(number: int) -> None:
+        results.append((await toolbox.exec(["echo", str(number)])).stdout)
+
+    async with anyio.create_task_group() as group:
+        for number in range(60):
+            group.start_soon(one, number)
+    assert sorted(results) == sorted(f"{number}\n".encode() for number in range(60))
