@@ -16,6 +16,11 @@ from stead.protocol.errors import Fault
 SCHEMA_VERSION = "1"
 
 
+def _empty() -> msgspec.Raw:
+    """Params that were left out."""
+    return msgspec.Raw(b"{}")
+
+
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What every message has."""
 
@@ -254,7 +259,7 @@ class Call(Request, tag="call"):
 
     workspace_id: str
     method: str
-    params: msgspec.Raw = msgspec.Raw(b"{}")
+    params: msgspec.Raw = msgspec.field(default_factory=_empty)
     timeout: float = 60.0
 
 
@@ -264,7 +269,7 @@ class StreamOpen(Request, tag="stream.open"):
     stream_id: str
     workspace_id: str
     kind: str
-    params: msgspec.Raw = msgspec.Raw(b"{}")
+    params: msgspec.Raw = msgspec.field(default_factory=_empty)
 
 
 class StreamResume(Request, tag="stream.resume"):

@@ -191,7 +191,7 @@ class Stream:
     def begin(self, resume: bool) -> None:
         """The other end exists; frames may have been lost meanwhile."""
         self.opening = False
-        if resume or self._again or self._end.gap:
+        if resume or self._again or self._end.gap or self._end.suspended:
             self.lost()
         else:
             self.pump()

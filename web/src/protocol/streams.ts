@@ -176,8 +176,8 @@ export class ClientStream {
   }
 
   /** @internal */
-  get hasGap(): boolean {
-    return this.end_.gap;
+  get needsResume(): boolean {
+    return this.end_.gap || this.end_.suspended;
   }
 
   /** @internal */
@@ -309,7 +309,7 @@ export class StreamClient {
         continue;
       }
       stream.opening = false;
-      if (again || stream.again || stream.hasGap) this.lost(stream, false);
+      if (again || stream.again || stream.needsResume) this.lost(stream, false);
       else stream.pump();
       return;
     }
@@ -411,7 +411,7 @@ export class StreamClient {
         reject(new SteadError("timeout", `the server did not answer within ${Math.round(timeoutSeconds)} s`));
       };
       this.asked.set(id, { resolve, reject, timer: setTimeout(late, Math.max(0, timeoutSeconds) * 1000) });
-      this.tell({ ...message, request_id: id });
+      this.tell({ ...message, request_id: id } as AnyMessage);
     });
   }
 
@@ -562,10 +562,7 @@ export class StreamClient {
     this.upAt = now();
     this.lastError = null;
     this.ticker = setInterval(() => this.tick(), 1000);
-    for (const stream of [...this.streams.values()]) {
-      stream.suspend();
-      this.lost(stream, false);
-    }
+    for (const stream of [...this.streams.values()]) this.lost(stream, false);
     this.watch();
     this.changed();
   }
