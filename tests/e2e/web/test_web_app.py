@@ -86,7 +86,7 @@ def test_create_run_and_delete(page: Page) -> None:
 
 def test_changes_made_elsewhere_appear(page: Page, cluster: Cluster) -> None:
     page.goto("/workspaces")
-    expect(page.get_by_role("button", name="New workspace")).to_be_visible()
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
     cluster.server.run("ws", "create", "elsewhere", "--label", "team=far")
     expect(page.get_by_role("link", name="elsewhere")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="elsewhere").get_by_text("Running")).to_be_visible()
@@ -128,6 +128,7 @@ def test_the_page_survives_the_control_plane(page: Page, cluster: Cluster, compl
     seen = last_line(page)
     cluster.start_control()
     expect(outage).to_have_count(0)
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
     complaints.said.clear()
     wait_past(page, seen)
     last_line(page)

@@ -14,6 +14,7 @@ import * as api from "@/data/api";
 import { remember } from "@/data/orders";
 import { nodes as nodesQuery, workspace as workspaceQuery } from "@/data/queries";
 import { parseLines, parsePairs } from "@/lib/pairs";
+import { freshKey } from "@/lib/random";
 import { ISOLATION } from "@/lib/states";
 
 interface CreateWorkspaceProps {
@@ -125,10 +126,10 @@ function Form({ onMade, onCancel }: { onMade: (made: Workspace) => void; onCance
   const [draft, setDraft] = useState(BLANK);
   const [more, setMore] = useState(false);
   const [pressed, setPressed] = useState(false);
-  const key = useRef(crypto.randomUUID());
+  const key = useRef(freshKey());
   const known = useQuery(nodesQuery()).data ?? [];
   const set = (change: Partial<Draft>) => {
-    key.current = crypto.randomUUID();
+    key.current = freshKey();
     setDraft((before) => ({ ...before, ...change }));
   };
   const drivers = driversOf(known);

@@ -31,6 +31,7 @@ import type {
 } from "@/api/types";
 import type { ExecRequest } from "@/data/exec";
 import { API, query, request, send } from "@/data/http";
+import { freshKey } from "@/lib/random";
 
 const PAGE = 200;
 /** Lists are read whole up to this many entries; the pages say when there are more. */
@@ -64,7 +65,6 @@ function options(signal: AbortSignal | undefined): { signal?: AbortSignal } {
 
 const etag = (version: number): string => `"${version}"`;
 const at = (id: string): string => encodeURIComponent(id);
-const once = (): string => crypto.randomUUID();
 
 // --- people --------------------------------------------------------------------------------------------------------
 
@@ -78,12 +78,12 @@ export const sessions = (signal?: AbortSignal) => all<Session>("/sessions", sign
 export const endSession = (id: string) => request<void>("DELETE", `/sessions/${at(id)}`);
 export const tokens = (signal?: AbortSignal) => all<Token>("/tokens", signal);
 export const createToken = (body: TokenCreate) =>
-  request<TokenCreated>("POST", "/tokens", { body, idempotencyKey: once() });
+  request<TokenCreated>("POST", "/tokens", { body, idempotencyKey: freshKey() });
 export const deleteToken = (id: string) => request<void>("DELETE", `/tokens/${at(id)}`);
 
 export const users = (signal?: AbortSignal) => all<User>("/users", signal);
 export const createUser = (body: UserCreate) =>
-  request<UserCreated>("POST", "/users", { body, idempotencyKey: once() });
+  request<UserCreated>("POST", "/users", { body, idempotencyKey: freshKey() });
 export const patchUser = (user: User, body: { role?: string; disabled?: boolean }) =>
   request<User>("PATCH", `/users/${at(user.id)}`, { body, ifMatch: etag(user.version) });
 export const newLogin = (id: string) => request<UserCreated>("POST", `/users/${at(id)}/login`);
@@ -103,7 +103,7 @@ export type Order = "start" | "stop" | "restart" | "delete";
 /** Start, stop, restart or delete; the workspace as it is now. */
 export function order(id: string, what: Order): Promise<Workspace> {
   if (what === "delete") return request<Workspace>("DELETE", `/workspaces/${at(id)}`);
-  return request<Workspace>("POST", `/workspaces/${at(id)}/${what}`, { idempotencyKey: once() });
+  return request<Workspace>("POST", `/workspaces/${at(id)}/${what}`, { idempotencyKey: freshKey() });
 }
 
 export const workspaceEvents = (id: string, after: string, signal?: AbortSignal) =>
@@ -119,7 +119,7 @@ export const exec = (id: string, execId: string, signal?: AbortSignal) =>
 export const startExec = (id: string, body: ExecRequest) =>
   request<ExecAnswer>("POST", `/workspaces/${at(id)}/exec`, {
     body: { ...body, background: true },
-    idempotencyKey: once(),
+    idempotencyKey: freshKey(),
   });
 export const killExec = (id: string, execId: string, signal: number) =>
   request<ExecStatus>("POST", `/workspaces/${at(id)}/execs/${at(execId)}/kill`, { body: { signal } });
@@ -145,7 +145,7 @@ export const makeFolder = (id: string, path: string) =>
 export const nodes = (signal?: AbortSignal) => all<Node>("/nodes", signal);
 export const node = (id: string, signal?: AbortSignal) => request<Node>("GET", `/nodes/${at(id)}`, options(signal));
 export const createNodeToken = (body: NodeTokenCreate) =>
-  request<NodeToken>("POST", "/nodes/tokens", { body, idempotencyKey: once() });
+  request<NodeToken>("POST", "/nodes/tokens", { body, idempotencyKey: freshKey() });
 export const nodeOrder = (id: string, what: "approve" | "drain" | "undrain") =>
   request<Node>("POST", `/nodes/${at(id)}/${what}`);
 export const patchNode = (it: Node, body: NodePatch) =>

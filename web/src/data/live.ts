@@ -9,7 +9,7 @@ import type { Link, LinkPhase } from "@/data/link";
 import { reachability } from "@/data/reachability";
 import { Value } from "@/lib/store";
 
-type OpenLink = () => Promise<Link>;
+type OpenLink = () => Link;
 type Refresh = (keys: readonly (readonly string[])[] | "everything") => void;
 
 /** Events come in bursts; what they touch is read again once. */
@@ -28,7 +28,6 @@ export function touched(subject: string): string[][] {
 
 class Live {
   readonly phase = new Value<LinkPhase>("connecting");
-  private readonly listeners = new Set<(event: Event) => void>();
   private link: Link | null = null;
   private refresh: Refresh = () => {};
   private running = false;
@@ -38,13 +37,17 @@ class Live {
   private stops: (() => void)[] = [];
 
   /** Begins once somebody is logged in. */
-  start(openLink: OpenLink | null, refresh: Refresh): void {
+  start(openLink: OpenLink, refresh: Refresh): void {
     if (this.running) return;
     this.running = true;
     this.refresh = refresh;
-    this.stops = [reachability.subscribe(() => this.judge())];
+    this.link = openLink();
+    this.stops = [
+      reachability.subscribe(() => this.judge()),
+      this.link.subscribe(() => this.judge()),
+      this.link.onEvent((event) => this.heard(event)),
+    ];
     this.judge();
-    if (openLink) void this.connect(openLink);
   }
 
   /** Ends with the login. */
@@ -64,28 +67,16 @@ class Live {
     return this.link?.open ? this.link : null;
   }
 
-  onEvent(listener: (event: Event) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  private async connect(openLink: OpenLink): Promise<void> {
-    const link = await openLink();
-    if (!this.running) {
-      link.close();
-      return;
-    }
-    this.link = link;
-    this.stops.push(link.subscribe(() => this.judge()));
-    this.stops.push(link.onEvent((event) => this.heard(event)));
-    this.judge();
-  }
-
   private judge(): void {
     if (!this.running) return;
+    const open = this.link?.open ?? false;
+    if (open && reachability.get() !== true) {
+      reachability.answered();
+      return;
+    }
     const before = this.phase.get();
     const up = reachability.get();
-    const next: LinkPhase = this.link?.open ? "live" : up === false ? "lost" : up ? "polling" : "connecting";
+    const next: LinkPhase = open ? "live" : up === false ? "lost" : up ? "polling" : "connecting";
     this.phase.set(next);
     if (next === "lost") this.probe(0);
     else if (before === "lost" || (next === "live" && before !== "live")) this.refresh("everything");
@@ -105,7 +96,6 @@ class Live {
 
   private heard(event: Event): void {
     reachability.answered();
-    for (const listener of this.listeners) listener(event);
     for (const key of touched(event.subject)) this.keys.set(key.join(" "), key);
     this.gathering ??= setTimeout(() => {
       this.gathering = null;

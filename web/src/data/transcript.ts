@@ -130,7 +130,7 @@ export class Follower {
 /** A link that breaks is tried again; an answer that says no is not. */
 function worthTrying(error: unknown): boolean {
   if (!(error instanceof ApiError)) return true;
-  return passes(error) || error.status === 504 || error.code === "stream_unknown" || error.code === "stream_reset";
+  return passes(error) || error.status === 504 || ["stream_unknown", "stream_reset", "cancelled"].includes(error.code);
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

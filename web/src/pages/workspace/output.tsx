@@ -9,6 +9,7 @@ import { Button } from "@/components/ui/button";
 import { complain } from "@/components/ui/toast";
 import * as api from "@/data/api";
 import { over } from "@/data/exec";
+import { live } from "@/data/live";
 import { client } from "@/data/queries";
 import { Follower, type Transcript } from "@/data/transcript";
 import { cn } from "@/lib/classes";
@@ -190,10 +191,11 @@ const Text = memo(function Text({ span }: { span: Span }) {
 });
 
 function Foot({ transcript, status }: { transcript: Transcript; status: ExecStatus | undefined }) {
+  const lost = useValue(live.phase) === "lost" && transcript.phase === "following";
   const hasErrors = transcript.scrollback.spans.some((span) => span.channel === "stderr");
   return (
     <footer className="flex min-h-10 flex-wrap items-center gap-x-4 gap-y-1 border-white/10 border-t px-4 py-1 text-terminal-muted text-xs">
-      {transcript.phase === "waiting" && (
+      {(transcript.phase === "waiting" || lost) && (
         <span role="status" className="flex items-center gap-1.5 text-terminal-foreground">
           <LoaderCircle className="size-3 animate-spin" aria-hidden />
           Cut off. The command goes on; its output follows when the link is back.
