@@ -69,10 +69,7 @@ def answer_framework(request: Request[Any, Any, Any], error: HTTPException) -> R
     """An error of the framework: no such route, a body that does not fit."""
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_bug(request, error)
-    response = _response(request, _of_framework(error), error.status_code)
-    if allow := (error.headers or {}).get("Allow"):
-        response.headers["Allow"] = allow
-    return response
+    return _response(request, _of_framework(error), error.status_code)
 
 
 def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

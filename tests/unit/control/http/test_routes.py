@@ -40,7 +40,9 @@ async def test_every_error_has_the_one_shape(tmp_path: Path) -> None:
     async with face(tmp_path) as it, it.client() as nobody:
         is_error(await nobody.get("/whoami"), "unauthenticated")
         is_error(await it.admin.get("/nothing"), "not_found")
-        is_error(await it.admin.put("/health"), "method_not_allowed")
+        refused = await it.admin.put("/workspaces/x")
+        is_error(refused, "method_not_allowed")
+        assert refused.headers["allow"] == "DELETE, GET, OPTIONS, PATCH"
         is_error(await it.admin.get("/workspaces/nobody"), "not_found")
         is_error(await it.admin.post("/users", content=b"{"), "malformed")
         is_error(await it.admin.post("/users", json={"name": "a", "more": 1}), "invalid")
