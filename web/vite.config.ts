@@ -15,5 +15,5 @@ export default defineConfig({
     proxy: { "/api": { target: controlPlane, ws: true, changeOrigin: true } },
   },
   build: { outDir: "dist", target: "es2023", chunkSizeWarningLimit: 800 },
-  test: { include: ["src/**/*.test.ts"], environment: "node" },
+  test: { include: ["src/**/*.test.ts"], environment: "node", testTimeout: 30_000 },
 });
