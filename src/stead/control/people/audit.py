@@ -24,6 +24,8 @@ from stead.protocol.errors import SteadError
 log = structlog.get_logger("stead.audit")
 
 OK = "ok"
+GATHER_SECONDS = 0.1
+"""How long posted entries wait for company: one unit for many, and the most that a crash can lose of them."""
 RETRY_SECONDS = 1.0
 _WAITING = 10_000
 _BATCH = 500
@@ -76,6 +78,7 @@ class Audit:
             while True:
                 await self._wake.wait()
                 self._wake = anyio.Event()
+                await anyio.sleep(GATHER_SECONDS)
                 while not await self._flush():
                     await anyio.sleep(RETRY_SECONDS)
         finally:
