@@ -31,14 +31,14 @@ class Framed:
 
     async def receive(self) -> str | bytes | None:
         """The next message; None at the end."""
-        while (message := self._next()) is None:
+        while (message := self.take()) is None:
             data = b"" if self._closed else await self._connection.read(READ)
             if not data:
                 return None
             self._buffer += data
         return message
 
-    def _next(self) -> str | bytes | None:
+    def take(self) -> str | bytes | None:
         """One message out of the buffer, when a whole one is there."""
         if len(self._buffer) < HEADER.size:
             return None
