@@ -32,7 +32,7 @@ from stead.protocol.messages import (
 )
 from stead.protocol.version import PROTOCOL
 from stead.transport import websocket
-from stead.transport.backoff import Backoff
+from stead.transport.backoff import Absence, Backoff
 from stead.transport.peer import Peer
 from stead.transport.streams import Stream, StreamEnds
 
@@ -87,15 +87,17 @@ class ClientLink:
         """Asks a workspace; with `repeat` again after a lost link, as long as the link comes back in time."""
         raw = msgspec.Raw(msgspec.json.encode(params))
         message = Call(request_id="", workspace_id=workspace_id, method=method, params=raw, timeout=timeout)
+        absence = Absence()
         while True:
             peer = self._live or await self.connected()
             try:
                 return await peer.relay(message, timeout + ANSWER_GRACE)
             except SteadError as error:
-                if error.code not in LOST or not peer.closed.is_set():
-                    raise
-                if not repeat:
+                lost = error.code in LOST and peer.closed.is_set()
+                if lost and not repeat:
                     raise SteadError("outcome_unknown", f"the link broke during {method}") from error
+                if not lost:
+                    await absence.pause(error, repeat=repeat)
 
     async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream:
         """A stream to a workspace; it goes on through reconnects by itself."""

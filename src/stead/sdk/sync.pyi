@@ -87,6 +87,7 @@ class SyncWorkspaces:
         timeout: float = ...,
         on_change: OnChange | None = None,
         isolation: Isolation | str | None = None,
+        key: str = "",
         **wanted: Any,
     ) -> SyncWorkspace: ...
     def get(self, workspace: str) -> SyncWorkspace: ...

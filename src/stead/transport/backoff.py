@@ -1,16 +1,26 @@
 """How long to wait before connecting again: full jitter, doubling, and a fresh start only after a useful connection.
 
 Contract: `delay(lived)` after every failure or loss, with the seconds that the last connection was useful (0: never).
+`Absence` is the patience of one request with a far part that is gone for a moment, as one that is started again is.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
+
+import anyio
+
+from stead.protocol.errors import SteadError
 
 FIRST = 0.25
 LIMIT = 30.0
 USEFUL = 5.0
+AWAY = frozenset({"unavailable", "node_unreachable", "workspace_unreachable"})
+"""Faults that say that a part beyond the link does not answer now."""
+AWAY_SECONDS = 10.0
+"""How long a request that may be repeated waits for such a part."""
 
 
 class Backoff:
@@ -36,3 +46,20 @@ class Backoff:
         ceiling = min(self._limit, self._first * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return at_least + ceiling * self._draw()
+
+
+class Absence:
+    """One request's patience; it begins with the first fault."""
+
+    def __init__(self, seconds: float = AWAY_SECONDS) -> None:
+        self._seconds = seconds
+        self._until = 0.0
+        self._backoff = Backoff(limit=1.0)
+
+    async def pause(self, error: SteadError, *, repeat: bool = True) -> None:
+        """Waits a moment before the next try; raises the error where another try is not safe, of no use or too late."""
+        now = time.monotonic()
+        self._until = self._until or now + self._seconds
+        if not repeat or error.code not in AWAY or now >= self._until:
+            raise error
+        await anyio.sleep(self._backoff.delay(at_least=0.02))

@@ -30,7 +30,7 @@ from stead.protocol.flow import WINDOW
 from stead.protocol.frames import Frame
 from stead.protocol.messages import Message, Request, StreamDetached, StreamLost, StreamOpen, StreamResume
 from stead.protocol.stream import StreamEnd, frame_kind
-from stead.transport.backoff import Backoff
+from stead.transport.backoff import Absence, Backoff
 from stead.transport.peer import Peer
 
 PATIENCE = 600.0
@@ -330,18 +330,25 @@ class StreamEnds:
 
     async def _open(self, stream: Stream, message: StreamOpen, until: float) -> None:
         again = False
+        absence = Absence()
         while True:
             peer = await self._link(until)
             stream.attach(peer)
             try:
                 stream.opened = await peer.request(message, max(0.01, until - time.monotonic()))
-            except SteadError:
-                if not peer.closed.is_set() or time.monotonic() >= until:
-                    raise
+            except SteadError as error:
+                await self._may_come_back(peer, error, until, absence)
                 again = True
                 continue
             stream.begin(again)
             return
+
+    async def _may_come_back(self, peer: Peer, error: SteadError, until: float, absence: Absence) -> None:
+        """Returns when it is worth asking again under the same id; raises the error when it is not."""
+        if time.monotonic() >= until:
+            raise error
+        if not peer.closed.is_set():
+            await absence.pause(error)
 
     def _abandon(self, stream: Stream) -> None:
         """The opening failed or was cancelled: the other end, if there is one, is told."""

@@ -1,6 +1,9 @@
 """Waits between connections."""
 
-from stead.transport.backoff import Backoff
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.transport.backoff import Absence, Backoff
 
 
 def test_the_ceiling_doubles_up_to_the_limit() -> None:
@@ -28,3 +31,22 @@ def test_what_the_other_side_asked_for_is_waited() -> None:
 def test_many_failures_do_not_overflow() -> None:
     backoff = Backoff(draw=lambda: 1.0)
     assert max(backoff.delay() for _ in range(5000)) == 30.0
+
+
+@pytest.mark.anyio
+async def test_a_part_that_is_away_for_a_moment_is_waited_for() -> None:
+    absence = Absence(30.0)
+    await absence.pause(SteadError("node_unreachable", "the node starts again"))
+    await absence.pause(SteadError("unavailable", "its link was lost"))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("code", "repeat", "seconds"), [("not_found", True, 30.0), ("unavailable", False, 30.0), ("unavailable", True, 0.0)]
+)
+async def test_other_faults_unsafe_repetitions_and_long_absences_are_errors(
+    code: str, repeat: bool, seconds: float
+) -> None:
+    with pytest.raises(SteadError) as caught:
+        await Absence(seconds).pause(SteadError(code, "no"), repeat=repeat)
+    assert caught.value.code == code
