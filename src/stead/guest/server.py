@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from typing import Any
 
 import anyio
@@ -37,6 +38,7 @@ from stead.toolbox.scripted import ScriptedToolbox, script_of
 from stead.transport import stdio, unix
 from stead.transport.framed import Framed
 from stead.transport.peer import Peer
+from stead.transport.sockets import TransportBytes
 from stead.transport.streams import StreamEnds
 
 
@@ -150,7 +152,7 @@ async def serve_scripted(settings: Settings) -> None:
     given["workspace_id"] = settings.workspace_id
     async with opened(settings.root, settings.run, make=make, **given) as toolbox:
         assert isinstance(toolbox, ScriptedToolbox)
-        connection = await stdio.own()
+        connection = await _standard()
         async with anyio.create_task_group() as group:
             toolbox.on_loss = toolbox.on_death = connection.abort
             guest = Guest(settings, toolbox, (await LocalToolbox.info(toolbox)).boot_id, group)
@@ -159,3 +161,10 @@ async def serve_scripted(settings: Settings) -> None:
             finally:
                 guest.attendance.close()
                 group.cancel_scope.cancel()
+
+
+async def _standard() -> TransportBytes:
+    """Standard input and output, which may be two pipes or one socket."""
+    if stat.S_ISSOCK(os.fstat(0).st_mode):
+        return await unix.over(socket.socket(fileno=os.dup(0)))
+    return await stdio.own()
