@@ -36,6 +36,7 @@ from stead.control.streams.clientlink import Books, ClientLinks
 from stead.control.streams.inside import Inside
 from stead.control.streams.names import SECRET, Names
 from stead.control.streams.relay import NodeStreams
+from stead.protocol.messages import GoAway
 
 API = "/api/v1"
 
@@ -52,8 +53,10 @@ class App(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     door: Door
 
     async def goaway(self, reason: str, retry_after: float) -> None:
-        """Tells every client that this server will close soon."""
+        """Tells every client and node that this server will close soon."""
         await self.links.goaway(reason, retry_after)
+        for node_id in self.core.registry.connected():
+            self.core.registry.link(node_id).tell(GoAway(reason=reason, retry_after=retry_after))
 
 
 @asynccontextmanager

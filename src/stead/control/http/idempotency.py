@@ -34,6 +34,8 @@ log = structlog.get_logger("stead.http")
 
 _HEADERS = {b"content-type", b"location", b"etag"}
 _NONCE = 12
+KEPT_BYTES = 1 << 20
+"""Only execs answer more; they have an id made of the key, so that the same request again finds the same exec."""
 
 
 class Answer(msgspec.Struct):
@@ -88,7 +90,7 @@ class Idempotency:
         settled = False
         try:
             await self._inner(scope, receive, hold)
-            if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES and len(answer.body) <= KEPT_BYTES:
                 await self._store.write(idempotency.keep, user, hashed, Kept(answer.status, _seal(answer, key)))
                 settled = True
         finally:

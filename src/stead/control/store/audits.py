@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy import delete as delete_from
 
 from stead.api.types import AuditEntry, AuditPage
 from stead.control.store.schema import audit
@@ -60,8 +59,3 @@ def page(conn: Connection, actor: str, subject: str, action: str, after: str, li
         for row in rows[:limit]
     ]
     return AuditPage(items=items, next=str(rows[limit - 1].seq) if len(rows) > limit else "")
-
-
-def remove_before(conn: Connection, at: float) -> int:
-    """Forgets what is older."""
-    return conn.execute(delete_from(audit).where(audit.c.at < at)).rowcount

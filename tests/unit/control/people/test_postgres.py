@@ -1,0 +1,53 @@
+"""The same people on PostgreSQL: one walk through all of their rows, also at the same time."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from stead.control.store import idempotency
+from stead.protocol.errors import SteadError
+from unit.control.face import face
+
+pytestmark = [pytest.mark.anyio, pytest.mark.needs_engine("postgres")]
+
+
+async def test_people_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    async with face(tmp_path, database_url=postgres_url) as it, it.client() as nobody:
+        made = (await it.admin.post("/users", json={"name": "mia"})).json()
+        assert (await it.admin.post("/users", json={"name": "mia"})).status_code == 409
+        assert (await nobody.post("/login", json={"code": made["login"]})).status_code == 200
+        assert (await nobody.post("/login", json={"code": made["login"]}, headers={"Cookie": ""})).status_code in {
+            401,
+            403,
+        }
+        token = (await it.admin.post("/tokens", json={"name": "ci"})).json()
+        assert (await it.admin.get("/tokens?limit=1")).json()["next"]
+        assert (await it.admin.delete(f"/tokens/{token['token']['id']}")).status_code == 204
+        assert (
+            await it.admin.patch("/users/mia", json={"disabled": True}, headers={"If-Match": '"1"'})
+        ).status_code == 200
+        assert (await it.admin.delete("/users/mia")).status_code == 204
+        actions = [entry["action"] for entry in (await it.admin.get("/audit")).json()["items"]]
+        assert actions[0] == "deleteUser"
+        assert {"createUser", "login", "createToken", "deleteToken", "patchUser"} <= set(actions)
+
+
+async def test_one_effect_for_one_key_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    async with face(tmp_path, database_url=postgres_url) as it:
+        store, won = it.app.services.store, []
+
+        async def claim() -> None:
+            try:
+                won.append(await store.write(idempotency.claim, "u", "k", "print", "boot", 1.0))
+            except SteadError as error:
+                assert error.code == "in_progress"
+
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(claim)
+        assert won == [None]
+        key = {"Idempotency-Key": "one"}
+        first = await it.admin.post("/tokens", json={"name": "a"}, headers=key)
+        again = await it.admin.post("/tokens", json={"name": "a"}, headers=key)
+        assert first.content == again.content
