@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ class Program:
         self.flags = {"data": str(self.data), "port": 0, "mode": "remote", **flags}
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
+        self.verify: ssl.SSLContext | bool = True
 
     def start(self, *, stop_workspaces: bool = False) -> Program:
         """Until it answers; a second start takes the same port."""
@@ -65,7 +67,9 @@ class Program:
         """With this machine's token, another, or none (empty)."""
         token = self.token if secret is None else secret
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx2.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=60, trust_env=False)
+        return httpx2.Client(
+            base_url=f"{self.url}/api/v1", headers=headers, timeout=60, trust_env=False, verify=self.verify
+        )
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
@@ -92,7 +96,8 @@ class Program:
             if note["pid"] != self.process.pid:
                 return False
             self.url = note["url"]
-            return httpx2.get(f"{self.url}/api/v1/health", timeout=10, trust_env=False).status_code == 200
+            with self.client("") as nobody:
+                return nobody.get("/health").status_code == 200
         except (OSError, ValueError, httpx2.HTTPError):
             return False
 
