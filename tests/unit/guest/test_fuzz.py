@@ -167,7 +167,7 @@ async def test_params_that_are_no_params(toolbox: LocalToolbox, raw: bytes) -> N
 
 async def test_params_over_the_link_that_are_no_params(client: Client) -> None:
     assert client.peer is not None
-    for raw in (b"[]", b"5", b'{"path": "\\ud800"}', b'{"path": [[[[[[]]]]]]}'):
+    for raw in (b"[]", b"5", b'{"path": [[[[[[]]]]]]}'):
         message = Call(request_id="", workspace_id=WORKSPACE, method="files.read", params=msgspec.Raw(raw))
         with pytest.raises(SteadError) as found:
             await client.peer.request(message)
