@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,8 +30,8 @@ from stead.transport.streams import Stream, StreamEnds
 
 STREAMS = 256
 """Streams of one guest at once."""
-WRITE_BYTES = 1 << 18
-"""How much is gathered for one write to a file."""
+SLOW_SECONDS = 0.02
+"""A write that takes longer is the last one that others have to wait for."""
 READ_BYTES = 1 << 18
 
 log = logging.getLogger(__name__)
@@ -201,16 +202,15 @@ class Streams:
             writer.close()
 
     async def _gather(self, stream: Stream, writer: Writer) -> None:
-        pieces: list[bytes] = []
-        held = 0
+        """Writes what comes at once, until the disk shows that it may make one wait; then in threads."""
+        slow = False
         while (data := await stream.receive()) is not None:
-            pieces.append(data)
-            held += len(data)
-            if held >= WRITE_BYTES:
-                await self._toolbox.in_thread(writer.write, b"".join(pieces))
-                pieces, held = [], 0
-        if pieces:
-            await self._toolbox.in_thread(writer.write, b"".join(pieces))
+            began = time.monotonic()
+            if slow:
+                await self._toolbox.in_thread(writer.write, data)
+            else:
+                writer.write(data)
+                slow = time.monotonic() - began > SLOW_SECONDS
 
 
 async def _wanted(running: LocalRunning, data: bytes) -> bool:

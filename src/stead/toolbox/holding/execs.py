@@ -84,7 +84,9 @@ class Execs:
         self._leftovers: dict[str, Ending] = {}
         self._log_bytes: dict[str, int] = {}
         for status in self._shelf.kept():
-            self._keep(status)
+            self.finished[status["exec_id"]] = status
+            self._log_bytes[status["exec_id"]] = self._shelf.log_bytes(status["exec_id"])
+        self._forget_oldest()
 
     # --- what is asked -----------------------------------------------------------------------------------------------
 
@@ -202,9 +204,9 @@ class Execs:
         request = held.request
         marks = {tree.MARK: held.exec_id, WORKSPACE_MARK: self._settings.workspace_id}
         environment = {**self._settings.environment, **request["environment"], **marks}
-        stdin, (out, out_w) = -1, _pipe()
+        stdin, (out, out_w) = -1, os.pipe()
         try:
-            err, err_w = _pipe()
+            err, err_w = os.pipe()
         except BaseException:
             os.close(out)
             os.close(out_w)
@@ -244,6 +246,8 @@ class Execs:
         if data is None:
             return
         if data:
+            if len(data) == DATA_BYTES and held.log.size < DATA_BYTES:
+                _widen(pipe)
             held.log.append(held.pipes[pipe], data)
             self.dirty.add(held.exec_id)
         else:
@@ -304,11 +308,12 @@ class Execs:
         if held.request["stdin"]:
             with contextlib.suppress(OSError):
                 os.unlink(self._shelf.stdin(held.exec_id))
-        self._keep(status)
+        self.finished[held.exec_id] = status
         self.dirty.discard(held.exec_id)
         self.ended(status)
         for told in held.waiting:
             told(status)
+        self._loop.after(0.0, self._forget_oldest)
 
     def _end_leftovers(self, exec_id: str, told: Told) -> None:
         """An ended exec may have left processes behind: these go at once."""
@@ -340,17 +345,15 @@ class Execs:
         held.status["truncated"] = held.log.truncated
         return held.status
 
-    def _keep(self, status: Status) -> None:
-        exec_id = status["exec_id"]
-        self.finished[exec_id] = status
-        self._log_bytes.setdefault(exec_id, self._shelf.log_bytes(exec_id))
-        total = sum(self._log_bytes.values())
+    def _forget_oldest(self) -> None:
+        """Only so many are kept, and only so much of their output."""
+        total = sum(self._log_bytes[exec_id] for exec_id in self.finished)
         while len(self.finished) > self._settings.kept or (
             total > self._settings.total_log_bytes and len(self.finished) > 1
         ):
             oldest = next(iter(self.finished))
             del self.finished[oldest]
-            total -= self._log_bytes.pop(oldest, 0)
+            total -= self._log_bytes.pop(oldest)
             self._shelf.remove(oldest)
 
 
@@ -364,12 +367,11 @@ def _begun(request: dict[str, Any]) -> Status:
     }
 
 
-def _pipe() -> tuple[int, int]:
-    reader, writer = os.pipe()
+def _widen(pipe: int) -> None:
+    """Who writes much finds more room."""
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with contextlib.suppress(OSError):
-            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return reader, writer
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _read(pipe: int) -> bytes | None:
