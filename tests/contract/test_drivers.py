@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
 from stead.drivers.conformance import CHECKS, Subject, quiet, run_check
@@ -14,6 +15,7 @@ from stead.drivers.scripted.driver import ScriptedDriver
 from stead.drivers.scripted.script import Script
 from stead.model import ids
 from stead.protocol.messages import WorkspaceSpec
+from support.deadline import PATIENCE
 from unit.drivers.holder import HOLDER
 
 pytestmark = pytest.mark.anyio
@@ -41,14 +43,17 @@ def process(state: Path, isolation: str) -> Subject:
 async def hello(driver: Driver, handle: Handle) -> bytes:
     """What a guest answers to a first JSON-RPC line."""
     channel = await driver.channel(handle)
-    await channel.write(b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{}}\n')
-    answer = b""
-    while not answer.endswith(b"\n"):
-        piece = await channel.read(65536)
-        assert piece, "the channel was closed"
-        answer += piece
-    await channel.close()
-    return answer
+    try:
+        with anyio.fail_after(PATIENCE):
+            await channel.write(b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{}}\n')
+            answer = b""
+            while not answer.endswith(b"\n"):
+                piece = await channel.read(65536)
+                assert piece, "the channel was closed"
+                answer += piece
+            return answer
+    finally:
+        await channel.close()
 
 
 def scripted(state: Path, script: Script) -> Subject:

@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS steps (
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 """
 
+CLOCK_SECONDS = 60.0
+"""How far the clocks of a node and its control plane may be apart."""
+
 Phase = Literal["taken", "begun", "ended", "reported"]
 
 
@@ -48,6 +51,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _CANCELLED = Outcome(outcome="failed", error=SteadError("cancelled", "cancelled before it had begun").fault())
+_EXPIRED = Outcome(outcome="failed", error=SteadError("expired", "its deadline passed before it had begun").fault())
 _OVERTAKEN = Outcome(
     outcome="failed", error=SteadError("conflict", "a later command of this workspace has begun already").fault()
 )
@@ -161,7 +165,7 @@ def _decode(command: bytes, phase: Phase, outcome: bytes | None) -> Entry:
 def _take(connection: sqlite3.Connection, command: Command, now: float) -> Entry:
     known = _entry(connection, command.command_id)
     if known is None:
-        outcome = _obstacle(connection, command)
+        outcome = _obstacle(connection, command, now)
         phase: Phase = "taken" if outcome is None else "ended"
         _insert(connection, command, phase, outcome, now)
         return Entry(command=command, phase=phase, outcome=outcome)
@@ -170,10 +174,12 @@ def _take(connection: sqlite3.Connection, command: Command, now: float) -> Entry
     return known
 
 
-def _obstacle(connection: sqlite3.Connection, command: Command) -> Outcome | None:
-    """Why a command that has not begun must not: it was cancelled, or a later one of its workspace has begun."""
+def _obstacle(connection: sqlite3.Connection, command: Command, now: float) -> Outcome | None:
+    """Why a command that has not begun must not: cancelled, too late, or a later one of its workspace has begun."""
     if connection.execute("SELECT 1 FROM cancelled WHERE id = ?", (command.command_id,)).fetchone():
         return _CANCELLED
+    if now > command.deadline + CLOCK_SECONDS:
+        return _EXPIRED
     later = connection.execute(
         "SELECT 1 FROM commands WHERE workspace_id = ? AND sequence > ? AND phase != 'taken' LIMIT 1",
         (command.workspace_id, command.sequence),
@@ -193,7 +199,7 @@ def _begin(connection: sqlite3.Connection, command: Command, now: float) -> Outc
     known = _entry(connection, command.command_id)
     if known is None or known.outcome is not None:
         return _CANCELLED if known is None else known.outcome
-    obstacle = None if known.phase == "begun" else _obstacle(connection, command)
+    obstacle = None if known.phase == "begun" else _obstacle(connection, command, now)
     if obstacle is None:
         _set_phase(connection, command.command_id, "begun")
     else:

@@ -41,7 +41,7 @@ from stead.protocol.messages import (
     StreamResume,
     Welcome,
 )
-from stead.protocol.version import PROTOCOL
+from stead.protocol.version import PROTOCOL, agree
 from stead.transport import websocket
 from stead.transport.backoff import Backoff
 from stead.transport.peer import Peer
@@ -200,7 +200,7 @@ class Session:
             case Challenge():
                 await peer.send(self._hello(message.nonce))
             case Welcome() if not self._since:
-                await self._welcome(peer, message)
+                await self._welcome_or_leave(peer, message)
             case Refused():
                 log.warning("the control plane refused this node: %s", message.error.message)
                 await peer.close(f"refused: {message.error.code}")
@@ -241,6 +241,15 @@ class Session:
             labels=link.settings.labels,
             max_workspaces=link.settings.max_workspaces,
         )
+
+    async def _welcome_or_leave(self, peer: Peer, message: Welcome) -> None:
+        try:
+            agree(message.protocol)
+        except SteadError as error:
+            log.warning("%s", error.message)
+            await peer.close(error.code)
+        else:
+            await self._welcome(peer, message)
 
     async def _welcome(self, peer: Peer, message: Welcome) -> None:
         log.info("welcomed by the control plane %s, protocol %s", message.server_version, message.protocol)

@@ -29,15 +29,19 @@ class NodeProgram:
 
     def __init__(self, control: Control, folder: Path, **settings: Any) -> None:
         self.folder = folder
+        self._url = control.url
         folder.mkdir(exist_ok=True)
         (folder / "token").write_text(control.token)
         self._file = folder / "node.toml"
-        lines = {"url": control.url, "data": str(folder / "data"), "enrol_token_file": str(folder / "token")}
-        lines |= {"name": "box-1", "watch_seconds": 0.1, "orphan_seconds": 0.3, "stop_grace": 5.0} | settings
-        self._file.write_text(
-            "".join(f"{key} = {msgspec.json.encode(value).decode()}\n" for key, value in lines.items())
-        )
+        self.configure(**settings)
         self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, **settings: Any) -> None:
+        """Writes the settings file; counts from the next start on."""
+        lines = {"url": self._url, "data": str(self.folder / "data"), "enrol_token_file": str(self.folder / "token")}
+        lines |= {"name": "box-1", "watch_seconds": 0.1, "orphan_seconds": 0.3, "stop_grace": 5.0} | settings
+        text = [f"{key} = {msgspec.json.encode(value).decode()}\n" for key, value in lines.items()]
+        self._file.write_text("".join(text))
 
     @property
     def workspaces(self) -> Path:

@@ -131,7 +131,7 @@ async def test_a_result_is_repeated_until_it_is_acknowledged_also_after_a_kill(
 
 
 async def test_a_cancelled_command_never_begins_and_a_running_one_goes_on(control: Control, start_node: Start) -> None:
-    start_node(**HOLDERS, at_once=1, drivers=["process", "scripted"], **{"options.scripted.start_seconds": 1.0})
+    start_node(**HOLDERS, at_once=1, drivers=["process", "scripted"], **{"options.scripted.start_seconds": 3.0})
     peer = await control.connected()
     slow = control.command("start", spec(driver="scripted"))
     waiting = control.command("start", spec())
@@ -230,12 +230,13 @@ async def test_it_goes_down_in_order_and_finishes_what_runs(control: Control, st
 
 
 async def test_what_does_not_end_in_time_is_done_by_the_next_start(control: Control, start_node: Start) -> None:
-    node = start_node(drivers=["scripted"], shutdown_seconds=0.2, **{"options.scripted.start_seconds": 3.0})
+    node = start_node(drivers=["scripted"], shutdown_seconds=0.2, **{"options.scripted.never_ready": True})
     command = control.command("start", spec(driver="scripted"))
     await control.deliver(command)
     await control.until(lambda: control.progress, "it runs")
     assert await anyio.to_thread.run_sync(node.terminate) == 0
     assert command.command_id not in control.results
+    node.configure(drivers=["scripted"])
     node.start()
     assert (await control.result(command)).outcome == "completed"
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from stead.model import ids
-from stead.node.journal import Journal, Outcome, Record
+from stead.node.journal import CLOCK_SECONDS, Journal, Outcome, Record
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import Command, WorkspaceSpec
 
@@ -114,6 +114,20 @@ async def test_cancelled_before_it_came_or_before_it_began(journal: Journal) -> 
     still = await journal.cancel(begun.command_id, 3.0)
     assert still is not None
     assert still.phase == "begun"
+
+
+async def test_a_command_whose_deadline_passed_does_not_begin(journal: Journal) -> None:
+    late, waiting, begun = command(), command(), command()
+    after = late.deadline + CLOCK_SECONDS + 1
+    assert (await journal.take(late, late.deadline + 1)).phase == "taken"
+    too_late = await journal.begin(late, after)
+    assert too_late is not None
+    assert too_late.error is not None
+    assert too_late.error.code == "expired"
+    assert (await journal.take(waiting, after)).phase == "ended"
+    await journal.take(begun, 1.0)
+    assert await journal.begin(begun, 1.0) is None
+    assert await journal.begin(begun, after) is None
 
 
 async def test_pruning_keeps_what_was_not_reported(journal: Journal) -> None:

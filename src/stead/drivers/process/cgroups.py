@@ -79,19 +79,22 @@ class Controllers:
     def limits(self) -> tuple[Limit, ...]:
         return tuple(limit for limit in Limit if limit in self._places)
 
+    def plan(self, name: str, wanted: Wanted) -> list[Path]:
+        """Where `make` would make the group; to be remembered before it is made."""
+        used = [limit for limit in self.limits if limit in self._files(wanted) or limit is Limit.PROCESSES]
+        return list(dict.fromkeys(self._places[limit] / name for limit in used))
+
     def make(self, name: str, wanted: Wanted) -> Group:
         """The group of this name with the wanted limits, made or brought up to date."""
-        values = {limit: value for limit, value in self._files(wanted).items() if limit in self._places}
-        used = [limit for limit in self.limits if limit in values or limit is Limit.PROCESSES]
-        paths = list(dict.fromkeys(self._places[limit] / name for limit in used))
+        paths = self.plan(name, wanted)
         for path in paths:
             path.mkdir(exist_ok=True)
-        applied = [limit for limit, files in values.items() if _apply(self._places[limit] / name, files)]
+        applied = [limit for limit, files in self._files(wanted).items() if _apply(self._places[limit] / name, files)]
         return Group(paths, tuple(applied))
 
     def _files(self, wanted: Wanted) -> dict[Limit, dict[str, str]]:
         table = _values_v1(wanted) if self.version == 1 else _values_v2(wanted)
-        return {limit: files for limit, files in table.items() if files}
+        return {limit: files for limit, files in table.items() if files and limit in self._places}
 
 
 def probe(proc: Path = Path("/proc/self")) -> Controllers:

@@ -34,6 +34,8 @@ HANDLE_VERSION = 1
 CONFIG_VERSION = 1
 READY_SECONDS = 60.0
 KILL_SECONDS = 15.0
+HOLDER = (sys.executable, "-P", "-m", "stead.guest.holder")
+_COMPILE = (sys.executable, "-c", "import stead.guest.holder, stead.guest.server")
 _POLL = 0.004
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -44,7 +46,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     state: Path
     hidden: tuple[Path, ...] = ()
     environment: dict[str, str] = {}
-    holder: tuple[str, ...] = (sys.executable, "-m", "stead.guest.holder")
+    holder: tuple[str, ...] = HOLDER
     sandboxed: bool = True
 
 
@@ -82,6 +84,8 @@ class ProcessDriver:
         self._sandbox = sandbox.probe() if settings.sandboxed else "switched off in the settings"
         self._controllers = cgroups.probe()
         self._children = Children()
+        if settings.holder == HOLDER:
+            self._children.start(_COMPILE)
 
     def facts(self) -> DriverFacts:
         isolation = [Isolation.NONE.value]
@@ -180,12 +184,22 @@ class ProcessDriver:
         raise SteadError("isolation_unavailable", f"isolation {asked!r} cannot be given here, only {given}{reason}")
 
     def _prepare(self, place: Place, spec: WorkspaceSpec, command_id: str, isolation: Isolation) -> Meta:
-        """Everything a holder needs, on disk; ends with the memory that one is about to be launched."""
+        """Remembers what is about to be made, then makes everything a holder needs."""
         self._children.reap()
         _check_space(self._layout.workspaces)
         place.make()
-        wanted = cgroups.Wanted(spec.cpus, spec.memory_bytes, spec.processes)
-        group = self._group(f"stead-{spec.workspace_id}-{spec.generation}", wanted)
+        name, wanted = _group_name(spec), cgroups.Wanted(spec.cpus, spec.memory_bytes, spec.processes)
+        meta = place.store(
+            Meta(
+                workspace_id=spec.workspace_id,
+                generation=spec.generation,
+                command_id=command_id,
+                phase="launching",
+                isolation=isolation.value,
+                cgroups=[str(path) for path in self._controllers.plan(name, wanted)],
+            )
+        )
+        limits = [limit.value for limit in self._group(name, wanted).limits]
         place.socket.unlink(missing_ok=True)
         (place.run / "holder.json").unlink(missing_ok=True)
         config = GuestConfig(
@@ -195,21 +209,11 @@ class ProcessDriver:
             run=str(place.run),
             environment=spec.environment,
             isolation=isolation.value,
-            limits=[limit.value for limit in group.limits],
+            limits=limits,
             generation=spec.generation,
         )
         replace(place.config, msgspec.json.encode(config), durable=False)
-        return place.store(
-            Meta(
-                workspace_id=spec.workspace_id,
-                generation=spec.generation,
-                command_id=command_id,
-                phase="launching",
-                isolation=isolation.value,
-                limits=config.limits,
-                cgroups=[str(path) for path in group.paths],
-            )
-        )
+        return msgspec.structs.replace(meta, limits=limits)
 
     def _group(self, name: str, wanted: cgroups.Wanted) -> cgroups.Group:
         try:
@@ -281,6 +285,10 @@ class ProcessDriver:
 
     async def _store(self, place: Place, meta: Meta) -> Meta:
         return await to_thread.run_sync(place.store, meta)
+
+
+def _group_name(spec: WorkspaceSpec) -> str:
+    return f"stead-{spec.workspace_id}-{spec.generation}"
 
 
 def _holds(meta: Meta) -> bool:

@@ -32,6 +32,10 @@ class Children:
         self._running: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
 
+    def start(self, argv: tuple[str, ...]) -> None:
+        """Starts a short helper; nobody waits for it. (Compiles the guest: inside, its folder is read-only.)"""
+        self.add(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
     def add(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
             self._running.append(process)

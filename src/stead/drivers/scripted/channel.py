@@ -22,11 +22,8 @@ END_SECONDS = 5.0
 class GuestChannel:
     """A `Bytes` to a guest that lives as long as the channel."""
 
-    def __init__(
-        self, output: SocketStream, sink: SocketStream, guest: subprocess.Popen[bytes], script: Script
-    ) -> None:
-        self._output = output
-        self._sink = sink
+    def __init__(self, stream: SocketStream, guest: subprocess.Popen[bytes], script: Script) -> None:
+        self._stream = stream
         self._guest = guest
         self._left = script.lose_channel_after_bytes or None
 
@@ -37,7 +34,7 @@ class GuestChannel:
             await self.close()
             return b""
         try:
-            data = await self._output.receive(limit)
+            data = await self._stream.receive(limit)
         except anyio.EndOfStream:
             return b""
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -48,30 +45,27 @@ class GuestChannel:
 
     async def write(self, data: bytes) -> None:
         try:
-            await self._sink.send(data)
+            await self._stream.send(data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise SteadError("unavailable", "the channel is closed") from None
 
     async def close(self) -> None:
         with anyio.CancelScope(shield=True):
-            await self._sink.aclose()
-            await self._output.aclose()
+            await self._stream.aclose()
             await to_thread.run_sync(_end, self._guest)
 
 
 async def open_channel(argv: list[str], environment: dict[str, str], script: Script) -> Bytes:
-    """Starts a guest; each direction has a socket pair of its own, as two pipes would be."""
-    sink, stdin = socket.socketpair()
-    output, stdout = socket.socketpair()
-    with stdin, stdout:
-        guest = await to_thread.run_sync(_start, argv, environment, stdin.fileno(), stdout.fileno())
-    for ours in (sink, output):
-        ours.setblocking(False)
-    return GuestChannel(await SocketStream.from_socket(output), await SocketStream.from_socket(sink), guest, script)
+    """Starts a guest whose stdin and stdout are one end of a socket pair."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        guest = await to_thread.run_sync(_start, argv, environment, theirs.fileno())
+    ours.setblocking(False)
+    return GuestChannel(await SocketStream.from_socket(ours), guest, script)
 
 
-def _start(argv: list[str], environment: dict[str, str], stdin: int, stdout: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(argv, stdin=stdin, stdout=stdout, env=environment, start_new_session=True)
+def _start(argv: list[str], environment: dict[str, str], end: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, stdin=end, stdout=end, env=environment, start_new_session=True)
 
 
 def _end(guest: subprocess.Popen[bytes]) -> None:
