@@ -14,6 +14,7 @@ from typing import Any
 PARSERS = {
     "frame": ("stead.protocol.frames", "Frame.decode", "stead.protocol.errors", "SteadError"),
     "message": ("stead.protocol.codec", "decode", "stead.protocol.errors", "SteadError"),
+    "wire": ("stead.testing.fuzz", "try_all", "stead.protocol.errors", "SteadError"),
     "jsonrpc": ("stead.guest.rpc", "parse", "stead.guest.rpc", "RpcError"),
 }
 """By name: module and function under test, module and name of the one error it may raise."""

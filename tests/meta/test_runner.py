@@ -56,7 +56,7 @@ def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedPr
     return subprocess.run(
         [sys.executable, str(ROOT / "scripts/test.py"), f"--rootdir={folder}", str(folder)],
         cwd=folder,
-        env={**clean, **environment},
+        env={**clean, **environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -40,7 +40,7 @@ class Cli:
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Runs beside the test."""
-        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.Popen([PROGRAM, *words], env=self.environment, **streams)
 
     def at(self, **variables: str) -> "Cli":
