@@ -20,7 +20,14 @@ async function copyText(text: string): Promise<void> {
   if (!done) throw new Error("The browser does not let this page copy. Select the text and copy it yourself.");
 }
 
-export function CopyButton({ text, label, className }: { text: string; label: string; className?: string }) {
+interface CopyButtonProps {
+  /** The text, or how to make it where that is much work. */
+  text: string | (() => string);
+  label: string;
+  className?: string;
+}
+
+export function CopyButton({ text, label, className }: CopyButtonProps) {
   const [done, setDone] = useState(false);
   useEffect(() => {
     if (!done) return;
@@ -34,7 +41,7 @@ export function CopyButton({ text, label, className }: { text: string; label: st
       className={className}
       aria-label={done ? "Copied" : label}
       title={label}
-      onClick={() => copyText(text).then(() => setDone(true), complain)}
+      onClick={() => copyText(typeof text === "string" ? text : text()).then(() => setDone(true), complain)}
     >
       {done ? <Check className="text-good" /> : <CopyIcon />}
     </Button>

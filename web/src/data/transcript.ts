@@ -145,7 +145,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-const PREFIX = "stead.output.";
+const PREFIX = "stead.transcript.";
 const key = (execId: string): string => PREFIX + execId;
 
 /** Keeps it in this tab. Where there is no room, the outputs kept before make some. */

@@ -1,15 +1,23 @@
-/** The output of a command as shown: a bounded list of spans of one channel each. Pure: `append` gives a new value. */
+/**
+ * The output of a command as shown: a bounded list of blocks of lines, each a few spans of one channel. Blocks are what is
+ * drawn apart, so that more output costs no more the longer it gets. Pure: `append` gives a new value.
+ */
 
 import type { Channel } from "@/lib/records";
 
 export interface Span {
-  id: number;
   channel: Channel;
   text: string;
 }
 
-export interface Scrollback {
+export interface Block {
+  id: number;
   spans: Span[];
+  length: number;
+}
+
+export interface Scrollback {
+  blocks: Block[];
   /** Characters kept. */
   length: number;
   /** Characters dropped from the front to stay within the bound. */
@@ -18,43 +26,72 @@ export interface Scrollback {
 }
 
 /** About 10,000 lines; more would make the page heavy, not the reader wiser. */
-export const KEPT = 1 << 20;
-const SPAN = 8192;
+const KEPT = 1 << 20;
+/** A block ends at the first line end past this, */
+const BLOCK = 4096;
+/** or here, where there is no line end. */
+const LONGEST_BLOCK = 16_384;
 
-export const EMPTY: Scrollback = { spans: [], length: 0, dropped: 0, next: 0 };
+export const EMPTY: Scrollback = { blocks: [], length: 0, dropped: 0, next: 0 };
 
-/** Adds text; joins it to the last span while that is small, and drops whole spans from the front past the bound. */
+/** Adds text at the end, and drops whole blocks from the front past the bound. */
 export function append(before: Scrollback, channel: Channel, text: string, kept = KEPT): Scrollback {
   if (text === "") return before;
-  const spans = before.spans.slice();
+  const blocks = before.blocks.slice();
   let next = before.next;
   let rest = text;
-  const last = spans.at(-1);
-  if (last && last.channel === channel && last.text.length < SPAN) {
-    const room = SPAN - last.text.length;
-    spans[spans.length - 1] = { ...last, text: last.text + rest.slice(0, room) };
-    rest = rest.slice(room);
+  while (rest !== "") {
+    let last = blocks.at(-1);
+    if (!last || full(last)) {
+      last = { id: next, spans: [], length: 0 };
+      next += 1;
+      blocks.push(last);
+    }
+    const taken = rest.slice(0, room(last, rest));
+    blocks[blocks.length - 1] = extended(last, channel, taken);
+    rest = rest.slice(taken.length);
   }
-  for (let at = 0; at < rest.length; at += SPAN) {
-    spans.push({ id: next, channel, text: rest.slice(at, at + SPAN) });
-    next += 1;
-  }
-  return trim({ spans, length: before.length + text.length, dropped: before.dropped, next }, kept);
+  return trim({ blocks, length: before.length + text.length, dropped: before.dropped, next }, kept);
+}
+
+function full(block: Block): boolean {
+  return block.length >= LONGEST_BLOCK || (block.length >= BLOCK && (block.spans.at(-1)?.text.endsWith("\n") ?? false));
+}
+
+/** How much of the text goes into this block: to the first line end past `BLOCK`, at most to `LONGEST_BLOCK`. */
+function room(block: Block, text: string): number {
+  const end = text.indexOf("\n", Math.max(0, BLOCK - block.length - 1));
+  const most = LONGEST_BLOCK - block.length;
+  return end < 0 ? Math.min(text.length, most) : Math.min(end + 1, most);
+}
+
+function extended(block: Block, channel: Channel, text: string): Block {
+  const last = block.spans.at(-1);
+  const spans =
+    last?.channel === channel
+      ? [...block.spans.slice(0, -1), { channel, text: last.text + text }]
+      : [...block.spans, { channel, text }];
+  return { id: block.id, spans, length: block.length + text.length };
 }
 
 function trim(value: Scrollback, kept: number): Scrollback {
   let { length, dropped } = value;
   let first = 0;
-  while (length > kept && first < value.spans.length - 1) {
-    const size = value.spans[first]?.text.length ?? 0;
+  while (length > kept && first < value.blocks.length - 1) {
+    const size = value.blocks[first]?.length ?? 0;
     length -= size;
     dropped += size;
     first += 1;
   }
-  return first === 0 ? value : { ...value, spans: value.spans.slice(first), length, dropped };
+  return first === 0 ? value : { ...value, blocks: value.blocks.slice(first), length, dropped };
 }
 
 /** What may be kept over a reload of the page: the last `limit` characters. */
 export function tail(value: Scrollback, limit: number): Scrollback {
   return trim(value, limit);
+}
+
+/** All that is kept, as one text. */
+export function textOf(value: Scrollback): string {
+  return value.blocks.map((block) => block.spans.map((span) => span.text).join("")).join("");
 }

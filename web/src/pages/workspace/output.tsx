@@ -15,7 +15,7 @@ import { Follower, type Transcript } from "@/data/transcript";
 import { cn } from "@/lib/classes";
 import { bytes, commandLine, duration } from "@/lib/format";
 import { useNow, useValue } from "@/lib/hooks";
-import type { Span } from "@/lib/scrollback";
+import { type Block, textOf } from "@/lib/scrollback";
 
 interface OutputPanelProps {
   workspaceId: string;
@@ -121,14 +121,13 @@ function Stop({ workspaceId, execId }: { workspaceId: string; execId: string }) 
 const NEAR = 24;
 
 function Screen({ transcript }: { transcript: Transcript }) {
-  const { spans, dropped } = transcript.scrollback;
+  const { blocks, dropped } = transcript.scrollback;
   const box = useRef<HTMLDivElement>(null);
   const [following, setFollowing] = useState(true);
-  const latest = spans.at(-1)?.text.length ?? 0;
 
   useLayoutEffect(() => {
     if (following && box.current) box.current.scrollTop = box.current.scrollHeight;
-  }, [following, spans, latest]);
+  }, [following, blocks]);
 
   function toEnd() {
     setFollowing(true);
@@ -155,14 +154,14 @@ function Screen({ transcript }: { transcript: Transcript }) {
             that is kept.
           </p>
         )}
-        {spans.length === 0 ? (
+        {blocks.length === 0 ? (
           <p className="text-[13px] text-terminal-muted">
             {transcript.phase === "ended" ? "It printed nothing." : "Nothing printed yet."}
           </p>
         ) : (
           <pre className="whitespace-pre-wrap break-words font-mono text-[13px] leading-[1.55]">
-            {spans.map((span) => (
-              <Text key={span.id} span={span} />
+            {blocks.map((block) => (
+              <Lines key={block.id} block={block} />
             ))}
           </pre>
         )}
@@ -177,22 +176,27 @@ function Screen({ transcript }: { transcript: Transcript }) {
   );
 }
 
-/** One span; those that did not change are not drawn again. */
-const Text = memo(function Text({ span }: { span: Span }) {
+/** One block; those that did not change are not drawn again, and those out of sight are not laid out. */
+const Lines = memo(function Lines({ block }: { block: Block }) {
   return (
-    <span
-      data-channel={span.channel}
-      className={cn(span.channel === "stderr" && "text-terminal-error")}
-      title={span.channel === "stderr" ? "standard error" : undefined}
-    >
-      {span.text}
-    </span>
+    <div className="[contain-intrinsic-size:auto_64rem] [content-visibility:auto]">
+      {block.spans.map((span, index) => (
+        <span
+          key={index}
+          data-channel={span.channel}
+          className={cn(span.channel === "stderr" && "text-terminal-error")}
+          title={span.channel === "stderr" ? "standard error" : undefined}
+        >
+          {span.text}
+        </span>
+      ))}
+    </div>
   );
 });
 
 function Foot({ transcript, status }: { transcript: Transcript; status: ExecStatus | undefined }) {
   const lost = useValue(live.phase) === "lost" && transcript.phase === "following";
-  const hasErrors = transcript.scrollback.spans.some((span) => span.channel === "stderr");
+  const hasErrors = transcript.scrollback.blocks.some((block) => block.spans.some((span) => span.channel === "stderr"));
   return (
     <footer className="flex min-h-10 flex-wrap items-center gap-x-4 gap-y-1 border-white/10 border-t px-4 py-1 text-terminal-muted text-xs">
       {(transcript.phase === "waiting" || lost) && (
@@ -213,7 +217,7 @@ function Foot({ transcript, status }: { transcript: Transcript; status: ExecStat
       )}
       <span className="ml-auto flex items-center gap-1">
         <CopyButton
-          text={transcript.scrollback.spans.map((span) => span.text).join("")}
+          text={() => textOf(transcript.scrollback)}
           label="Copy the output"
           className="size-7 text-terminal-muted hover:bg-white/10 hover:text-terminal-foreground [&_svg]:size-3.5"
         />
