@@ -153,12 +153,18 @@ async def _run_node(node: EmbeddedNode, ready: anyio.Event) -> None:
 
 
 async def _begin(settings: ServerSettings, app: App, url: str) -> list[str]:
-    """The files for this machine, before anybody can ask; and the words for the person."""
+    """The files for this machine, before anybody can ask; and the words for the person.
+
+    What a service manager keeps as a log gets a login only at the first start, when there is no other way in.
+    """
+    fresh = await app.people.users.none()
     first = await app.people.users.first()
     await _local_token(settings, app, first.id)
     write_private(settings.folder / SERVER, json.dumps({"url": url, "pid": os.getpid()}) + "\n")
-    code = await app.people.logins.issue(first.id)
     shown = settings.public_url or url
+    if settings.mode == "remote" and not fresh and not sys.stdout.isatty():
+        return [f"Stead serves at {shown}"]
+    code = await app.people.logins.issue(first.id)
     return [f"Stead serves at {shown}", f"Log in as {first.name}: {shown}/login#{code}"]
 
 

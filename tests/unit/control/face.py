@@ -6,7 +6,6 @@ client, `it.member(name)` makes another user with a token, `it.node()` attaches 
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -151,6 +150,7 @@ class WorkNode(FakeNode):
         self.files: dict[str, bytes] = {}
         self.ends = StreamEnds()
         self.hold: anyio.Event | None = None
+        self.deaf = False
 
     async def request(self, peer: Peer, message: Request) -> Any:
         if isinstance(message, Call):
@@ -199,10 +199,10 @@ class WorkNode(FakeNode):
                 await stream.end()
             elif stream.kind == "file.write":
                 await self._write(stream, params["path"])
-            else:
+            elif not self.deaf:
                 while (data := await stream.receive()) is not None:
                     await stream.send(data)
-                await stream.end({"state": "exited", "at": time.time()})
+                await stream.end({"exec_id": "ex_1", "state": "exited"})
         except SteadError:
             return
 

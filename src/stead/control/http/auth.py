@@ -45,39 +45,37 @@ class Gate:
         ticket = parse_qs(scope["query_string"].decode("latin-1")).get("ticket", [""])[0]
         bearer, cookie = _bearer(scope), _cookie(scope)
         self._origins.check(header(scope, b"origin"), by_cookie=bool(ticket or cookie) and not bearer)
-        self._attempts.check(address(scope))
         try:
             if bearer:
                 return await self._identities.of_bearer(bearer)
             if ticket:
                 return self._tickets.redeem(ticket)
             raise SteadError("unauthenticated", "open a link with a token or a ticket")
-        except SteadError:
-            self.failed(scope)
-            raise
+        except SteadError as error:
+            raise self.failed(scope, error) from None
 
     def attempt(self, scope: Any) -> None:
-        """Raises "rate_limited" when too many credentials from there have failed."""
+        """Raises "rate_limited" when too many credentials from there have failed; for what costs more than a look."""
         self._attempts.check(address(scope))
 
-    def failed(self, scope: Any) -> None:
-        """A credential from there did not hold."""
+    def failed(self, scope: Any, error: SteadError) -> SteadError:
+        """Counts a credential that did not hold; what to answer: the error, or "rate_limited" after too many."""
+        if error.code != "unauthenticated":
+            return error
         try:
             self._attempts.take(address(scope))
-        except SteadError:
-            return
+        except SteadError as limited:
+            return limited
+        return error
 
     async def _identify(self, scope: Any, bearer: str, cookie: str) -> Known | None:
         if not (bearer or cookie):
             return None
         state = state_of(scope)
         try:
-            self.attempt(scope)
             known = await (self._identities.of_bearer(bearer) if bearer else self._identities.of_cookie(cookie))
         except SteadError as error:
-            if error.code == "unauthenticated":
-                self.failed(scope)
-            state["refused"] = error
+            state["refused"] = self.failed(scope, error)
             return None
         state["known"] = known
         return known

@@ -37,7 +37,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Count, Meta(description="Messages on one client link, steadily; more is `rate_limited`.")
     ] = 5_000
     exec_wait_seconds: Annotated[
-        Seconds, Meta(description="The longest a request waits for an exec's end; it goes on in the background.")
+        Seconds,
+        Meta(
+            description="The longest a request waits for an exec's end; then `timeout`. Longer ones run in the background."
+        ),
     ] = 3_600.0
     ticket_seconds: Annotated[Seconds, Meta(description="How long a WebSocket ticket can be used, once.")] = 40.0
     login_seconds: Annotated[Seconds, Meta(description="How long a one-time login code can be used, once.")] = 900.0

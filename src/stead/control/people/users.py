@@ -34,9 +34,13 @@ class Users:
         self._revocation = revocation
         self._clock = clock
 
+    async def none(self) -> bool:
+        """Whether nobody is there yet."""
+        return await self._store.read(users.count) == 0
+
     async def first(self) -> User:
         """The user `admin`, made when there is nobody; else the first administrator."""
-        if await self._store.read(users.count) == 0:
+        if await self.none():
             return await self._add(FIRST, ADMIN)
         return await self._store.read(users.first_admin)
 

@@ -34,6 +34,13 @@ async def test_the_cookie_is_for_https_only_behind_a_proxy(tmp_path: Path) -> No
         assert "secure" in (await browser.post("/login", json={"code": code})).headers["set-cookie"].lower()
 
 
+async def test_a_session_ends_by_itself(tmp_path: Path) -> None:
+    async with face(tmp_path, limits={"session_seconds": 0.001}) as it, it.client() as browser:
+        answer = await browser.post("/login", json={"code": await it.app.people.logins.issue(it.user.id)})
+        cookie = answer.headers["set-cookie"].split(";")[0]
+        assert (await browser.get("/whoami", headers={"Cookie": cookie})).status_code == 401
+
+
 async def test_a_change_with_a_session_needs_its_page(tmp_path: Path) -> None:
     async with face(tmp_path) as it, it.client() as browser:
         code = await it.app.people.logins.issue(it.user.id)
@@ -78,6 +85,7 @@ async def test_bad_tokens_that_fail_are_counted_too(tmp_path: Path) -> None:
     async with face(tmp_path, limits={"login_attempts": 2}) as it, it.client("stead_wrong") as guesser:
         answers = [(await guesser.get("/whoami")).status_code for _ in range(3)]
         assert answers == [401, 401, 429]
+        assert (await it.admin.get("/whoami")).status_code == 200
 
 
 async def test_a_user_has_a_rate(tmp_path: Path) -> None:

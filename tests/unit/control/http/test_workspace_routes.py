@@ -156,3 +156,21 @@ async def test_a_node_that_is_away(tmp_path: Path) -> None:
                 await anyio.sleep(0.01)
         answer = await it.admin.post(f"{box}/exec", json={"argv": ["true"]})
         assert answer.json()["error"]["code"] == "node_unreachable"
+
+
+async def test_stdin_goes_in_and_output_comes_out(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        node, box = await ready(it)
+        records = "".join(f"\x01\0\0\0{chr(len(word))}{word}" for word in ("hello", "you"))
+        answer = await it.admin.post(f"{box}/exec", json={"argv": ["cat"], "stdin": records})
+        assert (answer.json()["stdout"], answer.json()["state"]) == ("helloyou", "exited")
+        assert msgspec.json.decode(node.opened[0].params)["stdin"] is True
+
+
+async def test_a_request_waits_only_so_long_for_an_exec(tmp_path: Path) -> None:
+    async with face(tmp_path, limits={"exec_wait_seconds": 0.05}) as it:
+        node, box = await ready(it)
+        node.deaf = True
+        with anyio.fail_after(30):
+            answer = await it.admin.post(f"{box}/exec", json={"argv": ["cat"], "stdin": "x"})
+        assert answer.json()["error"]["code"] == "timeout"

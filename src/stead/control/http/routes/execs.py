@@ -65,8 +65,7 @@ async def run_exec(
     longest = services.settings.limits.exec_wait_seconds
     if data.stdin:
         stream = await services.inside.open(caller, workspace, "exec", {**params, "stdin": True})
-        with anyio.fail_after(longest):
-            ended = await _with_stdin(stream, data.stdin.encode())
+        ended = await _with_stdin(stream, data.stdin.encode(), longest)
     else:
         ended = await services.inside.call(caller, workspace, "exec.run", params, Ended, timeout=longest)
     where = f"/api/v1/workspaces/{workspace}/execs/{ended.status.exec_id}"
@@ -137,7 +136,13 @@ def _exec_id(request: Request[Any, Any, Any]) -> str:
     return f"{ids.Kind.EXEC.value}_{digits}"
 
 
-async def _with_stdin(stream: Stream, stdin: bytes) -> Ended:
+async def _with_stdin(stream: Stream, stdin: bytes, longest: float) -> Ended:
+    with anyio.move_on_after(longest):
+        return await _feed_and_gather(stream, stdin)
+    raise SteadError("timeout", f"the exec did not end within {longest:g} s (`limits.exec_wait_seconds`)")
+
+
+async def _feed_and_gather(stream: Stream, stdin: bytes) -> Ended:
     records = Records()
     kept = {"stdout": bytearray(), "stderr": bytearray()}
     clipped = False

@@ -27,9 +27,8 @@ async def login(services: Given, data: JSONBody[Login], request: Request[Any, An
     gate.attempt(request.scope)
     try:
         entry = await services.people.logins.redeem(data.code, data.token_name)
-    except SteadError:
-        gate.failed(request.scope)
-        raise
+    except SteadError as error:
+        raise gate.failed(request.scope, error) from None
     via = "token" if data.token_name else "session"
     state_of(request.scope)[ACTOR] = Caller(
         user_id=entry.user.id,

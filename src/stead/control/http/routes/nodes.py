@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from litestar import Response, delete, get, patch, post
+from typing import Any
+
+from litestar import Request, Response, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from stead.api.types import KeyRotate, Node, NodeEnrol, NodeEnrolled, NodePage, NodePatch, NodeToken, NodeTokenCreate
@@ -20,8 +22,10 @@ from stead.control.http.params import (
     version_of,
     versioned,
 )
+from stead.control.http.scope import gate_of
 from stead.control.nodes.service import NodeFilter
 from stead.control.people.caller import ADMIN
+from stead.protocol.errors import SteadError
 from stead.protocol.methods import Right
 
 READ, CHANGE = needs(Right.READ), needs(ADMIN)
@@ -29,9 +33,16 @@ TAGS = ["nodes"]
 
 
 @post("/nodes/enrol", operation_id="enrolNode", opt=public(), tags=TAGS)
-async def enrol_node(services: Given, data: JSONBody[NodeEnrol]) -> Response[NodeEnrolled]:
+async def enrol_node(
+    services: Given, data: JSONBody[NodeEnrol], request: Request[Any, Any, Any]
+) -> Response[NodeEnrolled]:
     """A machine becomes a node with a single-use token; the token is the proof."""
-    made = await services.nodes.enrol(data)
+    gate = gate_of(request.scope)
+    gate.attempt(request.scope)
+    try:
+        made = await services.nodes.enrol(data)
+    except SteadError as error:
+        raise gate.failed(request.scope, error) from None
     return Response(made, status_code=201, headers={"Location": f"/api/v1/nodes/{made.node_id}"})
 
 
@@ -96,9 +107,16 @@ async def undrain_node(caller: Asker, services: Given, node: FromPath[str]) -> N
 
 
 @post("/nodes/{node:str}/key", operation_id="rotateNodeKey", opt=public(), tags=TAGS, status_code=200)
-async def rotate_node_key(services: Given, node: FromPath[str], data: JSONBody[KeyRotate]) -> Node:
+async def rotate_node_key(
+    services: Given, node: FromPath[str], data: JSONBody[KeyRotate], request: Request[Any, Any, Any]
+) -> Node:
     """A node changes its key; the signature by the old one is the proof."""
-    return await services.nodes.rotate_key(node, data)
+    gate = gate_of(request.scope)
+    gate.attempt(request.scope)
+    try:
+        return await services.nodes.rotate_key(node, data)
+    except SteadError as error:
+        raise gate.failed(request.scope, error) from None
 
 
 ROUTES = [
