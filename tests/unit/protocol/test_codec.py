@@ -111,3 +111,9 @@ def test_faults_keep_codes_this_side_does_not_know() -> None:
     error = SteadError.of(Fault("from_the_future", "?"))
     assert error.code == "from_the_future"
     assert error.row is TABLE["internal"]
+
+
+def test_params_that_were_left_out_are_an_empty_object() -> None:
+    call = decode('{"type":"call","request_id":"r","workspace_id":"w","method":"m"}')
+    assert isinstance(call, m.Call)
+    assert bytes(call.params) == b"{}"
