@@ -1,6 +1,7 @@
 """The web app as a person uses it: log in, make a workspace, run commands, lose the server, go on."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, StorageState, expect
@@ -157,3 +158,31 @@ def test_long_output_stays_bounded_on_a_phone(
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
     delete(page)
     context.close()
+
+
+def test_files_go_in_and_out_and_tokens_are_shown_once(page: Page, tmp_path: Path) -> None:
+    create(page, "files")
+    page.get_by_role("tab", name="Files").click()
+    expect(page.get_by_text("This directory is empty")).to_be_visible()
+    note = tmp_path / "note é.txt"
+    note.write_text("first line\nzweite Zeile ✓\n")
+    page.get_by_label("Files to upload").set_input_files(note)
+    page.get_by_role("button", name=note.name, exact=True).click()
+    viewer = page.get_by_role("dialog")
+    expect(viewer.get_by_text("zweite Zeile ✓")).to_be_visible()
+    with page.expect_download() as fetched:
+        viewer.get_by_role("link", name="Download").click()
+    assert fetched.value.path().read_bytes() == note.read_bytes()
+    page.keyboard.press("Escape")
+    expect(viewer).to_have_count(0)
+    delete(page)
+    page.goto("/settings")
+    page.get_by_role("button", name="New token").click()
+    page.get_by_label("Name").fill("robot")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").get_by_text(re.compile(r"^stead_\S{20}"))).to_be_visible()
+    page.get_by_role("button", name="Done").click()
+    token = page.get_by_role("listitem").filter(has_text="robot")
+    token.get_by_role("button", name="Revoke").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Revoke token").click()
+    expect(token).to_have_count(0)
