@@ -14,19 +14,45 @@ import signal
 import socket
 import sys
 import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from stead.guest.config import STATE
 from stead.toolbox.holding import settings as config
 from stead.toolbox.holding import spawn
-from stead.toolbox.holding.engine import Engine
-from stead.toolbox.holding.loop import Loop
-from stead.toolbox.holding.settings import Settings
+
+if TYPE_CHECKING:
+    from stead.toolbox.holding.engine import Engine
+    from stead.toolbox.holding.loop import Loop
+    from stead.toolbox.holding.settings import Settings
 
 GRACE = 2.0
 PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 HEALTHY_SECONDS = 5.0
 """A guest that lived this long is restarted at once."""
+
+
+class Guest(NamedTuple):
+    """A guest that was started, and the holder's end of the socket between the two."""
+
+    pid: int
+    socket: socket.socket
+    started: float
+
+
+def launch(file: str, restarts: int) -> Guest:
+    """Starts a guest."""
+    ours, theirs = socket.socketpair()
+    os.set_inheritable(theirs.fileno(), True)
+    argv = [sys.executable, "-P", "-m", "stead.guest", "serve", "--config", file]
+    argv += ["--holder", str(theirs.fileno()), "--restarts", str(restarts)]
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        pid = spawn.spawn(argv, dict(os.environ), "/", null, null, 2)
+    finally:
+        theirs.close()
+        os.close(null)
+    return Guest(pid, ours, time.monotonic())
 
 
 class Keeper:
@@ -39,32 +65,23 @@ class Keeper:
         self._file = file
         self._restarts = 0
         self._pause = 0.0
-        self._started = 0.0
-        self._pid = 0
-        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
-    def start(self) -> None:
-        """Starts the guest with a socket to the holder."""
-        if self._engine.closing:
-            return
-        ours, theirs = socket.socketpair()
-        os.set_inheritable(theirs.fileno(), True)
-        argv = [sys.executable, "-P", "-m", "stead.guest", "serve", "--config", self._file]
-        argv += ["--holder", str(theirs.fileno()), "--restarts", str(self._restarts)]
-        self._started = time.monotonic()
-        with theirs:
-            self._pid = pid = spawn.spawn(argv, dict(os.environ), "/", self._null, self._null, 2)
-        self._engine.children[pid] = lambda status: self._ended()
-        self._engine.connect(ours, lambda: self._deaf(pid))
-        self._tell()
+    def keep(self, guest: Guest) -> None:
+        """Serves this guest, and starts another one when it ends."""
+        self._engine.children[guest.pid] = lambda status: self._ended(guest)
+        self._engine.connect(guest.socket, lambda: self._deaf(guest.pid))
+        self._tell(guest.pid)
 
-    def _ended(self) -> None:
-        self._pid = 0
+    def _start(self) -> None:
+        if not self._engine.closing:
+            self.keep(launch(self._file, self._restarts))
+
+    def _ended(self, guest: Guest) -> None:
         if self._engine.closing:
             return
         self._restarts += 1
-        healthy = time.monotonic() - self._started > HEALTHY_SECONDS
-        self._loop.after(0.0 if healthy else self._pause, self.start)
+        healthy = time.monotonic() - guest.started > HEALTHY_SECONDS
+        self._loop.after(0.0 if healthy else self._pause, self._start)
         self._pause = 0.0 if healthy else min(LONGEST_PAUSE, self._pause * 2 or PAUSE)
 
     def _deaf(self, pid: int) -> None:
@@ -72,8 +89,8 @@ class Keeper:
         if pid in self._engine.children:
             os.kill(pid, signal.SIGKILL)
 
-    def _tell(self) -> None:
-        state = {"version": 1, "pid": os.getpid(), "guest_pid": self._pid, "guest_restarts": self._restarts}
+    def _tell(self, pid: int) -> None:
+        state = {"version": 1, "pid": os.getpid(), "guest_pid": pid, "guest_restarts": self._restarts}
         path = f"{self._settings.run}/{STATE}"
         with contextlib.suppress(OSError):
             with open(f"{path}.part", "w") as file:  # noqa: PTH123 (without pathlib)
@@ -90,12 +107,22 @@ def main(argv: list[str]) -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"stead holder: {argv[1]}: {error}")
     spawn.keep_descriptors()
+    guest = launch(argv[1], 0)
+    run(settings, argv[1], guest)
+
+
+def run(settings: Settings, file: str, guest: Guest) -> None:
+    """The rest is loaded while the guest loads what it needs."""
+    from stead.toolbox.holding.engine import Engine
+    from stead.toolbox.holding.loop import Loop
+
     loop = Loop()
     engine = Engine(loop, settings)
     loop.on_signal(signal.SIGTERM, lambda: engine.close(GRACE, loop.stop))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    Keeper(loop, engine, settings, argv[1]).start()
+    Keeper(loop, engine, settings, file).keep(guest)
+    loop.after(0.0, engine.reap)
     loop.run()
 
 

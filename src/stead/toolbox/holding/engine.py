@@ -54,7 +54,7 @@ class Engine:
             "end_stdin": self._end_stdin,
         }
         tree.adopt()
-        loop.on_signal(signal.SIGCHLD, self._reap)
+        loop.on_signal(signal.SIGCHLD, self.reap)
         loop.after_each.append(self._tell_output)
 
     def connect(self, connection: socket.socket, closed: Callable[[], None]) -> Line:
@@ -184,7 +184,8 @@ class Engine:
             for exec_id in due:
                 self._send(line, {"on": "output", "exec_id": exec_id, "size": self.execs.log_bytes(exec_id)})
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
+        """Takes leave of every child that has ended."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
