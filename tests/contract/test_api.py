@@ -13,7 +13,7 @@ from schemathesis.specs.openapi import checks
 from integration.server.program import Program
 from stead.control.http import openapi
 
-EXAMPLES = int(os.environ.get("STEAD_API_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("STEAD_API_EXAMPLES", "5"))
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
     checks.status_code_conformance,
