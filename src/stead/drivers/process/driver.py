@@ -278,7 +278,7 @@ class ProcessDriver:
         group = cgroups.Group([Path(path) for path in meta.cgroups])
         await group.end(KILL_SECONDS)
         if meta.phase == "launching" or meta.isolation == Isolation.NONE:
-            await sweep(place.workspace_id, place.config, KILL_SECONDS)
+            await sweep(place.workspace_id, place.config, place.is_held, KILL_SECONDS)
         self._children.reap()
         if not await group.remove(KILL_SECONDS):
             raise SteadError("driver_failed", "the control groups of the workspace are still in use")

@@ -6,6 +6,7 @@ atomically and durably. Paths of ids that are not ids are refused, so nothing he
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
@@ -80,12 +81,32 @@ class Place:
         remove_tree(self.directory)
 
     def open_log(self) -> int:
-        """A descriptor of the holder's log, which starts anew when it has grown large."""
+        """A descriptor of the holder's log, which starts anew when it has grown large. It is locked, and stays so as long
+        as a process that inherited it lives: bubblewrap, the holder, the guest."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self.log, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise SteadError("driver_failed", "an earlier holder of the workspace still runs") from None
         if os.fstat(descriptor).st_size > LOG_BYTES:
             os.ftruncate(descriptor, 0)
         return descriptor
+
+    def is_held(self) -> bool:
+        """Whether a process that inherited the log lives, seen or not."""
+        try:
+            descriptor = os.open(self.log, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def log_tail(self, limit: int = 600) -> str:
         """The last words of the holder."""

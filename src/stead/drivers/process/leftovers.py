@@ -1,7 +1,8 @@
 """Ending what nobody holds any more: processes of a workspace whose holder is gone or was never recorded.
 
 Contract: a process belongs to a workspace when its environment carries `MARKER=<workspace id>`, or when its argument vector
-names the workspace's configuration file (bubblewrap, before it has handed over). `sweep` kills until none is left.
+names the workspace's configuration file (bubblewrap, before it has handed over). `sweep` kills until none is left and nobody
+holds the workspace: a process that is just being replaced by its program shows neither for a moment.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -27,10 +28,10 @@ def leftovers(workspace_id: str, config: Path) -> list[Identity]:
     return [identity for identity in identities if identity is not None]
 
 
-async def sweep(workspace_id: str, config: Path, within: float) -> None:
+async def sweep(workspace_id: str, config: Path, is_held: Callable[[], bool], within: float) -> None:
     """Kills them, and what they forked meanwhile."""
     with anyio.move_on_after(within):
-        while found := leftovers(workspace_id, config):
+        while (found := leftovers(workspace_id, config)) or is_held():
             for identity in found:
                 send(identity, signal.SIGKILL)
             await anyio.sleep(_PAUSE)
