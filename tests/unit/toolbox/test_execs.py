@@ -1,8 +1,11 @@
 """Execs through a real holder: limits, trees that resist, floods, leaks, and what is kept."""
 
+import contextlib
 import os
+import shutil
+import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +271,39 @@ async def test_many_at_once(toolbox: LocalToolbox) -> None:
         for number in range(60):
             group.start_soon(one, number)
     assert sorted(results) == sorted(f"{number}\n".encode() for number in range(60))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of one MiB."""
+    if os.getuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting a tiny filesystem needs root")
+    place = tmp_path / "tiny"
+    place.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    done = subprocess.run(options, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+async def test_a_full_disk_under_the_logs(tmp_path: Path, tiny: Path) -> None:
+    """What runs ends with a shortened log; what cannot be recorded is refused; with room again all is well."""
+    (tmp_path / "root").mkdir()
+    async with opened(tmp_path / "root", tiny / "run") as toolbox:
+        flood = await toolbox.exec(["head -c 3000000 /dev/zero; exit 3"], shell=True)
+        assert (flood.status.exit_code, flood.status.truncated) == (3, True)
+        assert flood.status.output_bytes == 3_000_000
+        full = await toolbox.exec(["echo", "x"])
+        assert full.status.truncated or full.stdout == b"x\n"
+        with (tiny / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(b"x" * 4096)
+        with pytest.raises(SteadError) as found:
+            for _ in range(1000):
+                await toolbox.exec(["true"])
+        assert found.value.code == "disk_full"
+        (tiny / "filler").unlink()
+        toolbox.execs_.log(flood.status.exec_id).unlink()
+        assert (await toolbox.exec(["echo", "y"])).stdout == b"y\n"
