@@ -238,7 +238,7 @@ class ClientLink:
 
     async def _bind(self, relay: Relay, stream_id: str, ref: str, right: Right) -> tuple[str, Peer, str]:
         place = await self._books.access.find(self._caller, ref, right)
-        far = self._books.names.next_hop(self._caller.user_id, stream_id, place.workspace_id)
+        far = self._books.names.next_hop(who(self._caller), stream_id, place.workspace_id)
         peer = self._books.nodes.link(place.node_id)
         relay.bind(stream_id, peer, far, place.workspace_id)
         return far, peer, place.workspace_id
@@ -285,3 +285,8 @@ class ClientLink:
     def _note(self, action: str, subject: str, outcome: str) -> None:
         if not self._trusted:
             self._books.audit.post(self._books.audit.entry(self._caller, action, subject, outcome))
+
+
+def who(caller: Caller) -> str:
+    """Whose streams these are: a credential with fewer rights cannot resume what another of the same user opened."""
+    return f"{caller.user_id} {' '.join(right for right in Right if caller.can(right))}"

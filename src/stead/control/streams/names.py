@@ -1,6 +1,6 @@
 """The id that a client's stream has on the next hop.
 
-Contract: `Names(secret).next_hop(user_id, stream_id, workspace_id)` is the same for ever, also after a restart that forgot
+Contract: `Names(secret).next_hop(who, stream_id, workspace_id)` is the same for ever, also after a restart that forgot
 every stream, and no client can choose another's.
 """
 
@@ -25,8 +25,8 @@ class Names:
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
 
-    def next_hop(self, user_id: str, stream_id: str, workspace_id: str) -> str:
+    def next_hop(self, who: str, stream_id: str, workspace_id: str) -> str:
         """The id on the next hop."""
-        text = f"{user_id}|{stream_id}|{workspace_id}".encode()
+        text = f"{who}|{stream_id}|{workspace_id}".encode()
         mac = hmac.digest(self._secret, text, hashlib.sha256)
         return f"{Kind.STREAM.value}_{base64.b32encode(mac).decode()[:_LENGTH].translate(_CROCKFORD)}"

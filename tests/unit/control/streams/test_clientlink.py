@@ -8,8 +8,21 @@ import pytest
 
 from stead.api.types import UserPatch
 from stead.control.people.identity import Known
+from stead.control.streams.clientlink import who
 from stead.protocol.errors import SteadError
-from stead.protocol.messages import Call, ClientHello, EventNotice, GoAway, Refused, StreamOpen, Watch, Welcome
+from stead.protocol.frames import Frame, FrameKind
+from stead.protocol.messages import (
+    Call,
+    ClientHello,
+    EventNotice,
+    GoAway,
+    Ping,
+    Refused,
+    StreamOpen,
+    StreamResume,
+    Watch,
+    Welcome,
+)
 from stead.protocol.version import PROTOCOL
 from stead.transport import memory
 from stead.transport.peer import Peer
@@ -135,6 +148,34 @@ async def test_a_client_cannot_reach_the_stream_of_another(tmp_path: Path) -> No
         assert len({message.stream_id for message in node.opened}) == 2
 
 
+async def test_a_narrower_token_cannot_take_a_stream_over(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        await it.node()
+        box = await it.workspace()
+        narrow = await it.token("workspace:read")
+        async with it.link() as client, it.link(narrow) as other:
+            stream = await client.ends.open(box, "exec", {})
+            resume = StreamResume(request_id="", stream_id=stream.id, workspace_id=box, received=0)
+            assert await code_of(other.peer.request(resume)) == "stream_unknown"
+            assert await client.peer.request(resume) == {"received": 0}
+
+
+async def test_a_node_cannot_speak_in_the_stream_of_another(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        first = await it.node("alpha")
+        box = await it.workspace()
+        second = await it.node("beta")
+        async with it.link() as client:
+            stream = await client.ends.open(box, "exec", {})
+            far = first.opened[0].stream_id
+            assert second.peer is not None
+            forged = Frame(kind=FrameKind.DATA, stream_id=far, seq=0, payload=b"forged")
+            assert second.peer.post(forged)
+            await second.peer.request(Ping(request_id=""))
+            await stream.send(b"true")
+            assert await stream.receive() == b"true"
+
+
 async def test_the_same_stream_has_the_same_name_after_a_restart(tmp_path: Path) -> None:
     async with face(tmp_path) as it:
         node = await it.node()
@@ -145,7 +186,7 @@ async def test_the_same_stream_has_the_same_name_after_a_restart(tmp_path: Path)
                 await client.peer.request(opened)
         assert len({message.stream_id for message in node.opened}) == 1
         await eventually_async(lambda: len(node.detached) == 2, "the node hears of detached streams")
-        expected = it.app.links._books.names.next_hop(it.user.id, STREAM, box)
+        expected = it.app.links._books.names.next_hop(who(await it.caller(it.secret)), STREAM, box)
         assert set(node.detached) == {expected}
 
 
