@@ -20,12 +20,12 @@ async def rows(bench: Bench) -> list[Row]:
         for _ in range(WARM):
             await workspace.exec(["true"])
         found = parts(bench.server.data)
-        guest = found.get("guest", 0) + found.get("holder", 0)
+        guest = found["workspace"]
         return [
             Row(what="control plane, resident", ours=mib(resident(psutil.Process(bench.server.pid)))),
-            Row(what="node, resident", ours=mib(found.get("node", 0))),
+            Row(what="node, resident", ours=mib(found["node"])),
             Row(
-                what="guest and holder of one workspace, resident",
+                what="all of one workspace (sandbox, holder, guest), resident",
                 ours=mib(guest),
                 aim="30 MiB",
                 met=guest <= GUEST_AIM,
@@ -35,17 +35,25 @@ async def rows(bench: Bench) -> list[Row]:
 
 
 def parts(data: Path) -> dict[str, float]:
-    """The memory of the processes that carry this data folder in their arguments, by part."""
-    found: dict[str, float] = {}
-    for process in psutil.process_iter(["cmdline"]):
-        argv = " ".join(process.info["cmdline"] or [])
-        if str(data) not in argv and "stead.guest" not in argv:
-            continue
-        for part, module in (("holder", "stead.guest.holder"), ("guest", "stead.guest"), ("node", "stead.node")):
-            if f"-m {module}" in argv and "bwrap" not in argv.split()[0]:
-                found[part] = found.get(part, 0) + resident(process)
-                break
+    """The memory of the node and of all that belongs to workspaces: what names this data folder, and its children."""
+    named = [process for process in psutil.process_iter() if str(data) in " ".join(arguments(process))]
+    family = {child.pid: child for process in named for child in [process, *process.children(recursive=True)]}
+    found = {"node": 0.0, "workspace": 0.0}
+    for process in family.values():
+        argv = " ".join(arguments(process))
+        if "stead.node" in argv:
+            found["node"] += resident(process)
+        elif "stead.guest" in argv:
+            found["workspace"] += resident(process)
     return found
+
+
+def arguments(process: psutil.Process) -> list[str]:
+    """Its argument vector; none when it is gone."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def resident(process: psutil.Process) -> float:
