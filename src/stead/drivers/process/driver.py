@@ -277,7 +277,7 @@ class ProcessDriver:
         await self._observer.at("driver.end.signalled", place.workspace_id)
         group = cgroups.Group([Path(path) for path in meta.cgroups])
         await group.end(KILL_SECONDS)
-        if meta.phase == "launching" or meta.isolation == Isolation.NONE:
+        if holder is None or meta.isolation == Isolation.NONE:
             await sweep(place.workspace_id, place.config, place.is_held, KILL_SECONDS)
         self._children.reap()
         if not await group.remove(KILL_SECONDS):
