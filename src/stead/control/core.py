@@ -6,6 +6,9 @@ Contract: `core = Core(store, approve_nodes=..., streams=...)`; `await core.run(
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
+
 import anyio
 
 from stead.control.commands.dispatcher import Dispatcher
@@ -20,7 +23,10 @@ from stead.control.store.store import Store
 from stead.control.workspaces.reconciler import Reconciler
 from stead.control.workspaces.service import Workspaces
 
+log = logging.getLogger(__name__)
+
 SAVE_SECONDS = 5.0
+RESTART_SECONDS = 1.0
 
 
 class Core:
@@ -45,10 +51,23 @@ class Core:
         await self.watch.load()
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self.dispatcher.run)
-                group.start_soon(self.reconciler.run)
-                group.start_soon(self.watch.run)
-                group.start_soon(retention.run, self.store, self._history_days)
+                group.start_soon(_for_ever, "the dispatcher", self.dispatcher.run)
+                group.start_soon(_for_ever, "the reconciler", self.reconciler.run)
+                group.start_soon(_for_ever, "the watch over nodes", self.watch.run)
+                group.start_soon(_for_ever, "retention", self._forget)
         finally:
             with anyio.move_on_after(SAVE_SECONDS, shield=True):
                 await self.watch.save()
+
+    async def _forget(self) -> None:
+        await retention.run(self.store, self._history_days)
+
+
+async def _for_ever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """A bug in one part is told in the log and does not end the others."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("%s failed and is started again", name)
+        await anyio.sleep(RESTART_SECONDS)

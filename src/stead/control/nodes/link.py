@@ -158,7 +158,7 @@ def _accept(conn: Connection, hello: NodeHello, version: str, now: float) -> Kno
         "last_seen": now,
     }
     nodes.greet(conn, row.id, said)
-    events.append(conn, "node.online", row.id, "", {"name": row.name, "version": hello.version})
+    events.append(conn, "node.online", row.id, events.EVERYONE, {"name": row.name, "version": hello.version})
     return known_of(row, hello.labels, hello.drivers, hello.facts, hello.max_workspaces)
 
 

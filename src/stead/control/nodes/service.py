@@ -190,7 +190,7 @@ def _enrol(conn: Connection, body: NodeEnrol, now: float) -> NodeEnrolled:
     node_id = fresh(Kind.NODE)
     nodes.insert(conn, _new(conn, node_id, token, body, now))
     nodes.use_enrolment(conn, token.id, node_id, now)
-    events.append(conn, "node.enrolled", node_id, "", {"name": body.name, "approved": token.approved})
+    events.append(conn, "node.enrolled", node_id, events.EVERYONE, {"name": body.name, "approved": token.approved})
     return NodeEnrolled(node_id=node_id, approved=token.approved)
 
 
@@ -251,7 +251,7 @@ def _patch(conn: Connection, ref: str, values: dict[str, Any], if_version: int |
         raise SteadError("precondition_failed", f"the node has version {row.version} by now")
     if any(getattr(row, name) != value for name, value in values.items()):
         nodes.change(conn, row.id, values)
-        events.append(conn, "node.changed", row.id, "", {"name": row.name} | values)
+        events.append(conn, "node.changed", row.id, events.EVERYONE, {"name": row.name} | values)
     after = nodes.by_id(conn, row.id)
     assert after is not None
     return after
@@ -270,7 +270,7 @@ def _remove(conn: Connection, ref: str, force: bool, now: float) -> str:
     ):
         commands.end(conn, command.id, CommandState.CANCELLED, error, now)
     nodes.remove(conn, row.id)
-    events.append(conn, "node.removed", row.id, "", {"name": row.name})
+    events.append(conn, "node.removed", row.id, events.EVERYONE, {"name": row.name})
     return str(row.id)
 
 

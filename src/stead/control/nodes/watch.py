@@ -94,5 +94,5 @@ def _recent(conn: Connection, since: float) -> list[Known]:
 
 def _offline(conn: Connection, silent: list[Known]) -> None:
     for known in silent:
-        events.append(conn, "node.offline", known.node_id, "", {"name": known.name})
+        events.append(conn, "node.offline", known.node_id, events.EVERYONE, {"name": known.name})
     nodes.remember(conn, [{"wanted": known.node_id, "at": known.heard, "figures": None} for known in silent])

@@ -1,8 +1,9 @@
 """What changed, in order: appended in the same unit as the change itself, read after a cursor, announced by hints.
 
 Contract: `append(conn, kind, subject, owner, data)`; `page(conn, caller, subject, after, limit) -> EventPage`. A cursor
-is the event's number as text; events are seen in the order of their cursors. An empty owner: administrators only.
-`Hints` wakes watchers after a commit: take `mark()` BEFORE reading, wait on it when the read brought nothing.
+is the event's number as text; events are seen in the order of their cursors. The owner `EVERYONE` is for all users, an
+empty one for administrators. `Hints` wakes watchers after a commit: take `mark()` BEFORE reading, wait on it when the
+read brought nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from stead.control.store.schema import events
 from stead.protocol.errors import SteadError
 
 EVENTS = "stead_events"
+EVERYONE = "*"
 DIGITS = 18
 
 _INSERT = events.insert().inline()
@@ -53,7 +55,7 @@ def page(conn: Connection, caller: Caller, subject: str, after: str, limit: int)
     if subject:
         query = query.where(events.c.subject == subject)
     if not caller.is_admin:
-        query = query.where(events.c.owner == caller.user_id)
+        query = query.where(events.c.owner.in_((caller.user_id, EVERYONE)))
     items = [
         Event(cursor=str(row.seq), at=row.at, kind=row.kind, subject=row.subject, data=row.data)
         for row in conn.execute(query)

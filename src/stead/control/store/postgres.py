@@ -130,17 +130,35 @@ class PostgresStore:
                 unit.fail(error)
 
     def _batch(self, conn: Connection, taken: list[Unit]) -> bool:
-        with conn.begin():
+        """All that waits without savepoints, for they cost two round trips each; once more with them if one fails."""
+        with conn.begin() as transaction:
             conn.execute(TURN)
-            until = time.monotonic() + units.LONGEST
-            while self._waiting and len(taken) < units.MOST and time.monotonic() < until:
-                taken.append(self._waiting.popleft())
-                _alone(conn, taken[-1])
+            if not self._plainly(conn, taken):
+                transaction.rollback()
+        if any(unit.failed for unit in taken):
+            with conn.begin():
+                conn.execute(TURN)
+                for unit in taken:
+                    _alone(conn, unit)
         return bool(conn.info.pop(EVENTS, False))
+
+    def _plainly(self, conn: Connection, taken: list[Unit]) -> bool:
+        until = time.monotonic() + units.LONGEST
+        while self._waiting and len(taken) < units.MOST and time.monotonic() < until:
+            taken.append(self._waiting.popleft())
+            try:
+                taken[-1].run(conn)
+            except Exception as error:
+                if conn.invalidated or conn.closed:
+                    raise
+                taken[-1].fail(translate(error))
+                return False
+        return True
 
 
 def _alone(conn: Connection, unit: Unit) -> None:
     """Runs one unit so that its failure undoes only itself; a lost connection is everybody's failure."""
+    unit.again()
     try:
         with conn.begin_nested():
             unit.run(conn)

@@ -3,6 +3,7 @@
 Contract: `open_store(url, folder) -> Store` opens and migrates (an empty url is SQLite in the folder);
 `await store.read(fn, *args)` and `await store.write(fn, *args)` run `fn(connection, *args)` and answer its result. A
 write is one unit: all of it or nothing, durable before the await ends, alone in its effect where many share a commit.
+It may run twice before its commit, so it does nothing but read and write the database.
 `SteadError` raised by a unit undoes it and comes out as it is; a database that does not answer is
 "database_unavailable" or "disk_full" and is used again as soon as it answers.
 """

@@ -44,6 +44,10 @@ class Unit:
         """It did not happen."""
         self._error = error
 
+    def again(self) -> None:
+        """It is to run once more; only its last run counts."""
+        self._error = None
+
     async def outcome(self) -> Any:
         """The result, once it is durable."""
         return await self._future
