@@ -1,7 +1,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { ChevronRight } from "lucide-react";
-import { type FormEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { type FormEvent, useEffect, useId, useMemo, useState } from "react";
 import type { Isolation, Node, Workspace, WorkspaceCreate } from "@/api/types";
 import { FaultNote, Problem } from "@/components/problem";
 import { WorkspaceState } from "@/components/state";
@@ -14,7 +14,6 @@ import * as api from "@/data/api";
 import { remember } from "@/data/orders";
 import { nodes as nodesQuery, workspace as workspaceQuery } from "@/data/queries";
 import { parseLines, parsePairs } from "@/lib/pairs";
-import { freshKey } from "@/lib/random";
 import { ISOLATION } from "@/lib/states";
 
 interface CreateWorkspaceProps {
@@ -126,17 +125,13 @@ function Form({ onMade, onCancel }: { onMade: (made: Workspace) => void; onCance
   const [draft, setDraft] = useState(BLANK);
   const [more, setMore] = useState(false);
   const [pressed, setPressed] = useState(false);
-  const key = useRef(freshKey());
   const known = useQuery(nodesQuery()).data ?? [];
-  const set = (change: Partial<Draft>) => {
-    key.current = freshKey();
-    setDraft((before) => ({ ...before, ...change }));
-  };
+  const set = (change: Partial<Draft>) => setDraft((before) => ({ ...before, ...change }));
   const drivers = driversOf(known);
   const driver = draft.driver || (drivers.includes("process") ? "process" : (drivers[0] ?? "process"));
   const problems = check(draft);
   const create = useMutation({
-    mutationFn: () => api.createWorkspace(toBody(draft, driver), key.current),
+    mutationFn: () => api.createWorkspace(toBody(draft, driver)),
     onSuccess: (made) => {
       remember(made);
       onMade(made);

@@ -31,7 +31,6 @@ import type {
 } from "@/api/types";
 import type { ExecRequest } from "@/data/exec";
 import { API, query, request, send } from "@/data/http";
-import { freshKey } from "@/lib/random";
 
 const PAGE = 200;
 /** Lists are read whole up to this many entries; the pages say when there are more. */
@@ -77,13 +76,11 @@ export const ticket = () => request<Ticket>("POST", "/tickets");
 export const sessions = (signal?: AbortSignal) => all<Session>("/sessions", signal);
 export const endSession = (id: string) => request<void>("DELETE", `/sessions/${at(id)}`);
 export const tokens = (signal?: AbortSignal) => all<Token>("/tokens", signal);
-export const createToken = (body: TokenCreate) =>
-  request<TokenCreated>("POST", "/tokens", { body, idempotencyKey: freshKey() });
+export const createToken = (body: TokenCreate) => request<TokenCreated>("POST", "/tokens", { body, once: true });
 export const deleteToken = (id: string) => request<void>("DELETE", `/tokens/${at(id)}`);
 
 export const users = (signal?: AbortSignal) => all<User>("/users", signal);
-export const createUser = (body: UserCreate) =>
-  request<UserCreated>("POST", "/users", { body, idempotencyKey: freshKey() });
+export const createUser = (body: UserCreate) => request<UserCreated>("POST", "/users", { body, once: true });
 export const patchUser = (user: User, body: { role?: string; disabled?: boolean }) =>
   request<User>("PATCH", `/users/${at(user.id)}`, { body, ifMatch: etag(user.version) });
 export const newLogin = (id: string) => request<UserCreated>("POST", `/users/${at(id)}/login`);
@@ -93,8 +90,8 @@ export const newLogin = (id: string) => request<UserCreated>("POST", `/users/${a
 export const workspaces = (signal?: AbortSignal) => all<Workspace>("/workspaces", signal);
 export const workspace = (id: string, signal?: AbortSignal) =>
   request<Workspace>("GET", `/workspaces/${at(id)}`, options(signal));
-export const createWorkspace = (body: WorkspaceCreate, idempotencyKey: string) =>
-  request<Workspace>("POST", "/workspaces", { body, idempotencyKey });
+export const createWorkspace = (body: WorkspaceCreate) =>
+  request<Workspace>("POST", "/workspaces", { body, once: true });
 export const patchWorkspace = (ws: Workspace, body: WorkspacePatch) =>
   request<Workspace>("PATCH", `/workspaces/${at(ws.id)}`, { body, ifMatch: etag(ws.version) });
 
@@ -103,7 +100,7 @@ export type Order = "start" | "stop" | "restart" | "delete";
 /** Start, stop, restart or delete; the workspace as it is now. */
 export function order(id: string, what: Order): Promise<Workspace> {
   if (what === "delete") return request<Workspace>("DELETE", `/workspaces/${at(id)}`);
-  return request<Workspace>("POST", `/workspaces/${at(id)}/${what}`, { idempotencyKey: freshKey() });
+  return request<Workspace>("POST", `/workspaces/${at(id)}/${what}`, { once: true });
 }
 
 export const workspaceEvents = (id: string, after: string, signal?: AbortSignal) =>
@@ -117,10 +114,7 @@ export const exec = (id: string, execId: string, signal?: AbortSignal) =>
   request<ExecStatus>("GET", `/workspaces/${at(id)}/execs/${at(execId)}`, options(signal));
 /** Starts a command that outlives this page; its output is followed apart. */
 export const startExec = (id: string, body: ExecRequest) =>
-  request<ExecAnswer>("POST", `/workspaces/${at(id)}/exec`, {
-    body: { ...body, background: true },
-    idempotencyKey: freshKey(),
-  });
+  request<ExecAnswer>("POST", `/workspaces/${at(id)}/exec`, { body: { ...body, background: true }, once: true });
 export const killExec = (id: string, execId: string, signal: number) =>
   request<ExecStatus>("POST", `/workspaces/${at(id)}/execs/${at(execId)}/kill`, { body: { signal } });
 export const outputPath = (id: string, execId: string, cursor: number) =>
@@ -145,7 +139,7 @@ export const makeFolder = (id: string, path: string) =>
 export const nodes = (signal?: AbortSignal) => all<Node>("/nodes", signal);
 export const node = (id: string, signal?: AbortSignal) => request<Node>("GET", `/nodes/${at(id)}`, options(signal));
 export const createNodeToken = (body: NodeTokenCreate) =>
-  request<NodeToken>("POST", "/nodes/tokens", { body, idempotencyKey: freshKey() });
+  request<NodeToken>("POST", "/nodes/tokens", { body, once: true });
 export const nodeOrder = (id: string, what: "approve" | "drain" | "undrain") =>
   request<Node>("POST", `/nodes/${at(id)}/${what}`);
 export const patchNode = (it: Node, body: NodePatch) =>

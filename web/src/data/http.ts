@@ -2,6 +2,7 @@
 
 import type { ErrorAnswer, Fault } from "@/api/types";
 import { reachability } from "@/data/reachability";
+import { freshKey } from "@/lib/random";
 
 export const API = "/api/v1";
 
@@ -22,18 +23,21 @@ export class ApiError extends Error {
   }
 }
 
-const OFFLINE: Fault = {
-  code: "offline",
-  message: "The control plane does not answer.",
-  hint: "It is tried again by itself. Workspaces keep running meanwhile.",
-};
+/** A read is tried again by itself; whether a change was received is not known. */
+function offline(method: Method): Fault {
+  const hint =
+    method === "GET"
+      ? "It is tried again by itself. Workspaces keep running meanwhile."
+      : "It may not have been received. Do it again once the connection is back; it will not be done twice.";
+  return { code: "offline", message: "The control plane does not answer.", hint };
+}
 
 export interface Options {
   body?: unknown;
   /** Sent as it is instead of JSON. */
   raw?: Blob;
-  /** Makes a repeated request have one effect. */
-  idempotencyKey?: string;
+  /** Has one effect, also when it is sent again because no answer came. */
+  once?: boolean;
   /** The version that was read, for changes where two people can meet. */
   ifMatch?: string;
   signal?: AbortSignal;
@@ -41,12 +45,30 @@ export interface Options {
 
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
+/** The same key for the same request until it has been answered, so that a person may press again. */
+class OnceKey {
+  private static readonly unsettled = new Map<string, string>();
+  private readonly what: string;
+  readonly value: string;
+
+  constructor(method: Method, path: string, body: unknown) {
+    this.what = `${method} ${path} ${JSON.stringify(body)}`;
+    this.value = OnceKey.unsettled.get(this.what) ?? freshKey();
+    OnceKey.unsettled.set(this.what, this.value);
+  }
+
+  settle(): void {
+    OnceKey.unsettled.delete(this.what);
+  }
+}
+
 /** Sends one request; throws `ApiError` for everything but success. */
 export async function send(method: Method, path: string, options: Options = {}): Promise<Response> {
   const headers = new Headers({ Accept: "application/json" });
   if (options.raw) headers.set("Content-Type", "application/octet-stream");
   else if (options.body !== undefined) headers.set("Content-Type", "application/json");
-  if (options.idempotencyKey) headers.set("Idempotency-Key", options.idempotencyKey);
+  const key = options.once ? new OnceKey(method, path, options.body) : null;
+  if (key) headers.set("Idempotency-Key", key.value);
   if (options.ifMatch) headers.set("If-Match", options.ifMatch);
   let response: Response;
   try {
@@ -61,14 +83,16 @@ export async function send(method: Method, path: string, options: Options = {}):
   } catch (error) {
     if (options.signal?.aborted) throw error;
     reachability.failed();
-    throw new ApiError(0, OFFLINE);
+    throw new ApiError(0, offline(method));
   }
   if (standIn(response)) {
     reachability.failed();
-    throw new ApiError(0, OFFLINE);
+    throw new ApiError(0, offline(method));
   }
   reachability.answered();
-  if (!response.ok) throw await failure(response);
+  const error = response.ok ? null : await failure(response);
+  if (error === null || error.status < 500) key?.settle();
+  if (error !== null) throw error;
   return response;
 }
 
