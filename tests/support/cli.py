@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,11 @@ class Cli:
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Runs beside the test."""
-        streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        streams: dict[str, Any] = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        } | options
         return subprocess.Popen([PROGRAM, *words], env=self.environment, **streams)
 
     def at(self, **variables: str) -> "Cli":
@@ -51,3 +56,13 @@ class Cli:
 def in_process(cli: Cli) -> Cli:
     """Without the kept process."""
     return cli.at(STEAD_KEEPER="0")
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Killed at the end, also when the test fails, so that nothing waits for it."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stead.sdk.config import Target
     from stead.sdk.remote import RemoteToolbox
 
-PATIENCE = 3.0
+PATIENCE = 1.5
 """A person waits less than a program for a control plane that is away."""
 
 

@@ -1,0 +1,89 @@
+"""`stead up`, `status`, `backup`, `restore`, and what a person sees when the control plane is killed."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stead.testing.cluster import Cluster
+from support.cli import PROGRAM, Cli, ended, in_process
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Cluster]:
+    """A Stead that the test may break."""
+    with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+def test_a_streaming_exec_goes_on_over_a_killed_control_plane_node_and_guest(own: Cluster) -> None:
+    cli = Cli(own.environment)
+    workspace = cli.json("ws", "create", "survivor")["id"]
+    line = "for n in $(seq 1 400); do echo step $n; [ -e fast ] || sleep 0.02; done; exit 9"
+    with ended(in_process(cli).start("exec", "survivor", "--shell", "--", line, stderr=None)) as running:
+        assert running.stdout is not None
+        seen = [running.stdout.readline() for _ in range(10)]
+        own.kill("control")
+        own.start_control()
+        seen += [running.stdout.readline() for _ in range(10)]
+        own.kill("node")
+        seen += [running.stdout.readline() for _ in range(10)]
+        own.kill("guest", workspace)
+        seen += [running.stdout.readline() for _ in range(10)]
+        own.until(lambda: cli("exec", "survivor", "--", "touch", "fast").returncode == 0, "the workspace answers again")
+        seen += running.stdout.readlines()
+        assert running.wait(60) == 9
+    assert seen == [f"step {n}\n".encode() for n in range(1, 401)]
+
+
+def test_a_second_server_on_the_same_data_is_refused(cluster: Cluster) -> None:
+    done = subprocess.run(
+        [PROGRAM, "up", "--port", "0", "--data", str(cluster.data)],
+        env=cluster.environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"already runs" in done.stdout
+
+
+def test_wrong_settings_are_told_all_at_once(tmp_path: Path, cli: Cli) -> None:
+    file = tmp_path / "stead.toml"
+    file.write_text('port = "x"\nnonsense = 1\n')
+    done = cli("up", "--config", str(file), "--data", str(tmp_path / "data"))
+    assert done.returncode == 2
+    assert b"port" in done.stderr
+    assert b"nonsense" in done.stderr
+
+
+def test_status_tells_and_fails_when_nothing_answers(cli: Cli, cluster: Cluster) -> None:
+    known = cli.json("status")
+    assert (known["url"], known["pid"], known["database"]) == (cluster.url, cluster.server.pid, "ok")
+    done = cli.at(STEAD_URL="http://127.0.0.1:9")("status", "--wait", "0")
+    assert done.returncode == 1
+    assert b"127.0.0.1:9" in done.stderr
+
+
+def test_a_backup_is_restored(own: Cluster, tmp_path: Path) -> None:
+    cli = Cli(own.environment)
+    cli.ok("user", "add", "before")
+    cli.ok("backup", str(tmp_path / "copy"))
+    assert cli("backup", str(tmp_path / "copy")).returncode == 1
+    cli.ok("user", "add", "after")
+    assert b"stop it first" in cli("restore", str(tmp_path / "copy")).stderr
+    own.server.stop()
+    cli.ok("restore", str(tmp_path / "copy"))
+    own.start()
+    names = {user["name"] for user in cli.json("user", "ls")["items"]}
+    assert "before" in names
+    assert "after" not in names
+
+
+def test_doctor_tells_what_this_machine_can_give(cli: Cli) -> None:
+    found = {item["what"]: item for item in json.loads(cli.ok("doctor", "--json"))["items"]}
+    assert {"stead", "python", "isolation", "limits", "data"} <= set(found)
+    assert all(item["remedy"] for item in found.values() if item["state"] == "missing")
+    assert "isolation" in cli.ok("doctor")
