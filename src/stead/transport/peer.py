@@ -106,6 +106,7 @@ class Peer:
         self._control_room: anyio.Event | None = None
         self._group: TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._reading = anyio.CancelScope()
         self._early: list[tuple[Callable[..., Coroutine[Any, Any, None]], tuple[Any, ...]]] = []
 
     def __repr__(self) -> str:
@@ -120,7 +121,8 @@ class Peer:
             async with anyio.create_task_group() as group:
                 self._begin(group)
                 try:
-                    reason = await self._read()
+                    with self._reading:
+                        reason = await self._read()
                 finally:
                     self._finish(reason)
                     group.cancel_scope.cancel()
@@ -165,6 +167,7 @@ class Peer:
             return
         self.reason = reason
         self.closed.set()
+        self._reading.cancel()
         if self._timer is not None:
             self._timer.cancel()
         lost = SteadError("unavailable", f"the link to {self.name} was lost: {reason}")
@@ -409,6 +412,8 @@ class Peer:
 
     def _watch(self) -> None:
         """Pings when nothing was heard for a while; ends the link when nothing was heard for too long."""
+        if self.closed.is_set():
+            return
         now = self._loop.time()
         due = self._silence.due(now)
         if due == "dead":

@@ -15,6 +15,8 @@ from stead.protocol.errors import SteadError
 
 READ_BYTES = 256 << 10
 WRITE_BYTES = 256 << 10
+FLUSH_SECONDS = 5.0
+"""How long written bytes may take to leave after closing."""
 
 
 class TransportBytes(asyncio.Protocol):
@@ -91,8 +93,10 @@ class TransportBytes(asyncio.Protocol):
         return self._sink
 
     async def close(self) -> None:
-        """Closes both directions; again changes nothing."""
+        """Closes both directions; again changes nothing. What the other side does not read in time is dropped."""
         if self._sink is not None:
+            if self._sink.get_write_buffer_size() and not self._sink.is_closing():
+                asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._sink.abort)
             self._sink.close()
         if self._source is not None:
             self._source.close()

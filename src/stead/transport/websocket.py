@@ -181,7 +181,7 @@ class AsgiWebSocket:
             raise SteadError("unavailable", "the connection is closed")
         try:
             await self._send(_event(message))
-        except OSError:
+        except (OSError, RuntimeError):  # gone, or closed meanwhile, as servers say it
             self._closed = True
             raise SteadError("unavailable", "the connection is closed") from None
 
@@ -201,7 +201,7 @@ class AsgiWebSocket:
         try:
             for message in messages:
                 await self._send(_event(message))
-        except OSError:
+        except (OSError, RuntimeError):
             self._closed = True
 
     async def _finish(self) -> None:

@@ -224,6 +224,27 @@ async def test_an_idle_link_is_kept_alive_by_answers_to_pings() -> None:
         assert not two.closed.is_set()
 
 
+class Deaf(Stalled):
+    """A connection whose closing nobody hears."""
+
+    async def receive(self) -> None:
+        await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_closing_ends_the_link_also_when_the_connection_does_not_say_so(early: bool) -> None:
+    handler = Recorder()
+    peer = Peer(Deaf(), handler, name="deaf")
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            if early:
+                await peer.close("enough")
+            group.start_soon(peer.run)
+            await anyio.wait_all_tasks_blocked()
+            await peer.close("enough")
+    assert handler.reason == "enough"
+
+
 class Raw:
     """A bare connection to a running peer."""
 
