@@ -97,7 +97,7 @@ class Peer:
             self._loop.time(), limits.ping_seconds * random.uniform(0.85, 1.15), limits.silence_seconds
         )
         self._asked: dict[str, asyncio.Future[msgspec.Raw]] = {}
-        self._handling = 0
+        self._answers: set[asyncio.Task[None]] = set()
         self._notices: deque[Message] = deque()
         self._noticing = False
         self._notices_room: anyio.Event | None = None
@@ -128,10 +128,19 @@ class Peer:
                     group.cancel_scope.cancel()
         finally:
             self._group = None
-            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                await self._connection.close(1000, self.reason)
             with anyio.CancelScope(shield=True):
-                await self._handler.closed(self, self.reason)
+                await self._end()
+
+    async def _end(self) -> None:
+        """Nothing of this link goes on."""
+        answers = list(self._answers)
+        for task in answers:
+            task.cancel()
+        if answers:
+            await asyncio.wait(answers)
+        with anyio.move_on_after(5):
+            await self._connection.close(1000, self.reason)
+        await self._handler.closed(self, self.reason)
 
     def _begin(self, group: TaskGroup) -> None:
         """What was told, posted and spawned before now."""
@@ -378,13 +387,14 @@ class Peer:
     # --- answering
 
     def _asked_of_us(self, message: Request) -> None:
-        full = self._handling >= self._limits.requests_in or self._link.control_waiting > self._limits.control_bytes
+        full = len(self._answers) >= self._limits.requests_in or self._link.control_waiting > self._limits.control_bytes
         if full or self._group is None:
             error = SteadError("too_many", f"this link handles at most {self._limits.requests_in} requests at once")
             self.tell(Ack(request_id=message.request_id, ok=False, error=error.fault()))
             return
-        self._handling += 1
-        self._group.start_soon(self._answer, message, message.request_id)
+        task = self._loop.create_task(self._answer(message, message.request_id))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
 
     async def _answer(self, message: Request, request_id: str) -> None:
         try:
@@ -393,8 +403,6 @@ class Peer:
                 await self._send(text)
         except SteadError as error:
             log.debug("%s: an answer was not sent: %s", self.name, error.message)
-        finally:
-            self._handling -= 1
 
     async def _result(self, message: Request, request_id: str) -> str:
         """The ack, ready to send."""
