@@ -39,6 +39,11 @@ class Context:
 
         return resolve(self.url, self.token, self.data)
 
+    @property
+    def unknown(self) -> bool:
+        """Whether nothing says where the control plane is."""
+        return self.target.source == "default"
+
     def stead(self, *, patience: float = PATIENCE) -> Stead:
         """The client, to be entered with `async with`."""
         from stead.sdk.client import Stead

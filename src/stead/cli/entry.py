@@ -224,6 +224,8 @@ def report(context: Context, error: SteadError) -> None:
     context.out.note(f"stead: {error.message}")
     if error.row.hint:
         context.out.note(f"  {error.row.hint}")
+    if error.code in {"unavailable", "unauthenticated"} and context.unknown:
+        context.out.note("  No control plane is known here: `stead up` runs one, `stead login` remembers another.")
     if request_id := error.details.get("request_id"):
         context.out.note(f"  request {request_id}")
 

@@ -8,6 +8,7 @@ library is loaded by the first request, because much can be done over the link a
 
 from __future__ import annotations
 
+import os
 import random
 import time
 import uuid
@@ -165,9 +166,7 @@ class Http:
         except httpx2.TimeoutException as error:
             raise SteadError("unavailable", f"{self._url} did not answer in time") from error
         except httpx2.RequestError as error:
-            raise SteadError(
-                "unavailable", f"cannot reach {self._url}: {str(error) or type(error).__name__}"
-            ) from error
+            raise SteadError("unavailable", f"cannot reach {self._url}: {_reason(error)}") from error
         if response.status_code >= 300:
             raise fault_of(response.status_code, response.content)
         return Answered(response.status_code, dict(response.headers), response.content)
@@ -189,6 +188,16 @@ def fault_of(status: int, body: bytes) -> SteadError:
     error = SteadError.of(answer.error)
     error.details.setdefault("request_id", answer.request_id)
     return error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, below what the libraries made of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
 
 
 def retry_pause(attempt: int, chance: Callable[[], float]) -> float:
