@@ -1,6 +1,6 @@
 """Chooses the node of a new workspace. Pure.
 
-Contract: `choose(wish, candidates) -> node id` picks the least loaded node that fits, or raises with a reason per node:
+Contract: `choose(wish, candidates) -> Candidate` picks the least loaded node that fits, or raises with a reason per node:
 "isolation_unavailable" where only the isolation is missing, else "no_node".
 """
 
@@ -43,14 +43,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     load1: float = 0.0
 
 
-def choose(wish: Wish, candidates: list[Candidate]) -> str:
-    """The id of the node."""
+def choose(wish: Wish, candidates: list[Candidate]) -> Candidate:
+    """The node."""
     if not candidates:
         raise SteadError("no_node", "there is no node yet; add one with `stead node join`")
     reasons = {candidate.name: _why_not(wish, candidate) for candidate in candidates}
     fitting = [candidate for candidate in candidates if not reasons[candidate.name]]
     if fitting:
-        return min(fitting, key=_burden).node_id
+        return min(fitting, key=_burden)
     shown = dict(list(reasons.items())[:MOST_REASONS])
     text = "; ".join(f"{name}: {reason}" for name, reason in shown.items())
     code = "isolation_unavailable" if all(r.startswith(_ISOLATION) for r in reasons.values()) else "no_node"

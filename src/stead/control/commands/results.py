@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from stead.control.store import commands, events, workspaces
-from stead.control.store.rows import Connection, Row
-from stead.control.workspaces.advance import Moved, advance, describe, facts_of
+from stead.control.store.rows import Connection, Row, changed
+from stead.control.workspaces.advance import Moved, advance, describe
 from stead.model.commands import CommandState
 from stead.model.lifecycle import Ended, Seen
 from stead.model.workspaces import CommandKind, Observed
@@ -74,9 +72,11 @@ def accept(conn: Connection, ids: list[str], now: float) -> None:
     commands.acknowledge(conn, ids, now)
     taken = [row.workspace_id for row in commands.by_ids(conn, ids).values() if row.kind == CommandKind.START.value]
     if taken:
-        for row in workspaces.begun(conn, taken, now):
-            facts = msgspec.structs.replace(facts_of(row), state=Observed.STARTING)
-            events.append(conn, "workspace.changed", row.id, row.owner, describe(row, facts))
+        begun = [
+            changed(row, {"state": Observed.STARTING.value, "version": row.version + 1})
+            for row in workspaces.begun(conn, taken, now)
+        ]
+        events.append_all(conn, [("workspace.changed", row.id, row.owner, describe(row)) for row in begun])
 
 
 def progress(conn: Connection, said: list[tuple[str, CommandProgress]], now: float) -> list[str]:

@@ -9,6 +9,7 @@ read brought nothing.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -44,9 +45,16 @@ class Hints:
 
 def append(conn: Connection, kind: str, subject: str, owner: str, data: dict[str, Any]) -> None:
     """One more event, announced once this unit is committed."""
-    row = {"at": time.time(), "kind": kind, "subject": subject, "owner": owner, "data": data}
-    conn.execute(_INSERT, row)
-    conn.info[EVENTS] = True
+    append_all(conn, [(kind, subject, owner, data)])
+
+
+def append_all(conn: Connection, told: Sequence[tuple[str, str, str, dict[str, Any]]]) -> None:
+    """Several at once: kind, subject, owner, data."""
+    if told:
+        now = time.time()
+        rows = [{"at": now, "kind": k, "subject": s, "owner": o, "data": d} for k, s, o, d in told]
+        conn.execute(_INSERT, rows if len(rows) > 1 else rows[0])
+        conn.info[EVENTS] = True
 
 
 def page(conn: Connection, caller: Caller, subject: str, after: str, limit: int) -> EventPage:

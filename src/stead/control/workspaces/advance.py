@@ -1,7 +1,8 @@
 """One step of a workspace's life inside one unit: the decision, the row, the next command and the event together.
 
-Contract: `advance(conn, row, event, now) -> Moved`; `row` is of `store.workspaces`. Nothing else writes the columns of the
-lifecycle. After the commit the dispatcher is told of `Moved.ordered` and the reconciler of `Moved.retry_at`.
+Contract: `advance(conn, row, event, now) -> Moved`; `row` is of `store.workspaces`, `Moved.row` is what it is after.
+`create(conn, values, node_name, now)` is the first step of a new one. Nothing else writes the columns of the lifecycle.
+After the commit the dispatcher is told of `Moved.ordered` and the reconciler of `Moved.retry_at`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import msgspec
 
 from stead.control.store import commands, events, workspaces
 from stead.control.store.fresh import fresh
-from stead.control.store.rows import Connection, Row
+from stead.control.store.rows import Connection, Row, changed
 from stead.model.commands import DEADLINES, CommandState
 from stead.model.ids import Kind
-from stead.model.lifecycle import Event, Facts, decide
+from stead.model.lifecycle import Event, Facts, Tick, decide
 from stead.model.workspaces import CommandKind, Desired, Observed
 from stead.protocol.errors import Fault
 from stead.protocol.messages import WorkspaceReport, WorkspaceSpec
@@ -26,6 +27,7 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
 
     ordered: str | None = None
     retry_at: float = 0.0
+    row: Any = None
 
 
 def facts_of(row: Row[Any]) -> Facts:
@@ -59,7 +61,7 @@ def advance(
     after, order = decision.facts, decision.order
     seen = _seen(row, report)
     if after == before and order is None and settled is None and seen == _seen(row, None):
-        return Moved(retry_at=after.retry_at)
+        return Moved(retry_at=after.retry_at, row=row)
     sequence = row.sequence if order is None else row.sequence + 1
     if order is not None:
         commands.insert(conn, _command(row, order, after.generation, sequence, now))
@@ -74,24 +76,39 @@ def advance(
         }
     )
     workspaces.save(conn, row.id, values, now)
+    row = changed(row, values | {"updated": now, "version": row.version + 1})
     if after != before or order is not None:
-        events.append(conn, _kind(after), row.id, row.owner, describe(row, after, order))
-    return Moved(ordered=row.node_id if order is not None else None, retry_at=after.retry_at)
+        events.append(conn, _kind(after), row.id, row.owner, describe(row, order))
+    return Moved(ordered=row.node_id if order is not None else None, retry_at=after.retry_at, row=row)
 
 
-def describe(row: Row[Any], facts: Facts, order: CommandKind | None = None) -> dict[str, Any]:
-    """What watchers are told."""
+def create(conn: Connection, values: dict[str, Any], node_name: str, now: float) -> Moved:
+    """A new workspace and the order to start it; "already_exists" when the owner has one of this name."""
+    row = changed(None, values | {"node_name": node_name})
+    decision = decide(facts_of(row), Tick(reachable=True), now)
+    row = changed(row, _columns(decision.facts) | {"sequence": 0 if decision.order is None else 1})
+    workspaces.insert(conn, {name: value for name, value in vars(row).items() if name != "node_name"})
+    if decision.order is not None:
+        commands.insert(conn, _command(row, decision.order, row.generation, row.sequence, now))
+    told = describe(row, decision.order) | {"driver": row.driver}
+    events.append(conn, "workspace.created", row.id, row.owner, told)
+    return Moved(ordered=row.node_id, row=row)
+
+
+def describe(row: Any, order: CommandKind | None = None) -> dict[str, Any]:
+    """What watchers are told of a row as it is now."""
     told: dict[str, Any] = {
         "name": row.name,
-        "state": facts.state.value,
-        "desired": facts.desired.value,
+        "state": row.state,
+        "desired": row.desired,
         "node_id": row.node_id,
-        "version": row.version + 1,
+        "version": row.version,
     }
     if order is not None:
         told["command"] = order.value
-    if facts.error is not None:
-        told["error"] = {"code": facts.error.code, "message": facts.error.message}
+    if row.error is not None:
+        error = msgspec.convert(row.error, Fault)
+        told["error"] = {"code": error.code, "message": error.message}
     return told
 
 

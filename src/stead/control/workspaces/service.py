@@ -22,11 +22,11 @@ from stead.control.store.fresh import fingerprint, fresh
 from stead.control.store.rows import Connection, Row
 from stead.control.store.store import Store
 from stead.control.workspaces import views
-from stead.control.workspaces.advance import Moved, advance, facts_of
+from stead.control.workspaces.advance import Moved, advance, create, facts_of
 from stead.control.workspaces.checks import check_create, check_patch
 from stead.model.commands import CommandState
 from stead.model.ids import Kind
-from stead.model.lifecycle import Ask, Facts, Tick
+from stead.model.lifecycle import Ask, Facts
 from stead.model.placement import Candidate, Wish, choose
 from stead.model.workspaces import CommandKind, Desired, Observed
 from stead.protocol.errors import SteadError
@@ -63,9 +63,9 @@ class Workspaces:
         """Starting goes on by itself. The same key and body again answer the same workspace."""
         caller.require(Right.WRITE)
         check_create(body)
-        row, moved = await self._store.write(self._create, caller, body, key, self._clock())
+        moved = await self._store.write(self._create, caller, body, key, self._clock())
         self._dispatcher.moved(moved)
-        return self._view(row)
+        return self._view(moved.row)
 
     async def get(self, caller: Caller, ref: str) -> Workspace:
         caller.require(Right.READ)
@@ -104,31 +104,24 @@ class Workspaces:
 
     async def _ask(self, caller: Caller, ref: str, what: CommandKind) -> Workspace:
         caller.require(Right.WRITE)
-        row, moved = await self._store.write(_asked, caller, ref, what, self._clock())
+        moved = await self._store.write(_asked, caller, ref, what, self._clock())
         self._dispatcher.moved(moved)
-        return self._view(row)
+        return self._view(moved.row)
 
     def _view(self, row: Row[Any]) -> Workspace:
         return views.workspace(row, row.node_id is not None and self._registry.online(row.node_id))
 
-    def _create(
-        self, conn: Connection, caller: Caller, body: WorkspaceCreate, key: str, now: float
-    ) -> tuple[Row[Any], Moved | None]:
+    def _create(self, conn: Connection, caller: Caller, body: WorkspaceCreate, key: str, now: float) -> Moved:
         print_ = fingerprint(body)
         if key and (made := workspaces.by_key(conn, caller.user_id, key)):
             if made.request_print != print_:
                 raise SteadError("key_reused", "this Idempotency-Key was used for another workspace")
-            return made, None
-        node_id = self._place(conn, body)
-        values = _new(conn, caller, body, node_id, now) | {"request_key": key, "request_print": print_}
-        workspaces.insert(conn, values)
-        row = _again(conn, values["id"])
-        told = {"name": row.name, "node_id": node_id, "driver": row.driver}
-        events.append(conn, "workspace.created", row.id, row.owner, told)
-        moved = advance(conn, row, Tick(reachable=True), now)
-        return _again(conn, row.id), moved
+            return Moved(row=made)
+        node = self._place(conn, body)
+        values = _new(caller, body, node, now) | {"request_key": key, "request_print": print_}
+        return create(conn, values, node.name, now)
 
-    def _place(self, conn: Connection, body: WorkspaceCreate) -> str:
+    def _place(self, conn: Connection, body: WorkspaceCreate) -> Candidate:
         wish = Wish(
             driver=body.driver,
             labels=body.node_labels,
@@ -162,17 +155,15 @@ class Workspaces:
         )
 
 
-def _new(conn: Connection, caller: Caller, body: WorkspaceCreate, node_id: str, now: float) -> dict[str, Any]:
+def _new(caller: Caller, body: WorkspaceCreate, node: Candidate, now: float) -> dict[str, Any]:
     """The row of a new workspace."""
     workspace_id = fresh(Kind.WORKSPACE)
-    node = nodes.by_id(conn, node_id)
-    drivers = [] if node is None else msgspec.convert(node.drivers, list[DriverFacts])
-    driver = next((driver for driver in drivers if driver.name == body.driver), None)
+    driver = next(driver for driver in node.drivers if driver.name == body.driver)
     return {
         "id": workspace_id,
         "name": body.name or f"ws-{workspace_id[-6:]}",
         "owner": caller.user_id,
-        "node_id": node_id,
+        "node_id": node.node_id,
         "driver": body.driver,
         "desired": Desired.RUNNING.value,
         "state": Observed.PENDING.value,
@@ -181,8 +172,8 @@ def _new(conn: Connection, caller: Caller, body: WorkspaceCreate, node_id: str, 
         "isolation": None,
         "isolation_wanted": None if body.isolation is None else body.isolation.value,
         "limits": [],
-        "persistence": driver.persistence if driver else "",
-        "hibernate": driver.hibernate if driver else [],
+        "persistence": driver.persistence,
+        "hibernate": driver.hibernate,
         "cpus": body.cpus,
         "memory_bytes": body.memory_bytes,
         "processes": body.processes,
@@ -244,12 +235,11 @@ def _history(conn: Connection, caller: Caller, ref: str, after: str, limit: int)
     return events.page(conn, caller, workspaces.resolve(conn, caller, ref).id, after, limit)
 
 
-def _asked(conn: Connection, caller: Caller, ref: str, what: CommandKind, now: float) -> tuple[Row[Any], Moved]:
+def _asked(conn: Connection, caller: Caller, ref: str, what: CommandKind, now: float) -> Moved:
     row = workspaces.resolve(conn, caller, ref)
     if row.state == Observed.DELETED.value:
         raise SteadError("not_found", "the workspace is deleted")
-    moved = advance(conn, row, Ask(what), now, facts=_cleared(conn, row, what, now))
-    return _again(conn, row.id), moved
+    return advance(conn, row, Ask(what), now, facts=_cleared(conn, row, what, now))
 
 
 def _cleared(conn: Connection, row: Row[Any], what: CommandKind, now: float) -> Facts:

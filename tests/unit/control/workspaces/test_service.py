@@ -218,7 +218,7 @@ async def test_history_tells_what_happened(core: Core) -> None:
     history = (await core.workspaces.history(ANN, "w", "", 50)).items
     assert history[0].kind == "workspace.created"
     states = [event.data["state"] for event in history if event.kind == "workspace.changed"]
-    assert states[0] == "pending"
+    assert (history[0].data["state"], history[0].data["command"]) == ("pending", "start")
     assert states[-3:] == ["running", "stopping", "stopped"]
     part = await core.workspaces.history(ANN, "w", history[0].cursor, 1)
     assert part.items == history[1:2]
