@@ -5,6 +5,7 @@ Contract: `build_api(body_bytes)` makes the framework's application; `ROUTES` is
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -73,8 +74,9 @@ def _answer_method(request: Request[Any, Any, Any], error: MethodNotAllowedExcep
     return response
 
 
+@functools.cache
 def build_api(body_bytes: int) -> Litestar:
-    """The framework's application."""
+    """The framework's application; it holds nothing of a server, so it is made once for each limit."""
     return Litestar(
         route_handlers=[Router(path=PREFIX, route_handlers=ROUTES)],
         guards=[guard],
