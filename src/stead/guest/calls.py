@@ -16,6 +16,7 @@ from stead.guest.attendance import Attendance
 from stead.protocol.codec import MESSAGE_BYTES
 from stead.protocol.errors import SteadError
 from stead.toolbox import contract as t
+from stead.toolbox.execs import new_id
 from stead.toolbox.local import LocalToolbox
 
 LISTING_BYTES = MESSAGE_BYTES - (1 << 16)
@@ -61,23 +62,24 @@ class Calls:
         """Waits as long as the call may take; the exec goes on, and the same id asked again waits for the same exec."""
         if exec.stdin:
             raise SteadError("invalid", "input needs a stream; open one of kind exec", field="stdin")
-        running, _ = await self._toolbox.begin(exec)
-        if exec.background:
-            return t.ExecResult(status=running.status)
-        self._attendance.enter(running.exec_id)
+        exec.exec_id = exec.exec_id or new_id()
+        self._attendance.enter(exec.exec_id)
         over = False
         try:
+            running, _ = await self._toolbox.begin(exec)
             with anyio.move_on_after(timeout if timeout > 0 else None):
-                await running.wait()
-                over = True
+                over = exec.background or bool(await running.wait())
+        except SteadError:
+            over = True
+            raise
         finally:
             if over:
-                self._attendance.left(running.exec_id)
+                self._attendance.left(exec.exec_id)
             else:
-                self._attendance.leave(running.exec_id, given_up=False)
+                self._attendance.leave(exec.exec_id, given_up=False)
         if not over:
-            raise SteadError("timeout", "the exec still runs; ask again under its id", exec_id=running.exec_id)
-        return await running.collect()
+            raise SteadError("timeout", "the exec still runs; ask again under its id", exec_id=exec.exec_id)
+        return t.ExecResult(status=running.status) if exec.background else await running.collect()
 
     async def _write(self, p: t.WriteFile) -> t.Written:
         return await self._toolbox.write(p.path, p.content, mode=p.mode, parents=p.parents, exclusive=p.exclusive)

@@ -239,10 +239,10 @@ class Execs:
         await self._holder.ask("end_stdin", exec_id=exec_id)
 
     def log(self, exec_id: str) -> Path:
-        return self._directory / exec_id / "log"
+        return self._directory / f"{exec_id}.log"
 
     def stdin(self, exec_id: str) -> Path:
-        return self._directory / exec_id / "stdin"
+        return self._directory / f"{exec_id}.stdin"
 
     def _request(self, exec: Exec) -> dict[str, object]:
         _check(exec, self._log_bytes)

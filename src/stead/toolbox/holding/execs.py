@@ -303,8 +303,7 @@ class Execs:
         status["ended"] = time.time()
         self.running.pop(held.exec_id, None)
         self._log_bytes[held.exec_id] = held.log.size
-        with contextlib.suppress(OSError):
-            self._shelf.finish(held.exec_id, status)
+        self._shelf.finish(held.exec_id, status)
         if held.request["stdin"]:
             with contextlib.suppress(OSError):
                 os.unlink(self._shelf.stdin(held.exec_id))
@@ -354,7 +353,7 @@ class Execs:
             oldest = next(iter(self.finished))
             del self.finished[oldest]
             total -= self._log_bytes.pop(oldest)
-            self._shelf.remove(oldest)
+            self._shelf.forget(oldest)
 
 
 def _begun(request: dict[str, Any]) -> Status:

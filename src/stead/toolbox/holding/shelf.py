@@ -1,18 +1,25 @@
-"""The records of execs on disk: `<run>/execs/<exec_id>/{request.json,log,status.json}`.
+"""The records of execs on disk: one journal of claims and ends, and beside it each exec's log, made with its first output.
 
-Contract: `claim` makes the directory (once, ever), `finish` writes the end, `kept` finds what an earlier holder left: an exec
-without an end there is `unknown`. Only the newest are kept: `KEPT` finished ones, and `TOTAL_BYTES` of their logs.
+Contract: `claim` records an exec before it starts (once; an id that was claimed before is refused, also some time after the
+exec was forgotten), `finish` its end, `forget` removes it. `kept` finds what an earlier holder left: an exec without an end
+there is `unknown`. The journal is rewritten when most of it is of no more use, so it stays small. Making a file or a
+directory costs more than starting a process on some disks: hence one journal and not a directory for each exec.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator
 from typing import Any
 
 Status = dict[str, Any]
 """The fields of `contract.ExecStatus`."""
+
+REMEMBERED = 4096
+"""Ids of forgotten execs that are still known to have been used."""
+COMPACT_LINES = 2048
+"""The journal is rewritten when it has so many lines, and four for each exec kept."""
 
 
 class Shelf:
@@ -21,33 +28,50 @@ class Shelf:
     def __init__(self, directory: str) -> None:
         self.directory = directory
         os.makedirs(directory, mode=0o700, exist_ok=True)
+        self._path = f"{directory}/journal"
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._journal = os.open(self._path, flags, 0o600)
+        self._known: dict[str, Status] = {}
+        self._forgotten: dict[str, None] = {}
+        self._size = 0
+        self._lines = 0
+        self._load()
 
     def claim(self, exec_id: str, request: Status) -> bool:
-        """False when the id was claimed before."""
-        try:
-            os.mkdir(self._path(exec_id), 0o700)
-        except FileExistsError:
+        """False when the id was claimed before. OSError when it cannot be recorded."""
+        if exec_id in self._known or exec_id in self._forgotten:
             return False
-        try:
-            _write(self._path(exec_id, "request.json"), request)
-        except OSError:
-            self.remove(exec_id)
-            raise
+        self._append(request)
+        self._known[exec_id] = request
         return True
+
+    def finish(self, exec_id: str, status: Status) -> None:
+        """Records the end; where the disk is full, it is recorded when the journal is next rewritten."""
+        self._known[exec_id] = status
+        with contextlib.suppress(OSError):
+            self._append(status)
+            if self._lines > COMPACT_LINES and self._lines > 4 * len(self._known):
+                self._compact()
+
+    def forget(self, exec_id: str) -> None:
+        """Removes an exec and its log."""
+        if self._known.pop(exec_id, {}).get("output_bytes", 1):
+            self._remove_log(exec_id)
+        self._remember(exec_id)
+        with contextlib.suppress(OSError):
+            self._append({"forgotten": [exec_id]})
+
+    def kept(self) -> list[Status]:
+        """What there is, in the order in which it ended."""
+        return list(self._known.values())
 
     def log(self, exec_id: str) -> str:
         """Where the output goes."""
-        return self._path(exec_id, "log")
+        return f"{self.directory}/{exec_id}.log"
 
     def stdin(self, exec_id: str) -> str:
         """The named pipe to its stdin."""
-        return self._path(exec_id, "stdin")
-
-    def finish(self, exec_id: str, status: Status) -> None:
-        """Writes the end; a reader sees all of it or nothing."""
-        part = self._path(exec_id, "status.part")
-        _write(part, status)
-        os.rename(part, self._path(exec_id, "status.json"))
+        return f"{self.directory}/{exec_id}.stdin"
 
     def log_bytes(self, exec_id: str) -> int:
         """The size of the log."""
@@ -56,47 +80,76 @@ class Shelf:
         except FileNotFoundError:
             return 0
 
-    def remove(self, exec_id: str) -> None:
-        """Forgets an exec."""
-        path = self._path(exec_id)
+    def close(self) -> None:
+        """Lets go of the journal."""
+        os.close(self._journal)
+
+    def _remember(self, exec_id: str) -> None:
+        self._forgotten[exec_id] = None
+        while len(self._forgotten) > REMEMBERED:
+            del self._forgotten[next(iter(self._forgotten))]
+
+    def _remove_log(self, exec_id: str) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(self.log(exec_id))
+
+    def _append(self, line: Status) -> None:
+        """Whole or not at all."""
+        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        done = os.pwrite(self._journal, data, self._size)
+        if done < len(data):
+            os.ftruncate(self._journal, self._size)
+            raise OSError(28, os.strerror(28))
+        self._size += done
+        self._lines += 1
+
+    def _load(self) -> None:
+        content = os.pread(self._journal, os.fstat(self._journal).st_size, 0)
+        for line in content.splitlines():
+            self._lines += 1
+            self._take(_parsed(line))
+        self._known = {exec_id: _ended(status) for exec_id, status in self._known.items()}
+        self._size = len(content)
+        if content and not content.endswith(b"\n"):
+            with contextlib.suppress(OSError):
+                self._compact()
+
+    def _take(self, line: Status) -> None:
+        forgotten = line.get("forgotten")
+        if isinstance(forgotten, list):
+            for exec_id in filter(lambda each: isinstance(each, str), forgotten):
+                self._known.pop(exec_id, None)
+                self._remember(exec_id)
+        elif isinstance(line.get("exec_id"), str) and isinstance(line.get("started"), float):
+            self._known.pop(line["exec_id"], None)
+            self._known[line["exec_id"]] = line
+
+    def _compact(self) -> None:
+        lines: list[Status] = [{"forgotten": list(self._forgotten)}, *self._known.values()]
+        data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+        part = f"{self._path}.part"
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        fresh = os.open(part, flags, 0o600)
         try:
-            for name in os.listdir(path):
-                os.unlink(f"{path}/{name}")
-            os.rmdir(path)
+            if os.write(fresh, data) < len(data):
+                raise OSError(28, os.strerror(28))
+            os.rename(part, self._path)
         except OSError:
-            return
-
-    def kept(self) -> Iterator[Status]:
-        """What earlier holders left, oldest first."""
-        found = [self._load(name) for name in os.listdir(self.directory) if name.startswith("ex_")]
-        yield from sorted(found, key=lambda status: (status["started"], status["exec_id"]))
-
-    def _load(self, exec_id: str) -> Status:
-        ended = _read(self._path(exec_id, "status.json"))
-        if ended is not None:
-            return {**ended, "exec_id": exec_id}
-        begun = _read(self._path(exec_id, "request.json")) or {"exec_id": exec_id, "argv": [], "started": 0.0}
-        return {**begun, "state": "unknown", "error": "its holder ended before it did", "exec_id": exec_id}
-
-    def _path(self, exec_id: str, name: str = "") -> str:
-        return f"{self.directory}/{exec_id}/{name}" if name else f"{self.directory}/{exec_id}"
+            os.close(fresh)
+            raise
+        os.close(self._journal)
+        self._journal, self._size, self._lines = fresh, len(data), data.count(b"\n")
 
 
-def _write(path: str, value: Status) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def _parsed(line: bytes) -> Status:
     try:
-        os.write(descriptor, json.dumps(value).encode())
-    finally:
-        os.close(descriptor)
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
-def _read(path: str) -> Status | None:
-    try:
-        with open(path, "rb") as file:
-            value = json.load(file)
-    except (OSError, ValueError):
-        return None
-    whole = (
-        isinstance(value, dict) and isinstance(value.get("exec_id"), str) and isinstance(value.get("started"), float)
-    )
-    return value if whole else None
+def _ended(status: Status) -> Status:
+    if status.get("state") != "running":
+        return status
+    return {**status, "state": "unknown", "error": "its holder ended before it did"}

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from stead.toolbox import records
 from stead.toolbox.holding import settings, spawn, tree
 from stead.toolbox.holding.line import LINE_BYTES, QUEUE_BYTES, Line
 from stead.toolbox.holding.log import Log
-from stead.toolbox.holding.shelf import Shelf
+from stead.toolbox.holding.shelf import COMPACT_LINES, Shelf
 from support.deadline import eventually
 
 
@@ -51,29 +52,66 @@ def test_a_log_that_cannot_be_written_is_a_full_one() -> None:
     log.close()
 
 
+BEGUN: dict[str, Any] = {"exec_id": "ex_a", "started": 1.0, "argv": ["x"], "state": "running"}
+
+
+def _shelf(tmp_path: Path) -> Shelf:
+    return Shelf(str(tmp_path / "execs"))
+
+
+def _states(shelf: Shelf) -> list[tuple[str, str]]:
+    return [(status["exec_id"], status["state"]) for status in shelf.kept()]
+
+
 def test_a_shelf_claims_once_and_finds_again(tmp_path: Path) -> None:
-    shelf = Shelf(str(tmp_path / "execs"))
-    begun = {"exec_id": "ex_a", "started": 1.0, "argv": ["x"], "state": "running"}
-    assert shelf.claim("ex_a", begun)
-    assert not shelf.claim("ex_a", begun)
-    assert shelf.claim("ex_b", {**begun, "exec_id": "ex_b", "started": 0.5})
-    shelf.finish("ex_a", {**begun, "state": "exited"})
-    found = list(Shelf(str(tmp_path / "execs")).kept())
-    assert [(status["exec_id"], status["state"]) for status in found] == [("ex_b", "unknown"), ("ex_a", "exited")]
-    shelf.remove("ex_a")
-    shelf.remove("ex_a")
-    assert [status["exec_id"] for status in shelf.kept()] == ["ex_b"]
+    shelf = _shelf(tmp_path)
+    assert shelf.claim("ex_a", BEGUN)
+    assert not shelf.claim("ex_a", BEGUN)
+    assert shelf.claim("ex_b", {**BEGUN, "exec_id": "ex_b"})
+    shelf.finish("ex_a", {**BEGUN, "state": "exited"})
+    again = _shelf(tmp_path)
+    assert _states(again) == [("ex_b", "unknown"), ("ex_a", "exited")]
+    again.forget("ex_a")
+    assert not again.claim("ex_a", BEGUN)
+    third = _shelf(tmp_path)
+    assert _states(third) == [("ex_b", "unknown")]
+    assert not third.claim("ex_a", BEGUN)
+    for each in (shelf, again, third):
+        each.close()
 
 
 def test_a_shelf_with_nonsense_on_it(tmp_path: Path) -> None:
-    shelf = Shelf(str(tmp_path / "execs"))
-    for name, content in (("ex_1", b"{"), ("ex_2", b"[]"), ("ex_3", b'{"exec_id": 5}'), ("ex_4", b"\xff")):
-        (tmp_path / "execs" / name).mkdir()
-        (tmp_path / "execs" / name / "status.json").write_bytes(content)
-    (tmp_path / "execs" / "ex_5").touch()
-    (tmp_path / "execs" / "other").mkdir()
-    assert {status["state"] for status in shelf.kept()} == {"unknown"}
-    assert len(list(shelf.kept())) == 5
+    shelf = _shelf(tmp_path)
+    shelf.claim("ex_a", BEGUN)
+    shelf.close()
+    with (tmp_path / "execs" / "journal").open("ab") as journal:
+        journal.write(b'{\n[]\n{"exec_id": 5}\n\xff\n{"exec_id":"ex_b","sta')
+    shelf = _shelf(tmp_path)
+    assert _states(shelf) == [("ex_a", "unknown")]
+    assert shelf.claim("ex_b", {**BEGUN, "exec_id": "ex_b"})
+    shelf.close()
+    shelf = _shelf(tmp_path)
+    assert _states(shelf) == [("ex_a", "unknown"), ("ex_b", "unknown")]
+    shelf.close()
+
+
+def test_a_journal_stays_small(tmp_path: Path) -> None:
+    shelf = _shelf(tmp_path)
+    for number in range(5000):
+        exec_id = f"ex_{number}"
+        assert shelf.claim(exec_id, {**BEGUN, "exec_id": exec_id})
+        shelf.finish(exec_id, {**BEGUN, "exec_id": exec_id, "state": "exited"})
+        if number >= 10:
+            shelf.forget(f"ex_{number - 10}")
+    assert len(shelf.kept()) == 10
+    lines = (tmp_path / "execs" / "journal").read_bytes().count(b"\n")
+    assert lines < COMPACT_LINES + 100
+    assert not shelf.claim("ex_4000", BEGUN)
+    shelf.close()
+    shelf = _shelf(tmp_path)
+    assert len(shelf.kept()) == 10
+    assert not shelf.claim("ex_4000", BEGUN)
+    shelf.close()
 
 
 def test_lines_are_cut_and_bounded() -> None:

@@ -1,0 +1,43 @@
+"""The page of limits tells the numbers that are in force."""
+
+from pathlib import Path
+
+from stead.guest import rpc, streams
+from stead.toolbox import confine, contract, execs, files, local
+from stead.toolbox.holding import settings
+
+PAGE = Path(__file__).parents[3] / "docs" / "workspace-limits.md"
+
+IN_FORCE = {
+    "path, name": [confine.PATH_BYTES, confine.NAME_BYTES],
+    "links followed in one path": [confine.MAX_LINKS],
+    "content of one file call": [contract.CALL_BYTES],
+    "entries of one list": [contract.LIST_ENTRIES],
+    "depth of one list": [files.LIST_DEPTH],
+    "execs running at once": [settings.RUNNING],
+    "finished execs kept": [settings.KEPT],
+    "output kept of one exec": [settings.LOG_BYTES],
+    "output kept of all finished execs": [settings.TOTAL_LOG_BYTES],
+    "arguments and environment of one exec": [execs.ARGV_BYTES],
+    "time limit of one exec": [int(contract.EXEC_TIMEOUT)],
+    "grace between TERM and KILL": [int(execs.GRACE)],
+    "output in one finished result": [contract.CALL_BYTES, execs.RESULT_BYTES],
+    "a foreground exec that nobody attends": [int(settings.DETACH_SECONDS)],
+    "streams of one guest at once": [streams.STREAMS],
+    "file operations at once": [local.THREADS],
+    "one JSON-RPC line": [rpc.LINE_BYTES],
+    "JSON-RPC requests of one channel at once": [rpc.CONCURRENT],
+    "JSON-RPC batch": [rpc.BATCH],
+}
+
+
+def test_the_page_is_true() -> None:
+    rows = [line.split("|")[1:3] for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
+    told = {
+        name.strip(): [int(word) for word in limit.replace(",", "").split() if word.isdigit()] for name, limit in rows
+    }
+    assert told == IN_FORCE
+
+
+def test_the_longest_log_is_the_same_on_both_sides() -> None:
+    assert settings.LOG_BYTES == contract.EXEC_LOG_BYTES
