@@ -30,8 +30,13 @@ class Complaints:
         return page
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.said.append(message.text)
+        if message.type == "error" and not _just_stopped(message):
+            self.said.append(f"{message.text} {message.location.get('url', '')}")
+
+
+def _just_stopped(message: ConsoleMessage) -> bool:
+    """Chromium logs every answer that is no success; the commands of a workspace that ends meanwhile are a proper 409."""
+    return "status of 409" in message.text and message.location.get("url", "").endswith("/execs")
 
 
 def login_link(text: str) -> str:

@@ -19,7 +19,7 @@ const PROBE_MS = [250, 500, 1000, 2000, 3000];
 /** Which kept answers an event makes old. */
 export function touched(subject: string): string[][] {
   if (subject.startsWith("ws_")) {
-    return [["workspaces"], ["workspace", subject], ["execs", subject], ["nodes"], ["events"]];
+    return [["workspaces"], ["workspace", subject], ["nodes"], ["events"]];
   }
   if (subject.startsWith("nd_")) return [["nodes"], ["node", subject], ["workspaces"], ["events"]];
   if (subject.startsWith("us_")) return [["users"], ["events"]];

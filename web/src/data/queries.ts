@@ -63,7 +63,7 @@ export const execs = (id: string, enabled: boolean) =>
     queryKey: ["execs", id],
     queryFn: ({ signal }) => api.execs(id, signal),
     enabled,
-    refetchInterval: every(5_000),
+    refetchInterval: every(5_000, 15_000),
   });
 
 export const files = (id: string, path: string, enabled: boolean) =>
