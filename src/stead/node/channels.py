@@ -7,6 +7,7 @@ back with another boot id. Nothing here decodes what passes.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,8 @@ from stead.protocol.methods import CALLS, Right
 from stead.protocol.version import agree
 from stead.transport.peer import Limits, Peer
 from stead.transport.relay import Relay
+
+log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 15.0
 HELLO_SECONDS = 10.0
@@ -146,7 +149,7 @@ class Channels:
             raise SteadError("workspace_unreachable", "the guest does not answer") from None
         guest = Guest(lambda lost: self._forget(workspace_id, lost))
         guest.attach(Peer(messages, guest, name=f"guest of {workspace_id}", limits=Limits()))
-        self._group.start_soon(guest.peer.run)
+        self._group.start_soon(_live, guest.peer)
         await self._greet(workspace_id, guest)
         self._guests[workspace_id] = guest
         return guest.peer
@@ -167,3 +170,11 @@ class Channels:
     def _forget(self, workspace_id: str, guest: Guest) -> None:
         if self._guests.get(workspace_id) is guest:
             del self._guests[workspace_id]
+
+
+async def _live(peer: Peer) -> None:
+    """A mistake in what runs over a link costs the link, never the node."""
+    try:
+        await peer.run()
+    except Exception:
+        log.exception("%s failed", peer)

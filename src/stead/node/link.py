@@ -106,10 +106,18 @@ class Link:
             except SteadError as error:
                 log.info("no link: %s", error.message)
             else:
-                await session.run(Peer(connection, session, name="control plane"))
+                await self._live(session, Peer(connection, session, name="control plane"))
             pause = self._backoff.delay(session.lived, session.retry_after)
             log.info("connecting again in %.1f s", pause)
             await anyio.sleep(pause)
+
+    async def _live(self, session: Session, peer: Peer) -> None:
+        """A mistake in what runs over a link costs the link, never the node."""
+        try:
+            await session.run(peer)
+        except Exception:
+            log.exception("the link failed")
+            self.down(session)
 
     @property
     def welcomed(self) -> bool:
@@ -196,11 +204,19 @@ class Session:
                 raise SteadError("method_not_found", "a node does not answer this")
 
     async def notice(self, peer: Peer, message: Message) -> None:
+        try:
+            await self._notice(peer, message)
+        except SteadError as error:
+            log.warning("a message was not handled: %s", error.message)
+            await peer.close(error.code)
+
+    async def _notice(self, peer: Peer, message: Message) -> None:
         match message:
             case Challenge():
                 await peer.send(self._hello(message.nonce))
             case Welcome() if not self._since:
-                await self._welcome_or_leave(peer, message)
+                agree(message.protocol)
+                await self._welcome(peer, message)
             case Refused():
                 log.warning("the control plane refused this node: %s", message.error.message)
                 await peer.close(f"refused: {message.error.code}")
@@ -241,15 +257,6 @@ class Session:
             labels=link.settings.labels,
             max_workspaces=link.settings.max_workspaces,
         )
-
-    async def _welcome_or_leave(self, peer: Peer, message: Welcome) -> None:
-        try:
-            agree(message.protocol)
-        except SteadError as error:
-            log.warning("%s", error.message)
-            await peer.close(error.code)
-        else:
-            await self._welcome(peer, message)
 
     async def _welcome(self, peer: Peer, message: Welcome) -> None:
         log.info("welcomed by the control plane %s, protocol %s", message.server_version, message.protocol)

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -39,17 +38,9 @@ def state_of(node: NodeProgram, workspace_id: str) -> dict[str, Any]:
     return dict(json.loads((node.workspaces / workspace_id / "run" / "holder.json").read_bytes()))
 
 
-def host_pid(workspace_id: str, word: str) -> int:
-    """The pid, as the machine sees it, of the guest or holder of a workspace."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                argv = (entry / "cmdline").read_bytes().decode().split("\0")
-            except OSError:
-                continue
-            if word in argv and any(workspace_id in part for part in argv) and "bwrap" not in argv[0]:
-                return int(entry.name)
-    raise AssertionError(f"no {word} of {workspace_id}")
+def holder_of(node: NodeProgram, workspace_id: str) -> int:
+    """The holder's pid, as the machine sees it."""
+    return int(json.loads((node.workspaces / workspace_id / "meta.json").read_bytes())["holder"]["pid"])
 
 
 async def all_of(stream: Any) -> bytes:
@@ -118,12 +109,12 @@ async def test_a_setup_line_that_fails_is_told_and_tried_again(control: Control,
 
 async def test_a_killed_guest_is_told_and_its_execs_go_on(control: Control, start_node: Start) -> None:
     node = start_node()
-    workspace_id = await started(control)
+    workspace_id = await started(control, isolation="none")
     before = (await control.call(workspace_id, "workspace.info"))["boot_id"]
     background = new_id(Kind.EXEC)
     params = Exec(argv=["sleep 1; echo done > file; sleep 600"], shell=True, exec_id=background, background=True)
     stream = await control.ends.open(workspace_id, "exec", params)
-    os.kill(host_pid(workspace_id, "serve"), signal.SIGKILL)
+    os.kill(state_of(node, workspace_id)["guest_pid"], signal.SIGKILL)
     info = await control.call(workspace_id, "workspace.info")
     assert info["boot_id"] != before
     change = await control.until(
@@ -175,7 +166,8 @@ async def test_a_stream_survives_a_killed_node(control: Control, start_node: Sta
 async def test_a_guest_that_never_answers_is_unreachable_not_a_hang(control: Control, start_node: Start) -> None:
     node = start_node()
     workspace_id = await started(control)
-    os.kill(host_pid(workspace_id, "stead.guest.holder"), signal.SIGKILL)
+    os.kill(holder_of(node, workspace_id), signal.SIGKILL)
+    await control.until(lambda: [c for c in control.changes if c.state == "failed"], "the end is told")
     with pytest.raises(SteadError) as caught:
         await control.call(workspace_id, "workspace.info")
     assert caught.value.code == "workspace_unreachable"

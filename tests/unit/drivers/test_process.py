@@ -283,6 +283,15 @@ async def test_the_channel_works_where_a_socket_path_would_be_too_long(tmp_path:
     await driver.close()
 
 
+async def test_what_the_system_refuses_is_an_error_of_the_table(driver: ProcessDriver, tmp_path: Path) -> None:
+    wanted = spec()
+    (tmp_path / "workspaces" / wanted.workspace_id).write_text("in the way")
+    with pytest.raises(SteadError) as caught:
+        await driver.start(wanted, "cm_1", quiet)
+    assert caught.value.code == "driver_failed"
+    assert await driver.find() == []
+
+
 async def test_paths_that_are_not_ids_are_refused(driver: ProcessDriver) -> None:
     with pytest.raises(SteadError) as caught:
         await driver.start(spec(workspace_id="ws_../../etc"), "cm_1", quiet)

@@ -7,12 +7,15 @@ asked, wherever an earlier attempt stopped. A holder is only ever touched by its
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import anyio
 import msgspec
@@ -29,6 +32,9 @@ from stead.model.workspaces import Isolation, Limit
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import DriverFacts, WorkspaceSpec
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 HANDLE_VERSION = 1
 CONFIG_VERSION = 1
@@ -105,7 +111,7 @@ class ProcessDriver:
     async def start(self, spec: WorkspaceSpec, command_id: str, progress: Progress) -> Handle:
         isolation = self._choose(spec.isolation)
         place = self._layout.place(spec.workspace_id)
-        meta = await to_thread.run_sync(place.load)
+        meta = await self._off_loop(place.load)
         if meta is not None and _holds(meta) and meta.generation == spec.generation:
             await self._await_guest(place, meta)
             return _handle(place, meta)
@@ -113,7 +119,7 @@ class ProcessDriver:
         if meta is not None:
             await self._end(place, meta, grace=0.0)
         await self._observer.at("driver.start.cleared", spec.workspace_id)
-        meta = await to_thread.run_sync(partial(self._prepare, place, spec, command_id, isolation))
+        meta = await self._off_loop(partial(self._prepare, place, spec, command_id, isolation))
         await self._observer.at("driver.start.prepared", spec.workspace_id)
         await progress("launch", "")
         holder = await self._launch(place, spec, meta)
@@ -126,7 +132,7 @@ class ProcessDriver:
 
     async def stop(self, handle: Handle, grace: float) -> None:
         place = self._layout.place(handle.workspace_id)
-        meta = await to_thread.run_sync(place.load)
+        meta = await self._off_loop(place.load)
         if meta is None:
             meta = _from_handle(handle) if place.exists() else None
         if meta is None:
@@ -140,25 +146,25 @@ class ProcessDriver:
         place = self._layout.place(handle.workspace_id)
         if not place.exists():
             return
-        meta = await to_thread.run_sync(place.load) or _from_handle(handle)
+        meta = await self._off_loop(place.load) or _from_handle(handle)
         meta = await self._store(place, msgspec.structs.replace(meta, phase="deleting"))
         await self._observer.at("driver.delete.marked", handle.workspace_id)
         await self._end(place, meta, grace=0.0)
         await self._observer.at("driver.delete.ended", handle.workspace_id)
-        await to_thread.run_sync(place.remove)
+        await self._off_loop(place.remove)
         await self._observer.at("driver.delete.removed", handle.workspace_id)
 
     async def status(self, handle: Handle) -> Status:
         self._children.reap()
         place = self._layout.place(handle.workspace_id)
-        return await to_thread.run_sync(partial(_look, place, handle))
+        return await self._off_loop(partial(_look, place, handle))
 
     async def channel(self, handle: Handle) -> Bytes:
         return await sockets.connect(self._layout.place(handle.workspace_id).run, "guest.sock")
 
     async def find(self) -> list[Found]:
         self._children.reap()
-        return await to_thread.run_sync(self._find)
+        return await self._off_loop(self._find)
 
     async def close(self) -> None:
         self._children.reap()
@@ -225,7 +231,7 @@ class ProcessDriver:
         group = cgroups.Group([Path(path) for path in meta.cgroups])
         argv = [*self._settings.holder, "--config", str(place.config)]
         start = partial(self._start_sandboxed, spec) if meta.isolation == Isolation.NAMESPACES else self._start_plain
-        return await to_thread.run_sync(start, place, group, argv)
+        return await self._off_loop(start, place, group, argv)
 
     def _start_plain(self, place: Place, group: cgroups.Group, argv: list[str]) -> Identity:
         log = place.open_log()
@@ -284,7 +290,15 @@ class ProcessDriver:
             raise SteadError("driver_failed", "the control groups of the workspace are still in use")
 
     async def _store(self, place: Place, meta: Meta) -> Meta:
-        return await to_thread.run_sync(place.store, meta)
+        return await self._off_loop(place.store, meta)
+
+    async def _off_loop(self, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Runs what touches the disk in a thread; what the system refuses becomes an error of the table."""
+        try:
+            return await to_thread.run_sync(partial(work, *args, **named))
+        except OSError as error:
+            code = "disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "driver_failed"
+            raise SteadError(code, f"the machine refused: {error.strerror or error}") from error
 
 
 def _group_name(spec: WorkspaceSpec) -> str:
