@@ -53,6 +53,7 @@ $(UV): requirements/tools.txt
 .stamps/project: .stamps/packages pyproject.toml
 	@echo "setup: installing stead itself, editable"
 	@$(UV) pip install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src/stead # guests start in sandboxes, where they cannot keep what they compile
 	@touch $@
 
 .stamps/web-packages: web/package-lock.json web/package.json
