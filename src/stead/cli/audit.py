@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import TYPE_CHECKING
 
 from stead.cli import output
 from stead.cli.context import Context
 from stead.cli.words import Namespace, Parser, Verb
+
+if TYPE_CHECKING:
+    from stead.sdk.client import Stead
 
 
 async def audit(context: Context, arguments: Namespace) -> None:
@@ -17,8 +21,14 @@ async def audit(context: Context, arguments: Namespace) -> None:
             items.append(entry)
             if next(numbers) >= arguments.limit:
                 break
-    rows = [(output.moment(e.at), e.actor, e.via, e.action, e.subject, e.outcome) for e in items]
+        names = {} if context.out.json else await _names(stead)
+    rows = [(output.moment(e.at), names.get(e.actor, e.actor), e.via, e.action, e.subject, e.outcome) for e in items]
     context.out.items(items, ("at", "who", "via", "did", "to", "outcome"), rows)
+
+
+async def _names(stead: Stead) -> dict[str, str]:
+    """Who is who; users who are gone keep their ids."""
+    return {user.id: user.name async for user in stead.users.list()}
 
 
 def _arguments(parser: Parser) -> None:

@@ -138,7 +138,11 @@ def parse(name: str, verb: Verb, words: list[str]) -> Namespace:
     if verb.rest and "--" in words:
         at = words.index("--")
         words, rest = words[:at], words[at + 1 :]
-    arguments = parser_for(name, verb).parse_args(words)
+    parser = parser_for(name, verb)
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        advice = "; put -- before the command" if verb.rest else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{advice}")
     arguments.rest = rest
     return arguments
 
@@ -178,7 +182,7 @@ def _run(name: str, verb: Verb, rest: list[str]) -> int:
     try:
         arguments = parse(name, verb, rest)
     except SystemExit as ended:
-        return int(ended.code or 0)
+        return (OURS if verb.own_codes else USAGE) if ended.code else 0
     from stead.cli.context import context_of
 
     context = context_of(arguments)

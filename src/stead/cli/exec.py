@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TIMED_OUT, OURS, NOT_STARTED = 124, 125, 127
 PIECE = 1 << 16
+PATIENCE = 2.0
+"""How long a lost link is not worth a word."""
 PIPE_BUF = 4096
 """A write of so much to a pipe that polls writable does not block."""
 
@@ -145,6 +147,8 @@ async def put(descriptor: int, data: bytes) -> None:
 async def _foreground(context: Context, toolbox: RemoteToolbox, running: RemoteRunning, *, stdin: bool) -> int:
     async with anyio.create_task_group() as tasks:
         await tasks.start(_pass_signals, toolbox, running.exec_id)
+        if sys.stderr.isatty():
+            tasks.start_soon(_tell_of_losses, context, toolbox)
         if stdin:
             tasks.start_soon(_pass_stdin, running)
         async for piece in running.output():
@@ -172,6 +176,18 @@ async def _pass_signals(
         async for number in signals:
             interrupts += number == signal.SIGINT
             await toolbox.kill(exec_id, int(signal.SIGKILL if interrupts > 1 else number))
+
+
+async def _tell_of_losses(context: Context, toolbox: RemoteToolbox) -> None:
+    """A person who sees nothing come should know why."""
+    while True:
+        await toolbox.link.until("lost")
+        with anyio.move_on_after(PATIENCE):
+            await toolbox.link.until("connected")
+            continue
+        context.out.note("stead: the link to the control plane is lost; the command goes on, waiting to come back")
+        await toolbox.link.until("connected")
+        context.out.note("stead: the link is back")
 
 
 async def _pass_stdin(running: RemoteRunning) -> None:
@@ -222,7 +238,7 @@ def _end(status: ExecStatus) -> str:
 
 def _exec_arguments(parser: Parser) -> None:
     workspace_argument(parser)
-    parser.add_argument("command", nargs="*", metavar="CMD", help="after -- it may have options of its own")
+    parser.add_argument("command", nargs="*", metavar="CMD", help="with options of its own: after --")
     parser.add_argument("--timeout", type=seconds, default=0.0, metavar="TIME", help="end it after so long (30, 5m)")
     parser.add_argument("--cwd", default=".", metavar="DIR", help="where it runs")
     parser.add_argument("--env", action="append", type=pair, default=[], metavar="K=V", help="an environment variable")

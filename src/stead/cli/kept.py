@@ -62,10 +62,12 @@ def _hand_over(place: str, words: list[str]) -> int | None:
         descriptors = array.array("i", [0, 1, 2])
         connection.sendmsg([request(words)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
         answer = connection.recv(4)
+        pid = int.from_bytes(answer, "big")
+        return _wait(connection, pid) if len(answer) == 4 and pid else None
     except OSError:
         return None
-    pid = int.from_bytes(answer, "big")
-    return _wait(connection, pid) if len(answer) == 4 and pid else None
+    finally:
+        connection.close()
 
 
 def request(words: list[str]) -> bytes:

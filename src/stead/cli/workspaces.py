@@ -102,7 +102,8 @@ async def rename(context: Context, arguments: Namespace) -> None:
 
 def event_row(event: Event) -> tuple[str, str, str]:
     """An event as a line of a table."""
-    return output.moment(event.at), event.kind, ", ".join(f"{key}={value}" for key, value in event.data.items())
+    told = {key: f"{value:.3g}" if isinstance(value, float) else str(value) for key, value in event.data.items()}
+    return output.moment(event.at), event.kind, output.pairs({key: value for key, value in told.items() if value})
 
 
 async def _order(context: Context, arguments: Namespace, verb: str) -> None:

@@ -51,11 +51,10 @@ WAITING_EVENTS = 1000
 """The most events a watcher may be behind."""
 
 Listener = Callable[[EventNotice], None]
-States = Callable[[str], None]
 
 
 class ClientLink:
-    """One caller's link to one control plane. `on_state` hears "connected", "lost" and "refused"."""
+    """One caller's link to one control plane. `state` is "idle", "connected", "lost" or "refused"."""
 
     def __init__(self, url: str, token: str, *, patience: float = 30.0) -> None:
         self._url = f"ws{url.removeprefix('http')}/api/v1/link"
@@ -75,7 +74,7 @@ class ClientLink:
         self._tasks: TaskGroup | None = None
         self._running = False
         self.streams = StreamEnds()
-        self.on_state: States = _ignore
+        self.state = "idle"
 
     def use(self, tasks: TaskGroup) -> None:
         """The task group that will drive the link once it is needed."""
@@ -119,6 +118,11 @@ class ClientLink:
     @property
     def _live(self) -> Peer | None:
         return None if self._peer is None or self._peer.closed.is_set() else self._peer
+
+    async def until(self, state: str) -> None:
+        """Waits until the link is in this state."""
+        while self.state != state:
+            await self._changed.wait()
 
     async def close(self) -> None:
         """Stops; the control plane tells the far ends of streams that are still open."""
@@ -211,8 +215,8 @@ class ClientLink:
 
     def _state(self, state: str) -> None:
         changed, self._changed = self._changed, anyio.Event()
+        self.state = state
         changed.set()
-        self.on_state(state)
 
     # --- what the peer hands over ------------------------------------------------------------------------------------
 
@@ -260,7 +264,3 @@ class ClientLink:
 
 def _fresh(kind: ids.Kind) -> str:
     return ids.make(kind, time.time(), os.urandom(ids.ENTROPY_BYTES))
-
-
-def _ignore(_state: str) -> None:
-    """Nobody wants to know."""

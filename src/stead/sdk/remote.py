@@ -61,7 +61,7 @@ class RemoteToolbox:
     """The toolbox of one workspace."""
 
     def __init__(self, link: ClientLink, workspace_id: str) -> None:
-        self._link = link
+        self.link = link
         self._workspace_id = workspace_id
 
     # --- files -----------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class RemoteToolbox:
     async def download(self, path: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The bytes as they come."""
         params = contract.ReadStream(path=path, offset=offset, length=length)
-        stream = await self._link.open(self._workspace_id, "file.read", params)
+        stream = await self.link.open(self._workspace_id, "file.read", params)
         async with _closing(stream):
             while (data := await stream.receive()) is not None:
                 yield data
@@ -126,7 +126,7 @@ class RemoteToolbox:
         params = contract.WriteStream(
             path=path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256
         )
-        stream = await self._link.open(self._workspace_id, "file.write", params)
+        stream = await self.link.open(self._workspace_id, "file.write", params)
         async with _closing(stream):
             async for piece in content:
                 await stream.send(piece)
@@ -150,7 +150,7 @@ class RemoteToolbox:
     async def start(self, exec: Exec) -> RemoteRunning:
         """Starts it on a stream; with `background` it goes on when the stream is gone."""
         named = _named(exec)
-        stream = await self._link.open(self._workspace_id, "exec", named)
+        stream = await self.link.open(self._workspace_id, "exec", named)
         return RemoteRunning(self, stream, named.exec_id, 0)
 
     async def attach(self, exec_id: str, cursor: int = 0) -> RemoteRunning:
@@ -158,7 +158,7 @@ class RemoteToolbox:
 
     async def attachment(self, exec_id: str, cursor: int) -> Stream:
         """The bare stream of an exec's output from `cursor` on."""
-        return await self._link.open(self._workspace_id, "exec.attach", Attach(exec_id=exec_id, cursor=cursor))
+        return await self.link.open(self._workspace_id, "exec.attach", Attach(exec_id=exec_id, cursor=cursor))
 
     async def execs(self) -> ExecList:
         return await self._call("exec.list", contract.Params(), ExecList)
@@ -174,7 +174,7 @@ class RemoteToolbox:
     async def _call(
         self, method: str, params: contract.Params, kind: type[T], *, timeout: float = 60.0, repeat: bool = True
     ) -> T:
-        answer = await self._link.call(self._workspace_id, method, params, timeout=timeout, repeat=repeat)
+        answer = await self.link.call(self._workspace_id, method, params, timeout=timeout, repeat=repeat)
         return _checked(kind, lambda: msgspec.json.decode(answer, type=kind))
 
 

@@ -133,7 +133,7 @@ def test_the_kept_process_forks_answers_and_ends(tmp_path: Path) -> None:
         eventually((tmp_path / kept.SOCKET).exists, "the socket")
         done = subprocess.run(
             [sys.executable, "-m", "stead.cli.entry", "ws", "show"],
-            env={**os.environ, "STEAD_DATA": str(tmp_path)},
+            env={**os.environ, "STEAD_DATA": str(tmp_path), kept.OFF: "1"},
             capture_output=True,
             timeout=60,
             check=False,
