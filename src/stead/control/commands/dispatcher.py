@@ -7,6 +7,7 @@ is the truth: a lost poke costs at most one `SWEEP_SECONDS`.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 512
 """Commands delivered in one pass."""
+
+NODES_AT_ONCE = 1000
 
 SWEEP_SECONDS = 5.0
 RETRY_SECONDS = 1.0
@@ -108,22 +111,32 @@ class Dispatcher:
                 self._to_deliver.set()
 
     async def _deliver(self, group: TaskGroup) -> None:
-        """One pass: claims what is due in one unit, then sends each."""
-        connected = self._registry.connected()
-        new, again = sorted(self._fresh & connected), sorted(self._replay & connected)
-        if not new and not again:
-            self._fresh, self._replay = set(), set()
+        """One pass: claims what is due in one unit, then sends each. A poke during the pass is for the next one."""
+        back = self._take(self._replay)
+        names = self._take(self._fresh) | back
+        if not names:
             return
-        rows = await self._store.write(commands.claim, new, again, AT_ONCE, self._clock())
-        self._fresh.difference_update(new)
-        self._replay.difference_update(again)
+        try:
+            rows = await self._store.write(commands.claim, sorted(names), sorted(back), AT_ONCE, self._clock())
+        except SteadError:
+            self._fresh |= names
+            self._replay |= back
+            raise
         if len(rows) == AT_ONCE:
-            self._fresh.update(new, again)
+            self._fresh |= names
+        if self._fresh or self._replay:
             self._to_deliver.set()
         for row in rows:
             if row.id not in self._inflight:
                 self._inflight.add(row.id)
                 group.start_soon(self._send, row)
+
+    def _take(self, names: set[str]) -> set[str]:
+        """Takes the connected ones of these nodes, not too many; the others are replayed when they come."""
+        taken = set(itertools.islice((name for name in names if self._registry.is_connected(name)), NODES_AT_ONCE))
+        gone = {name for name in names if not self._registry.is_connected(name)}
+        names.difference_update(taken, gone)
+        return taken
 
     async def _send(self, row: Row[Any]) -> None:
         """Delivers one command; what the link loses is delivered again when the lease is over or the node is back."""

@@ -103,11 +103,13 @@ def ever_sent(conn: Connection, workspace_id: str) -> bool:
     return conn.execute(query).first() is not None
 
 
-def claim(conn: Connection, fresh: Sequence[str], replay: Sequence[str], limit: int, now: float) -> list[Row[Any]]:
-    """What the nodes are to get now: what waits or whose lease is over, and everything live of nodes that came back."""
+def claim(conn: Connection, nodes: Sequence[str], back: Sequence[str], limit: int, now: float) -> list[Row[Any]]:
+    """What the nodes are to get now: what waits, whose lease is over, and everything of those that came back."""
+    if back:
+        conn.execute(update(commands).where(c.ended.is_(None), c.node_id.in_(back)).values(lease=0.0))
     due = or_(c.state == CommandState.QUEUED.value, c.lease < now)
-    wanted = or_(c.node_id.in_(replay), c.node_id.in_(fresh) & due) if replay else c.node_id.in_(fresh) & due
-    rows = list(conn.execute(_HEADS.where(wanted, c.deadline > now).order_by(c.id).limit(limit)))
+    query = _HEADS.where(c.node_id.in_(nodes), due, c.deadline > now)
+    rows = list(conn.execute(query.order_by(c.id).limit(limit)))
     if rows:
         conn.execute(_SEND, [{"wanted": row.id, "now": now, "until": now + SENT_LEASE} for row in rows])
     return rows

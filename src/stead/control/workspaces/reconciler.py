@@ -70,7 +70,8 @@ class Reconciler:
             part = everything[start : start + AT_ONCE]
             for moved in await self._store.write(_compare, node_id, part, self._clock()):
                 self._dispatcher.moved(moved)
-        if await self._store.write(_reap, node_id, reports, self._clock()):
+        reaped = await self._store.write(_reap, node_id, reports, self._clock()) if reports else 0
+        if reaped:
             self._dispatcher.poke(node_id)
 
     async def run(self) -> None:

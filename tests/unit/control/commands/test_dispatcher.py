@@ -1,6 +1,7 @@
 """Delivery of commands to a node in memory: at least once each, one effect each, in order within a workspace."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import defaultdict
@@ -16,6 +17,7 @@ from stead.control.core import Core
 from stead.control.people.caller import SYSTEM
 from stead.control.store import commands, workspaces
 from stead.control.store.rows import Connection
+from stead.control.store.store import Store
 from stead.control.workspaces.advance import command_values
 from stead.control.workspaces.service import WorkspaceFilter
 from stead.model.commands import CommandState
@@ -423,3 +425,69 @@ async def test_ended_commands_never_change(core: Core) -> None:
     assert await core.store.write(results.cancel, command_id, True, 1.0) is not None
     for state in (CommandState.EXPIRED, CommandState.FAILED, CommandState.CANCELLED):
         assert await core.store.write(commands.end, command_id, state, None, 1.0) is False
+
+
+async def test_more_than_one_pass_of_commands_is_replayed_once_each(core: Core) -> None:
+    node = await enrol_known(core, "one")
+    go = anyio.Event()
+
+    async def hold(command: Command) -> None:
+        await go.wait()
+
+    node.before = hold
+    await core.store.write(_fill, node.node_id, 700, 1)
+    for _ in range(2):
+        node.epoch += 1
+        async with node.link(core, inventory=False):
+            with anyio.fail_after(60):
+                while len(node.deliveries) < 700 or min(node.deliveries.values()) < node.epoch - 1:
+                    await anyio.sleep(0.02)
+    assert set(node.deliveries.values()) == {2}
+    go.set()
+
+
+async def test_a_new_control_plane_goes_on_where_the_old_one_was_killed(core_store: Store) -> None:
+    """The core ends in the middle of everything, five times; nothing is lost, nothing is done twice."""
+    first = Core(core_store)
+    node = await enrol(first, "one")
+    names = [f"w{number}" for number in range(30)]
+    for life, verb in enumerate(["create", "stop", "start", "restart", "delete"]):
+        await _one_life(Core(core_store), node, verb, names, 20 * (life + 1))
+    last = Core(core_store)
+    node.epoch += 1
+    async with anyio.create_task_group() as group:
+        group.start_soon(last.run)
+        async with node.link(last):
+            for name in names:
+                with contextlib.suppress(SteadError):
+                    await last.workspaces.delete(SYSTEM, name)
+            await until(last, lambda: _all_gone(last))
+        group.cancel_scope.cancel()
+    assert set(node.effects.values()) == {1}
+    assert node.workspaces == {}
+    assert in_order(node)
+
+
+async def _one_life(core: Core, node: FakeNode, verb: str, names: list[str], effects: int) -> None:
+    """Asks for the verb everywhere and dies while it is being done."""
+    node.epoch += 1
+    async with anyio.create_task_group() as group:
+        group.start_soon(core.run)
+        async with node.link(core):
+            for name in names:
+                if verb == "create":
+                    group.start_soon(core.workspaces.create, SYSTEM, WorkspaceCreate(name=name))
+                else:
+                    group.start_soon(getattr(core.workspaces, verb), SYSTEM, name)
+            await until(core, lambda: _some_effects(node, effects))
+            if verb == "create":
+                await until(core, lambda: _count(core, len(names)))
+            group.cancel_scope.cancel()
+
+
+async def _some_effects(node: FakeNode, number: int) -> bool:
+    return len(node.effects) >= number
+
+
+async def _count(core: Core, number: int) -> bool:
+    return len((await core.workspaces.list(SYSTEM, WorkspaceFilter(), 100, "")).items) == number
