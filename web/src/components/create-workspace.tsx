@@ -120,6 +120,13 @@ function levelsOf(nodes: Node[], driver: string, node: string): Set<string> {
   );
 }
 
+const LEVELS = Object.keys(ISOLATION) as Isolation[];
+
+/** Whether one of the levels is this or a stronger one; true while none is known. */
+function enough(levels: Set<string>, wanted: Isolation): boolean {
+  return levels.size === 0 || LEVELS.slice(LEVELS.indexOf(wanted)).some((level) => levels.has(level));
+}
+
 function Form({ onMade, onCancel }: { onMade: (made: Workspace) => void; onCancel: () => void }) {
   const form = useId();
   const [draft, setDraft] = useState(BLANK);
@@ -151,13 +158,10 @@ function Form({ onMade, onCancel }: { onMade: (made: Workspace) => void; onCance
   const isolation = useMemo<Choice<Isolation | "best">[]>(
     () => [
       { value: "best", label: "Best available", detail: "The most that the node can give" },
-      ...(Object.keys(ISOLATION) as Isolation[]).map((level) => ({
+      ...LEVELS.map((level) => ({
         value: level,
-        label: `At least ${ISOLATION[level].label.toLowerCase()}`,
-        detail:
-          levels.size > 0 && !levels.has(level) && level !== "none"
-            ? "No node says that it can give exactly this"
-            : ISOLATION[level].means,
+        label: level === "none" ? "None needed" : `At least ${ISOLATION[level].label.toLowerCase()}`,
+        detail: enough(levels, level) ? ISOLATION[level].means : "No node can give this now",
       })),
     ],
     [levels],
