@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -30,13 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
     except SteadError as error:
         print(f"stead-node: {error.message}", file=sys.stderr)
         return 2
-    return _serve(loaded)
+    return _run(daemon.rotate_key if given.rotate_key else daemon.run, loaded)
 
 
-def _serve(loaded: settings.NodeSettings) -> int:
+def _run(work: Callable[[settings.NodeSettings], Awaitable[None]], loaded: settings.NodeSettings) -> int:
     failures: list[SteadError] = []
     try:
-        anyio.run(daemon.run, loaded)
+        anyio.run(work, loaded)
     except* SteadError as errors:
         failures = _leaves(errors)
     for error in failures:
@@ -58,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", help="the folder of everything that lasts")
     parser.add_argument("--name", help="the node's name")
     parser.add_argument("--enrol-token-file", help="a private file with the single-use enrolment token")
+    parser.add_argument(
+        "--rotate-key", action="store_true", help="replace the node's key and end; the node must not run"
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return parser
 

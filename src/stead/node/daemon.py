@@ -27,7 +27,7 @@ from stead.node import inventory
 from stead.node.books import Books
 from stead.node.channels import Channels
 from stead.node.health import Figures, facts
-from stead.node.identity import Identity, enrol
+from stead.node.identity import Identity, enrol, rotate
 from stead.node.journal import Journal
 from stead.node.link import Host, Link
 from stead.node.operations import Operations
@@ -59,6 +59,12 @@ async def run(settings: NodeSettings, observer: Observer | None = None) -> None:
                     group.start_soon(_force, signals, group.cancel_scope)
                     await node.go_down()
                     group.cancel_scope.cancel()
+
+
+async def rotate_key(settings: NodeSettings) -> None:
+    """Replaces the node's key; the node must not run meanwhile."""
+    with _alone(settings.state):
+        await rotate(Identity.open(settings.state), settings)
 
 
 async def _force(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:

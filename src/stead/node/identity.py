@@ -1,7 +1,8 @@
 """Who this node is: an Ed25519 key that never leaves the machine, and the id the control plane gave it.
 
 Contract: `Identity.open(folder)` makes the key (0600) at first. `enrol(identity, settings, token)` trades a single-use
-token for a node id and remembers it; `hello_signature` proves the key.
+token for a node id and remembers it; `hello_signature` proves the key. `rotate(identity, settings)` replaces the key; the new
+one is on disk before it is told, and a rotation cut short anywhere is finished by the next.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import os
 import ssl
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
@@ -54,8 +56,7 @@ class Identity:
     @property
     def public_key(self) -> str:
         """The public half, base64."""
-        raw = self._key.public_key().public_bytes(_RAW, serialization.PublicFormat.Raw)
-        return base64.b64encode(raw).decode()
+        return _public(self._key)
 
     @property
     def node_id(self) -> str:
@@ -68,6 +69,19 @@ class Identity:
         text = f"stead-node-hello:{nonce}:{self.node_id}"
         return base64.b64encode(self._key.sign(text.encode())).decode()
 
+    def candidate(self) -> Ed25519PrivateKey:
+        """The key that is to replace ours; the same one until it has."""
+        return _open_key(self._folder / "key.next")
+
+    def promote(self) -> None:
+        """The candidate is our key from now on."""
+        self._key = self.candidate()
+        (self._folder / "key.next").replace(self._folder / "key")
+
+    def signers(self) -> list[Ed25519PrivateKey]:
+        """The keys that the control plane may know."""
+        return [self._key, self.candidate()]
+
     def remember(self, enrolled: Enrolled) -> None:
         """Keeps what the control plane answered."""
         _write_private(self._folder / "node.json", msgspec.json.encode(enrolled))
@@ -76,27 +90,57 @@ class Identity:
 
 async def enrol(identity: Identity, settings: NodeSettings, token: str) -> str:
     """Trades the token for a node id. Safe to repeat with the same key until it succeeds."""
-    import httpx2
-
     body = {
         "token": token,
         "name": settings.display_name,
         "public_key": identity.public_key,
         "labels": settings.labels,
     }
+    content = await _post(settings, settings.enrol_url, body)
     try:
-        async with httpx2.AsyncClient(timeout=TIMEOUT, verify=tls_context(settings) or True) as client:
-            answer = await client.post(settings.enrol_url, json=body)
-    except httpx2.HTTPError as error:
-        raise SteadError("unavailable", f"the control plane cannot be reached: {type(error).__name__}") from error
-    if answer.status_code >= 300:
-        raise _refusal(answer.status_code, answer.content)
-    try:
-        node_id = msgspec.json.decode(answer.content, type=_Answer).node_id
+        node_id = msgspec.json.decode(content, type=_Answer).node_id
     except msgspec.DecodeError:
         raise SteadError("malformed", "the enrolment was answered with something else") from None
     identity.remember(Enrolled(node_id, settings.url))
     return node_id
+
+
+async def rotate(identity: Identity, settings: NodeSettings) -> None:
+    """Replaces the key. Signed by the present one, or by the new one when an earlier attempt was taken but not heard."""
+    new = _public(identity.candidate())
+    url = f"{settings.url.rstrip('/')}/api/v1/nodes/{identity.node_id}/key"
+    refused: SteadError | None = None
+    for signer in identity.signers():
+        signature = signer.sign(f"rotate:{identity.node_id}:{new}".encode())
+        try:
+            await _post(settings, url, {"public_key": new, "signature": base64.b64encode(signature).decode()})
+        except SteadError as error:
+            if error.retry:
+                raise
+            refused = refused or error
+        else:
+            identity.promote()
+            return
+    assert refused is not None
+    raise refused
+
+
+async def _post(settings: NodeSettings, url: str, body: dict[str, Any]) -> bytes:
+    import httpx2
+
+    try:
+        async with httpx2.AsyncClient(timeout=TIMEOUT, verify=tls_context(settings) or True) as client:
+            answer = await client.post(url, json=body)
+    except httpx2.HTTPError as error:
+        raise SteadError("unavailable", f"the control plane cannot be reached: {type(error).__name__}") from error
+    if answer.status_code >= 300:
+        raise _refusal(answer.status_code, answer.content)
+    return answer.content
+
+
+def _public(key: Ed25519PrivateKey) -> str:
+    raw = key.public_key().public_bytes(_RAW, serialization.PublicFormat.Raw)
+    return base64.b64encode(raw).decode()
 
 
 def tls_context(settings: NodeSettings) -> ssl.SSLContext | None:

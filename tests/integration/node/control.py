@@ -64,6 +64,7 @@ class Control:
         self.notices: list[Message] = []
         self.refuse: SteadError | None = None
         self.deaf = False
+        self.rotations = 0
         self.peer: Peer | None = None
         self.nonce = ""
         self.url = ""
@@ -219,7 +220,7 @@ class Control:
         await peer.send(Challenge(nonce=self.nonce))
 
     async def _enrol(self, scope: Any, receive: Any, send: Any) -> None:
-        assert (scope["method"], scope["path"]) == ("POST", "/api/v1/nodes/enrol")
+        assert scope["method"] == "POST"
         body = b""
         more = True
         while more:
@@ -227,6 +228,9 @@ class Control:
             body += event.get("body", b"")
             more = event.get("more_body", False)
         asked = msgspec.json.decode(body)
+        if scope["path"].endswith("/key"):
+            await self._rotate(scope["path"].split("/")[-2], asked, send)
+            return
         if asked["token"] != self.token:
             fault = SteadError("unauthenticated", "the token is not valid").fault()
             await _answer(send, 401, {"error": fault, "request_id": "rq"})
@@ -235,6 +239,23 @@ class Control:
         node_id = node_id or new_id(ids.Kind.NODE)
         self.keys[node_id] = asked["public_key"]
         await _answer(send, 201, {"node_id": node_id, "approved": True})
+
+    async def _rotate(self, node_id: str, asked: Any, send: Any) -> None:
+        text = f"rotate:{node_id}:{asked['public_key']}".encode()
+        try:
+            Ed25519PublicKey.from_public_bytes(base64.b64decode(self.keys[node_id])).verify(
+                base64.b64decode(asked["signature"]), text
+            )
+        except InvalidSignature:
+            fault = SteadError("unauthenticated", "the signature does not fit").fault()
+            await _answer(send, 401, {"error": fault, "request_id": "rq"})
+            return
+        self.keys[node_id] = asked["public_key"]
+        self.rotations += 1
+        if self.deaf:
+            await _answer(send, 503, {"error": SteadError("unavailable", "deaf").fault(), "request_id": "rq"})
+            return
+        await _answer(send, 200, {"id": node_id})
 
 
 async def _answer(send: Any, status: int, content: Any) -> None:

@@ -250,3 +250,30 @@ async def test_a_second_node_on_the_same_folder_is_refused(control: Control, sta
     assert await anyio.to_thread.run_sync(node.process.wait, PATIENCE) == 1
     assert "another node runs" in node.log()
     node.process = first
+
+
+async def test_a_key_is_replaced_also_when_the_answer_was_lost(control: Control, start_node: Start) -> None:
+    node = start_node(**HOLDERS)
+    await control.connected()
+    (node_id,) = control.keys
+    first = control.keys[node_id]
+
+    async def rotate() -> int:
+        node.start(arguments=("--rotate-key",))
+        assert node.process is not None
+        return await anyio.to_thread.run_sync(node.process.wait, PATIENCE)
+
+    running = node.process
+    assert await rotate() == 1
+    node.process = running
+    assert await anyio.to_thread.run_sync(node.terminate) == 0
+    control.deaf = True
+    assert await rotate() == 1
+    control.deaf = False
+    assert await rotate() == 0
+    assert control.rotations == 2
+    assert control.keys[node_id] != first
+    count = len(control.hellos)
+    node.start()
+    await control.until(lambda: len(control.hellos) > count, "the new key is accepted")
+    assert control.refuse is None
