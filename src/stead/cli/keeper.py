@@ -128,6 +128,8 @@ class Keeper:
         try:
             asked, descriptors = _receive(connection)
         except (OSError, ValueError):
+            with contextlib.suppress(OSError):
+                connection.sendall(bytes(4))
             connection.close()
             return
         pid = os.fork()
@@ -194,6 +196,7 @@ def _receive(connection: socket.socket) -> tuple[Asked, list[int]]:
     _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if user != os.getuid():
         raise PermissionError("another user")
+    connection.sendall(kept.GREETING)
     data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 3)
     try:
         while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big") <= REQUEST_BYTES:

@@ -10,6 +10,10 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 WORDS = frozenset(
     "exec logs execs kill files cp ws status whoami events audit command user token session".split()  # noqa: SIM905
 )
@@ -18,6 +22,9 @@ SOCKET = "keeper.sock"
 OFF = "STEAD_KEEPER"
 SIGNALS = (1, 2, 15)
 """HUP, INT, TERM."""
+GREETING = b"\x01"
+GREETING_SECONDS = 1.0
+OURS = 125
 
 
 def run(words: list[str]) -> int | None:
@@ -53,21 +60,46 @@ def _types(words: list[str]) -> bool:
 
 
 def _hand_over(place: str, words: list[str]) -> int | None:
+    """None as long as nothing can have begun: no greeting came, or the kept process refused."""
     import _socket
-    import array
 
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        _connect(connection, place)
-        descriptors = array.array("i", [0, 1, 2])
-        connection.sendmsg([request(words)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
-        answer = connection.recv(4)
-        pid = int.from_bytes(answer, "big")
-        return _wait(connection, pid) if len(answer) == 4 and pid else None
-    except OSError:
-        return None
+        if not _greeted(connection, place):
+            return None
+        pid = _ask(connection, words)
+        return _wait(connection, pid) if pid else None
+    except OSError as error:
+        sys.stderr.write(f"stead: the kept process: {error}; the command may still run\n")
+        return OURS
     finally:
         connection.close()
+
+
+def _greeted(connection: Any, place: str) -> bool:
+    try:
+        connection.settimeout(GREETING_SECONDS)
+        _connect(connection, place)
+        greeting: bytes = connection.recv(1)
+        connection.settimeout(None)
+    except OSError:
+        return False
+    return greeting == GREETING
+
+
+def _ask(connection: Any, words: list[str]) -> int:
+    """The process that does it; 0 when it is refused."""
+    import _socket
+    import array
+
+    body = request(words)
+    descriptors = array.array("i", [0, 1, 2])
+    sent = connection.sendmsg([body], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
+    connection.sendall(body[sent:])
+    answer = connection.recv(4)
+    if len(answer) < 4:
+        raise ConnectionResetError("it ended")
+    return int.from_bytes(answer, "big")
 
 
 def request(words: list[str]) -> bytes:
@@ -82,16 +114,16 @@ def request(words: list[str]) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-def _connect(connection: object, place: str) -> None:
+def _connect(connection: Any, place: str) -> None:
     """By a path of its own for the folder, because the path of a socket has at most 107 bytes."""
     folder = os.open(os.path.dirname(place), os.O_RDONLY | os.O_DIRECTORY)  # noqa: PTH120
     try:
-        connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")  # type: ignore[attr-defined]
+        connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
     finally:
         os.close(folder)
 
 
-def _wait(connection: object, pid: int) -> int:
+def _wait(connection: Any, pid: int) -> int:
     """Passes signals on until the child has ended."""
     import signal as _signal
 
@@ -103,8 +135,7 @@ def _wait(connection: object, pid: int) -> int:
 
     for number in SIGNALS:
         _signal.signal(number, pass_on)
-    answer = connection.recv(4)  # type: ignore[attr-defined]
+    answer = connection.recv(4)
     if len(answer) < 4:
-        sys.stderr.write("stead: the kept process ended; the command may still run\n")
-        return 125
+        raise ConnectionResetError("it ended")
     return int.from_bytes(answer, "big")
