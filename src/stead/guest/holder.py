@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 GRACE = 2.0
 PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+DEAF_SECONDS = 2.0
+"""How long a guest may live after it closed its socket to the holder."""
 HEALTHY_SECONDS = 5.0
 """A guest that lived this long is restarted at once."""
 
@@ -85,9 +87,13 @@ class Keeper:
         self._pause = 0.0 if healthy else min(LONGEST_PAUSE, self._pause * 2 or PAUSE)
 
     def _deaf(self, pid: int) -> None:
-        """A guest that no longer talks to its holder is of no use."""
-        if pid in self._engine.children:
-            os.kill(pid, signal.SIGKILL)
+        """A guest that no longer talks to its holder is about to end, or of no use."""
+
+        def end() -> None:
+            if pid in self._engine.children:
+                os.kill(pid, signal.SIGKILL)
+
+        self._loop.after(DEAF_SECONDS, end)
 
     def _tell(self, pid: int) -> None:
         state = {"version": 1, "pid": os.getpid(), "guest_pid": pid, "guest_restarts": self._restarts}

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stead.toolbox.holding import tree
-from stead.toolbox.holding.ending import Ending, send
+from stead.toolbox.holding.ending import Ending
 from stead.toolbox.holding.execs import Execs, RefusedError
 from stead.toolbox.holding.line import Line
 from stead.toolbox.holding.loop import Loop
@@ -83,7 +83,6 @@ class Engine:
         Ending(self.loop, find, signal.SIGTERM, grace, lambda left: self._close_children(done))
 
     def _close_children(self, done: Callable[[], None]) -> None:
-        send(list(self.children), signal.SIGTERM)
         Ending(self.loop, tree.everything, signal.SIGTERM, self._grace, lambda left: done())
 
     # --- lines -------------------------------------------------------------------------------------------------------

@@ -86,6 +86,7 @@ class Execs:
         for status in self._shelf.kept():
             self.finished[status["exec_id"]] = status
             self._log_bytes[status["exec_id"]] = self._shelf.log_bytes(status["exec_id"])
+        self._total = sum(self._log_bytes.values())
         self._forget_oldest()
 
     # --- what is asked -----------------------------------------------------------------------------------------------
@@ -303,6 +304,7 @@ class Execs:
         status["ended"] = time.time()
         self.running.pop(held.exec_id, None)
         self._log_bytes[held.exec_id] = held.log.size
+        self._total += held.log.size
         self._shelf.finish(held.exec_id, status)
         if held.request["stdin"]:
             with contextlib.suppress(OSError):
@@ -346,13 +348,12 @@ class Execs:
 
     def _forget_oldest(self) -> None:
         """Only so many are kept, and only so much of their output."""
-        total = sum(self._log_bytes[exec_id] for exec_id in self.finished)
         while len(self.finished) > self._settings.kept or (
-            total > self._settings.total_log_bytes and len(self.finished) > 1
+            self._total > self._settings.total_log_bytes and len(self.finished) > 1
         ):
             oldest = next(iter(self.finished))
             del self.finished[oldest]
-            total -= self._log_bytes.pop(oldest)
+            self._total -= self._log_bytes.pop(oldest)
             self._shelf.forget(oldest)
 
 

@@ -16,6 +16,14 @@ QUEUE_BYTES = 8 << 20
 Value = dict[str, Any]
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def line(value: Value) -> bytes:
+    """One value as one line."""
+    return _encode(value).encode() + b"\n"
+
+
 class Line:
     """One end."""
 
@@ -56,7 +64,7 @@ class Line:
         """Queues one line and tries to write it at once. False when the line is closed."""
         if self.closed:
             return False
-        self._out += json.dumps(value, separators=(",", ":")).encode() + b"\n"
+        self._out += line(value)
         if len(self._out) > QUEUE_BYTES:
             self.close()
             return False

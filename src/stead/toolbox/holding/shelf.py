@@ -13,6 +13,8 @@ import json
 import os
 from typing import Any
 
+from stead.toolbox.holding.line import line as as_line
+
 Status = dict[str, Any]
 """The fields of `contract.ExecStatus`."""
 
@@ -95,7 +97,7 @@ class Shelf:
 
     def _append(self, line: Status) -> None:
         """Whole or not at all."""
-        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        data = as_line(line)
         done = os.pwrite(self._journal, data, self._size)
         if done < len(data):
             os.ftruncate(self._journal, self._size)
@@ -126,7 +128,7 @@ class Shelf:
 
     def _compact(self) -> None:
         lines: list[Status] = [{"forgotten": list(self._forgotten)}, *self._known.values()]
-        data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+        data = b"".join(map(as_line, lines))
         part = f"{self._path}.part"
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         fresh = os.open(part, flags, 0o600)
