@@ -87,3 +87,9 @@ def test_doctor_tells_what_this_machine_can_give(cli: Cli) -> None:
     assert {"stead", "python", "isolation", "limits", "data"} <= set(found)
     assert all(item["remedy"] for item in found.values() if item["state"] == "missing")
     assert "isolation" in cli.ok("doctor")
+
+
+def test_a_mock_control_plane_to_type_into(cli: Cli) -> None:
+    done = cli("mock-control", "--port", "0", input=b"nodes\nquit\n")
+    assert done.returncode == 0
+    assert b"127.0.0.1" in done.stdout

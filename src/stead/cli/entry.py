@@ -135,6 +135,8 @@ def parser_for(name: str, verb: Verb) -> Parser:
 def parse(name: str, verb: Verb, words: list[str]) -> Namespace:
     """The arguments; what follows `--` stays as it is for verbs that pass it on. Exits as argparse does."""
     rest: list[str] = []
+    if verb.raw:
+        words, rest = [], words
     if verb.rest and "--" in words:
         at = words.index("--")
         words, rest = words[:at], words[at + 1 :]

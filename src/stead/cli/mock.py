@@ -15,4 +15,4 @@ def mock(context: Context, arguments: Namespace) -> int:
     os.execv(sys.executable, [sys.executable, "-m", "stead.testing.mockcontrol", *arguments.rest])  # noqa: S606
 
 
-VERBS = {"mock": Verb("a small control plane to drive by typing; its own options go after --", plain=mock, rest=True)}
+VERBS = {"mock": Verb("a small control plane to drive by typing", plain=mock, raw=True)}

@@ -31,7 +31,7 @@ class Verb(NamedTuple):
     """One thing to do.
 
     `plain` runs without an event loop. With `own_codes` failures of Stead exit with 125. With `rest` what follows `--` is
-    taken as it is.
+    taken as it is, with `raw` everything.
     """
 
     help: str
@@ -40,6 +40,7 @@ class Verb(NamedTuple):
     plain: Plain | None = None
     own_codes: bool = False
     rest: bool = False
+    raw: bool = False
     details: str = ""
 
 

@@ -60,6 +60,8 @@ def test_every_word_has_its_module_and_every_verb_its_help(name: str, capsys: py
     word = _word(name)
     verbs = {word.verb: load(word)[word.verb]} if word.verb else load(word)
     for key, verb in verbs.items():
+        if verb.raw:
+            continue
         with pytest.raises(SystemExit) as ended:
             parse(f"{name} {key}", verb, ["--help"])
         assert ended.value.code == 0
