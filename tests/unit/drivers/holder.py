@@ -16,11 +16,31 @@ listener = socket.socket(socket.AF_UNIX)
 listener.bind("guest.sock")
 listener.listen()
 signal.signal(signal.SIGTERM, lambda *_: environment.get("STUBBORN") or sys.exit(0))
+def write(path):
+    try:
+        os.close(os.open(path, os.O_WRONLY | (os.O_CREAT if path.endswith("test") else 0)))
+        return "opened"
+    except OSError:
+        return "refused"
+TRIED = ("/etc/stead-test", "/usr/stead-test", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger",
+    "/sys/kernel/uevent_helper", "/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/pids/cgroup.procs")
+def read(path):
+    try:
+        return open(path).read()
+    except OSError:
+        return ""
+def look():
+    if config["isolation"] != "namespaces":
+        return {}
+    status = dict(line.split(":", 1) for line in read("/proc/self/status").splitlines())
+    return {"tried": {path: write(path) for path in TRIED}, "shadow": read("/etc/shadow"),
+        "capabilities": int(status["CapEff"], 16) | int(status["CapPrm"], 16),
+        "empty": {path: os.listdir(path) for path in ("/root", "/run", "/home") if os.access(path, os.R_OK)}}
 while True:
     connection, _ = listener.accept()
     with contextlib.suppress(OSError): connection.sendall(json.dumps({"pid": os.getpid(), "host": socket.gethostname(),
         "seen": sorted(os.listdir(os.path.dirname(os.path.dirname(config["root"])))),
-        "environ": dict(os.environ)}).encode())
+        "environ": dict(os.environ), **look()}).encode())
     connection.close()
 """
 

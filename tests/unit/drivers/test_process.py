@@ -120,6 +120,10 @@ async def test_a_sandbox_shows_its_own_host_processes_and_directories_only(
     assert other.workspace_id not in seen["seen"]
     assert "SECRET_OF_THE_NODE" not in seen["environ"]
     assert seen["environ"]["STEAD_WORKSPACE_ID"] == wanted.workspace_id
+    assert set(seen["tried"].values()) == {"refused"}, seen["tried"]
+    assert seen["capabilities"] == 0
+    assert seen["shadow"] == ""
+    assert seen["empty"] == {"/root": [], "/run": [], "/home": []} or os.getuid() != 0
 
 
 @pytest.mark.parametrize("isolation", ["container", "vm", "nonsense"])

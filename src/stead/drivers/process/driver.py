@@ -350,6 +350,8 @@ def _guest_restarts(place: Place) -> int:
 
 
 async def _listens(place: Place) -> bool:
+    if not place.socket.exists():
+        return False
     try:
         channel = await sockets.connect(place.run, "guest.sock")
     except SteadError:

@@ -5,6 +5,7 @@ Contract: an `Identity` is pid, start time and boot of the machine together. `id
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ class Identity(msgspec.Struct, frozen=True):
     boot: str
 
 
+@functools.cache
 def boot_of_machine() -> str:
     """Changes with every boot."""
     if LINUX:

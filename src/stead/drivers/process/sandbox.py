@@ -2,8 +2,8 @@
 
 Contract: `probe()` runs it once and answers a `Sandbox`, or the reason why it does not work here. `Sandbox.wrap` turns the
 argument vector of a holder into one that runs it as process 1 of its own namespaces. Inside, the system is read-only and
-without capabilities; /tmp, /run, home directories and the node's data are empty but for the workspace's own directories,
-which keep their paths.
+without capabilities; /tmp, /run, home directories, the machine's secrets and the node's data are empty but for the
+workspace's own directories, which keep their paths.
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ import msgspec
 PROBE_SECONDS = 20.0
 _VARIANTS: tuple[tuple[str, ...], ...] = ((), ("--unshare-user",))
 _EMPTY = ("/tmp", "/var/tmp", "/run", "/home", "/root", "/media", "/mnt")  # noqa: S108 (emptied, not used)
+_SECRET_DIRECTORIES = (
+    "/etc/ssl/private",
+    "/etc/sudoers.d",
+    "/var/lib/docker",
+    "/var/lib/containerd",
+    "/var/lib/kubelet",
+)
+_SECRET_FILES = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers")
+_HOST_KEYS = "ssh_host_*_key"
 _RESOLVERS = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf")
 
 
@@ -87,17 +96,24 @@ def _try(sandbox: Sandbox) -> str:
 
 def _system(hidden: list[Path]) -> list[str]:
     """The read-only system. What is private to people or to the node is empty, but our own programs stay visible."""
-    private = _outermost([Path(name) for name in _EMPTY] + [Path.home()])
+    private = _outermost([Path(name) for name in _EMPTY + _SECRET_DIRECTORIES] + [Path.home()])
     hidden = _outermost(hidden)
     programs = _programs()
-    argv = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    argv = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
     argv += [word for path in private for word in ("--tmpfs", str(path))]
+    argv += [word for path in _secrets() for word in ("--ro-bind", os.devnull, str(path))]
     for name in _RESOLVERS:
         argv += ["--ro-bind-try", name, name]
     argv += _keep("--ro-bind", [path for path in programs if _inside(path, private)])
     argv += [word for path in hidden for word in ("--tmpfs", str(path))]
     argv += _keep("--ro-bind", [path for path in programs if _inside(path, hidden)])
     return argv
+
+
+def _secrets() -> list[Path]:
+    """Files that a workspace of root could read, because root owns them."""
+    found = [Path(name) for name in _SECRET_FILES] + sorted(Path("/etc/ssh").glob(_HOST_KEYS))
+    return [path for path in found if path.is_file() and not path.is_symlink()]
 
 
 def _programs() -> list[Path]:
