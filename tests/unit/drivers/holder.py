@@ -35,7 +35,7 @@ def look():
     status = dict(line.split(":", 1) for line in read("/proc/self/status").splitlines())
     return {"tried": {path: write(path) for path in TRIED}, "shadow": read("/etc/shadow"),
         "capabilities": int(status["CapEff"], 16) | int(status["CapPrm"], 16),
-        "empty": {path: os.listdir(path) for path in ("/root", "/run", "/home") if os.access(path, os.R_OK)}}
+        "run": os.listdir("/run")}
 while True:
     connection, _ = listener.accept()
     with contextlib.suppress(OSError): connection.sendall(json.dumps({"pid": os.getpid(), "host": socket.gethostname(),
