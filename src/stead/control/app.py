@@ -7,7 +7,7 @@ Contract: `async with running(settings) as app` opens the store, starts the back
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from stead.control.streams.relay import NodeStreams
 from stead.protocol.messages import GoAway
 
 API = "/api/v1"
+Opener = Callable[[str, Path], Awaitable[Store]]
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -60,10 +61,10 @@ class App(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 @asynccontextmanager
-async def running(settings: ServerSettings) -> AsyncIterator[App]:
-    """The application at work."""
+async def running(settings: ServerSettings, opener: Opener = open_store) -> AsyncIterator[App]:
+    """The application at work. `opener` may open another store than the usual one."""
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = await open_store(settings.database_url, settings.folder)
+    store = await opener(settings.database_url, settings.folder)
     try:
         parts = await _parts(settings, store)
         async with anyio.create_task_group() as group:
@@ -99,6 +100,7 @@ async def _parts(settings: ServerSettings, store: Store) -> _Parts:
             nodes=streams,
             names=names,
             audit=people.audit,
+            identities=people.identities,
             live=people.live,
             limits=limits,
             boot_id=boot_id,

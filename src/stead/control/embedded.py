@@ -32,6 +32,8 @@ log = structlog.get_logger("stead.node")
 LOOK_EVERY = 0.5
 STOP_SECONDS = 25.0
 LOG_BYTES = 10 << 20
+RECONNECT_SECONDS = 2.0
+"""The longest pause of a node that is on the same machine as its control plane."""
 _DRIVERS = {"local": "process", "scripted": "scripted"}
 
 
@@ -65,13 +67,14 @@ class EmbeddedNode:
 
     async def run(self) -> None:
         """Keeps it running."""
-        backoff = Backoff()
+        backoff, began = Backoff(), 0.0
         await self._replace_other()
         while not self._stopping:
             if not self._child_lives() and not self._locked():
                 if self._child is not None:
                     log.warning("the node ended; starting another", code=self._child.returncode)
-                    await anyio.sleep(backoff.delay())
+                    await anyio.sleep(backoff.delay(lived=anyio.current_time() - began))
+                began = anyio.current_time()
                 await self._start()
             await anyio.sleep(LOOK_EVERY)
 
@@ -185,6 +188,7 @@ def _toml(settings: ServerSettings, url: str, token_file: Path | None) -> str:
         "name": node.name,
         "max_workspaces": node.max_workspaces,
         "drivers": [_DRIVERS[settings.mode]],
+        "reconnect_seconds": RECONNECT_SECONDS,
     }
     if token_file is not None:
         values["enrol_token_file"] = str(token_file)

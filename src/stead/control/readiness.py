@@ -10,7 +10,7 @@ import anyio
 
 from stead.control.nodes.registry import NodeRegistry
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 LOOK_EVERY = 0.02
 
 

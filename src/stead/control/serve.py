@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 
 import anyio
 import structlog
 import uvicorn
 
 from stead.control import logs
-from stead.control.app import App, running
+from stead.control.app import App, Opener, running
 from stead.control.embedded import EmbeddedNode
 from stead.control.files import LOCAL_TOKEN, LOCK, SERVER, Lock, read_or_empty, write_private
 from stead.control.http.heads import bounded
 from stead.control.http.limits import MESSAGE_BYTES
 from stead.control.people.caller import SYSTEM
 from stead.control.settings import ServerSettings, is_loopback
+from stead.control.store.store import open_store
 from stead.control.workspaces.service import WorkspaceFilter
 from stead.model.workspaces import Observed
 from stead.protocol.errors import SteadError
@@ -36,6 +39,9 @@ log = structlog.get_logger("stead")
 RETRY_AFTER = 1.0
 STOP_WORKSPACES_SECONDS = 60.0
 FORCED = 130
+OPEN_FILES = 65_536
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept; longer than clients keep theirs, so that none is closed under a request."""
 
 Say = Callable[[str], None]
 
@@ -44,9 +50,12 @@ def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def run(settings: ServerSettings, *, stop_workspaces: bool = False, say: Say = _print) -> int:
+def run(
+    settings: ServerSettings, *, stop_workspaces: bool = False, say: Say = _print, opener: Opener = open_store
+) -> int:
     """Serves until told to stop; the exit code."""
     logs.configure(settings.log_level)
+    _allow_many_files()
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = Lock(settings.folder / LOCK)
     if not lock.take():
@@ -58,13 +67,22 @@ def run(settings: ServerSettings, *, stop_workspaces: bool = False, say: Say = _
         say(f"stead: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}")
         return 1
     try:
-        return anyio.run(_serve, settings, listening, stop_workspaces, say, backend_options={"use_uvloop": True})
+        serve = partial(_serve, settings, listening, stop_workspaces, say, opener)
+        return anyio.run(serve, backend_options={"use_uvloop": True})
     except SteadError as error:
         say(f"stead: {error.message}")
         return 1
     finally:
         listening.close()
         lock.release()
+
+
+def _allow_many_files() -> None:
+    """Every link is an open file."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def url_of(settings: ServerSettings, listening: socket.socket) -> str:
@@ -93,9 +111,11 @@ class HttpServer(uvicorn.Server):
         self._ready.set()
 
 
-async def _serve(settings: ServerSettings, listening: socket.socket, stop_workspaces: bool, say: Say) -> int:
+async def _serve(
+    settings: ServerSettings, listening: socket.socket, stop_workspaces: bool, say: Say, opener: Opener
+) -> int:
     url = url_of(settings, listening)
-    async with running(settings) as app:
+    async with running(settings, opener) as app:
         for origin in (url, url.replace("127.0.0.1", "localhost")):
             app.origins.allow(origin)
         ready = anyio.Event()
@@ -141,6 +161,7 @@ def _config(settings: ServerSettings, app: App) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=settings.behind_proxy,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.limits.shutdown_seconds)),
         ssl_certfile=settings.tls_certificate or None,
         ssl_keyfile=settings.tls_key or None,

@@ -40,7 +40,7 @@ def state(client: httpx2.Client, name: str = "box") -> str:
 
 def test_a_node_that_dies_is_started_again(tmp_path: Path) -> None:
     with Program(tmp_path, mode="scripted") as program, program.client() as client:
-        assert online(client)
+        eventually(lambda: online(client), "the node is online", within=90)
         first = node_pid(program)
         os.kill(first, signal.SIGKILL)
         eventually(lambda: node_pid(program) != first and online(client), "another node is online", within=90)

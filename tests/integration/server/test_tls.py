@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from integration.server.program import Program
+from support.deadline import eventually
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -44,7 +45,7 @@ def test_everything_over_https(tmp_path: Path) -> None:
     program.verify = ssl.create_default_context(cafile=str(chain))
     with program, program.client() as client:
         assert program.url.startswith("https://")
-        assert client.get("/nodes").json()["items"][0]["status"] == "online"
+        eventually(lambda: "online" in client.get("/nodes").text, "the node is online", within=90)
         login = client.post("/users", json={"name": "mia"})
         assert "strict-transport-security" in login.headers
         with program.client("") as browser:

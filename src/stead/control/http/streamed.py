@@ -40,12 +40,15 @@ class Streamed(Response[bytes]):
         """What is broken off stays incomplete, so that the server closes the connection and nobody takes it for whole."""
         asker = known(scope)
         headers = [(name.encode(), value.encode()) for name, value in self._sent.items()]
-        async with aclosing(self._pieces) as pieces, anyio.create_task_group() as group:
-            group.start_soon(_watch, receive, group.cancel_scope)
-            with services_of(scope).people.live.by(asker.caller, asker.expires):
+        people = services_of(scope).people
+        with people.live.by(asker.caller, asker.expires):
+            async with aclosing(self._pieces) as pieces:
+                await people.identities.confirm(asker)
                 await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
-                await _send_all(scope, pieces, send)
-            group.cancel_scope.cancel()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(_watch, receive, group.cancel_scope)
+                    await _send_all(scope, pieces, send)
+                    group.cancel_scope.cancel()
 
 
 async def _send_all(scope: Scope, pieces: AsyncGenerator[bytes, None], send: Send) -> None:

@@ -37,6 +37,7 @@ class Identities:
         self._store = store
         self._clock = clock
         self._known: dict[str, tuple[float, Known]] = {}
+        self._epoch = 0
         self._used: dict[str, float] = {}
         self._written: dict[str, float] = {}
 
@@ -50,8 +51,14 @@ class Identities:
         """The caller of a browser session."""
         return await self._of(secret, credentials.find_session)
 
+    async def confirm(self, known: Known) -> None:
+        """Looks again, for what is about to live by a credential and might have missed its end."""
+        if await self._store.read(credentials.find_by_id, known.caller.credential_id) != known.caller.user_id:
+            raise SteadError("unauthenticated", "the credential was revoked")
+
     def forget(self, *, credential_id: str = "", user_id: str = "") -> None:
         """What was known of this credential or user is looked up again."""
+        self._epoch += 1
         self._known = {
             digest: entry
             for digest, entry in self._known.items()
@@ -69,15 +76,20 @@ class Identities:
         now = self._clock()
         kept = self._known.get(digest)
         if kept is None or kept[0] < now:
+            epoch = self._epoch
             kept = (now + FRESH, _known(await self._store.read(find, digest)))
-            if len(self._known) >= _KEPT:
-                self._known.clear()
-            self._known[digest] = kept
+            if epoch == self._epoch:
+                self._keep(digest, kept)
         known = kept[1]
         if known.expires is not None and known.expires <= now:
             raise SteadError("unauthenticated", "the credential has expired")
         self._note(known.caller.credential_id, now)
         return known
+
+    def _keep(self, digest: str, kept: tuple[float, Known]) -> None:
+        if len(self._known) >= _KEPT:
+            self._known.clear()
+        self._known[digest] = kept
 
     def _note(self, credential_id: str, now: float) -> None:
         if now - self._written.get(credential_id, 0.0) > TOUCH_AFTER:

@@ -145,6 +145,13 @@ def remove_session(conn: Connection, session_id: str, user_id: str) -> None:
 # --- both ----------------------------------------------------------------------------------------------------------
 
 
+def find_by_id(conn: Connection, credential_id: str) -> str | None:
+    """The user of a token or session that is there, unless disabled."""
+    table = sessions if credential_id.startswith("se_") else tokens
+    query = select(table.c.user_id).join(users, users.c.id == table.c.user_id)
+    return conn.execute(query.where(table.c.id == credential_id, users.c.disabled.is_(False))).scalar()
+
+
 def touch(conn: Connection, used: Mapping[str, float]) -> None:
     """When credentials were last used, by id."""
     for credential_id, at in used.items():

@@ -17,7 +17,7 @@ from stead import __version__
 from stead.control.http.limits import QUEUE_BYTES, Limits
 from stead.control.people.audit import OK, Audit
 from stead.control.people.caller import Caller
-from stead.control.people.identity import Known
+from stead.control.people.identity import Identities, Known
 from stead.control.people.live import Live
 from stead.control.store import events
 from stead.control.store.store import Store
@@ -49,7 +49,7 @@ from stead.transport.relay import Relay
 
 log = structlog.get_logger("stead.links")
 
-HELLO_SECONDS = 10.0
+REFUSED = 4401
 LONGEST_CALL = 86_400.0
 EVENTS_PAGE = 200
 
@@ -62,6 +62,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     nodes: NodeStreams
     names: Names
     audit: Audit
+    identities: Identities
     live: Live
     limits: Limits
     boot_id: str
@@ -90,9 +91,21 @@ class ClientLinks:
         self._peers.add(peer)
         try:
             with self._books.live.by(caller, known.expires):
-                await peer.run()
+                if trusted or await self._holds(known):
+                    await peer.run()
+                else:
+                    await messages.close(REFUSED, "unauthenticated")
         finally:
             self._peers.discard(peer)
+
+    async def _holds(self, known: Known) -> bool:
+        """Whether the credential still holds, now that its end would be noticed."""
+        try:
+            await self._books.identities.confirm(known)
+        except SteadError as error:
+            log.info("a link was not served", code=error.code, error=error.message)
+            return False
+        return True
 
     async def goaway(self, reason: str, retry_after: float) -> None:
         """Tells every client that this server will close soon."""

@@ -230,3 +230,16 @@ async def test_a_revocation_voids_tickets(tmp_path: Path) -> None:
         await it.app.people.tokens.revoke(known.caller, known.caller.credential_id)
         with pytest.raises(SteadError):
             it.app.people.tickets.redeem(ticket.ticket)
+
+
+async def test_what_begins_to_live_is_looked_up_again(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        identities = it.app.people.identities
+        for known in (await it.known(it.secret), await it.known(await it.member())):
+            await identities.confirm(known)
+        session = await it.app.people.logins.redeem(await it.app.people.logins.issue(it.user.id))
+        known = await identities.of_cookie(session.secret)
+        await identities.confirm(known)
+        await it.app.people.sessions.end(known.caller, known.caller.credential_id)
+        with pytest.raises(SteadError):
+            await identities.confirm(known)

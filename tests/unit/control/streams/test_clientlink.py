@@ -319,6 +319,16 @@ async def test_links_end_with_their_right(tmp_path: Path) -> None:
         await cut_within_a_second(it, tom, it.app.people.users.remove(admin, "tom"))
 
 
+async def test_a_link_that_opens_while_its_token_is_revoked(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        known = await it.known(await it.token("*"))
+        await it.app.people.tokens.revoke(known.caller, known.caller.credential_id)
+        here, there = memory.pair()
+        with anyio.fail_after(30):
+            await it.app.links.serve(there, known)
+        assert await here.receive() is None
+
+
 async def test_a_link_ends_when_its_token_expires(tmp_path: Path) -> None:
     async with face(tmp_path) as it:
         known = await it.known(await it.token("*", lifetime=0.3))
