@@ -273,9 +273,39 @@ async def test_hostile_files_and_links_do_not_stop_a_delete(driver: ProcessDrive
     locked.mkdir()
     (locked / "file").write_text("x")
     locked.chmod(0)
+    descriptor = os.open(home, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("deep", dir_fd=descriptor)
+        below = os.open("deep", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
     await driver.delete(handle)
     assert (outside / "precious").exists()
     assert await driver.find() == []
+
+
+async def test_a_hostile_run_directory_harms_nobody_but_its_workspace(driver: ProcessDriver, tmp_path: Path) -> None:
+    wanted = spec(isolation="none")
+    other = await driver.start(spec(isolation="none"), "cm_0", quiet)
+    handle = await driver.start(wanted, "cm_1", quiet)
+    run, foreign = (driver._layout.place(name).run for name in (wanted.workspace_id, other.workspace_id))
+    (run / "guest.sock").unlink()
+    (run / "guest.sock").symlink_to(foreign / "guest.sock")
+    with pytest.raises(SteadError) as caught:
+        await driver.channel(handle)
+    assert caught.value.code == "workspace_unreachable"
+    (run / "holder.json").unlink()
+    os.mkfifo(run / "holder.json")
+    with anyio.fail_after(30):
+        assert (await driver.status(handle)).guest_restarts == 0
+    await driver.stop(handle, 5)
+    (run / "config.json").unlink()
+    (run / "config.json").mkdir()
+    os.mkfifo(run / "config.json.new")
+    with anyio.fail_after(30):
+        again = await driver.start(wanted, "cm_2", quiet)
+    assert (await driver.status(again)).guest_restarts == 2
 
 
 async def test_the_channel_works_where_a_socket_path_would_be_too_long(tmp_path: Path) -> None:

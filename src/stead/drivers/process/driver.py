@@ -26,7 +26,7 @@ from stead.drivers.observer import Nobody, Observer
 from stead.drivers.process import cgroups, sandbox, sockets
 from stead.drivers.process.identity import Identity, is_alive, send, wait_gone
 from stead.drivers.process.launch import Children, launch, launch_sandboxed
-from stead.drivers.process.layout import Layout, Meta, Place, replace
+from stead.drivers.process.layout import Layout, Meta, Place, read_untrusted, replace
 from stead.drivers.process.leftovers import MARKER, sweep
 from stead.model.workspaces import Isolation, Limit
 from stead.protocol.connections import Bytes
@@ -40,6 +40,7 @@ HANDLE_VERSION = 1
 CONFIG_VERSION = 1
 READY_SECONDS = 60.0
 KILL_SECONDS = 15.0
+STATE_BYTES = 4096
 HOLDER = (sys.executable, "-P", "-m", "stead.guest.holder")
 _COMPILE = (sys.executable, "-c", "import stead.guest.holder, stead.guest.server")
 _POLL = 0.004
@@ -206,8 +207,7 @@ class ProcessDriver:
             )
         )
         limits = [limit.value for limit in self._group(name, wanted).limits]
-        place.socket.unlink(missing_ok=True)
-        (place.run / "holder.json").unlink(missing_ok=True)
+        place.clear_run()
         config = GuestConfig(
             workspace_id=spec.workspace_id,
             name=spec.name,
@@ -344,8 +344,8 @@ def _look(place: Place, handle: Handle) -> Status:
 
 def _guest_restarts(place: Place) -> int:
     try:
-        return msgspec.json.decode((place.run / "holder.json").read_bytes(), type=_Restarts).guest_restarts
-    except (FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode(read_untrusted(place.state, STATE_BYTES), type=_Restarts).guest_restarts
+    except (OSError, msgspec.DecodeError):
         return 0
 
 

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,7 @@ class Place:
         self.run = directory / "run"
         self.config = self.run / "config.json"
         self.socket = self.run / "guest.sock"
+        self.state = self.run / "holder.json"
         self.log = directory / "holder.log"
         self._meta = directory / "meta.json"
 
@@ -75,10 +77,8 @@ class Place:
 
     def remove(self) -> None:
         """Everything goes; the memory last, so that a crash in between can be finished."""
-        for path in (self.home, self.run):
-            remove_tree(path)
-        self.log.unlink(missing_ok=True)
-        remove_tree(self.directory)
+        remove_trees([self.home, self.run])
+        remove_trees([self.directory])
 
     def open_log(self) -> int:
         """A descriptor of the holder's log, which starts anew when it has grown large. It is locked, and stays so as long
@@ -111,9 +111,16 @@ class Place:
     def log_tail(self, limit: int = 600) -> str:
         """The last words of the holder."""
         try:
-            return self.log.read_bytes()[-limit:].decode(errors="replace").strip()
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+                return file.read(limit).decode(errors="replace").strip()
         except FileNotFoundError:
             return ""
+
+    def clear_run(self) -> None:
+        """What a start makes anew goes, whatever the workspace has put in its place."""
+        for path in (self.config, self.config.with_name(self.config.name + ".new"), self.socket, self.state):
+            remove_tree(path)
 
 
 class Layout:
@@ -148,15 +155,34 @@ def replace(path: Path, content: bytes, *, durable: bool) -> None:
     new.replace(path)
 
 
-def remove_tree(path: Path) -> None:
-    """Removes a tree without following links, also directories whose modes forbid it; already gone is success."""
-    if path.is_symlink():
-        path.unlink(missing_ok=True)
-        return
+def read_untrusted(path: Path, limit: int) -> bytes:
+    """The beginning of a file in a place where a workspace may put anything: links, pipes and devices are no files."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        shutil.rmtree(path, onerror=_open_up_and_retry)
-    except OSError as error:
-        raise SteadError("driver_failed", f"cannot remove {path.name}: {error.strerror or error}") from error
+        return os.read(descriptor, limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    finally:
+        os.close(descriptor)
+
+
+def remove_trees(paths: list[Path]) -> None:
+    """Removes large trees of any depth by the system's own program, and what that could not by our own hand."""
+    there = [str(path) for path in paths if path.is_dir() and not path.is_symlink()]
+    if there:
+        subprocess.run(["rm", "-rf", "--", *there], capture_output=True, check=False)
+    for path in paths:
+        remove_tree(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Removes whatever is there without following links, also directories whose modes forbid it; nothing is success."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, onerror=_open_up_and_retry)
+        else:
+            path.unlink(missing_ok=True)
+    except (OSError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SteadError("driver_failed", f"cannot remove {path.name}: {reason}") from error
 
 
 def _open_up_and_retry(function: Callable[..., Any], path: str, failure: tuple[Any, BaseException, Any]) -> None:

@@ -1,12 +1,13 @@
 """The channel of a workspace on this machine: a unix socket, also where its path is longer than a socket's may be.
 
-Contract: `connect(directory, name)` is a `Bytes`; raises "workspace_unreachable" when nobody listens.
+Contract: `connect(directory, name)` is a `Bytes`; raises "workspace_unreachable" when nobody listens. Links are not followed.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import stat
 import sys
 from pathlib import Path
 
@@ -14,8 +15,6 @@ import anyio
 from anyio.abc import SocketStream
 
 from stead.protocol.errors import SteadError
-
-_PATH_BYTES = 100
 
 
 class SocketBytes:
@@ -69,12 +68,15 @@ async def connect(directory: Path, name: str) -> SocketBytes:
 
 
 def _connect(raw: socket.socket, directory: Path, name: str) -> None:
-    path = str(directory / name)
-    if len(os.fsencode(path)) <= _PATH_BYTES or sys.platform != "linux":
-        raw.connect(path)
+    """Never through a link: what lies there was put by the workspace."""
+    path = directory / name
+    if sys.platform != "linux":
+        raw.connect(str(path))
         return
-    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        raw.connect(f"/proc/self/fd/{descriptor}/{name}")
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise OSError("there is no socket")
+        raw.connect(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
