@@ -11,6 +11,7 @@ import asyncio
 import functools
 import queue
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 READERS = 4
 BUSY_SECONDS = 5.0
+SWITCH_SECONDS = 0.0005
+"""SQLite lets go of the interpreter at every statement. At Python's 5 ms the writer, beside a busy event loop, would wait
+that long to get it back each time."""
 Identity = tuple[int, int]
 
 
@@ -64,6 +68,7 @@ class SqliteStore:
         self.file = file
         self.hints = Hints()
         self._closed = False
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._writer = _Writer(file, busy, self.hints.announce)
         self._readers = _Readers(file, busy)
 
