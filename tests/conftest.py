@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from support.engines import ENGINES, chromium, why_missing
 from support.leaks import describe, mark_session, survivors
@@ -13,6 +14,9 @@ from support.postgres import Postgres
 
 if TYPE_CHECKING:
     from stead.testing.cluster import Cluster
+
+settings.register_profile("stead", deadline=None, derandomize=True)
+settings.load_profile("stead")
 
 LEAK_GRACE = 10.0
 
