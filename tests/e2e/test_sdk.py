@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import anyio
 import pytest
@@ -10,7 +11,8 @@ from stead.model.workspaces import Observed
 from stead.protocol.errors import SteadError
 from stead.sdk import Stead, SyncStead, Workspace
 from stead.testing.cluster import Cluster
-from stead.toolbox.contract import ExecState
+from stead.toolbox.contract import ExecResult, ExecState
+from support.deadline import eventually_async
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +142,43 @@ async def test_errors_of_the_body_come_out_as_they_were_raised(cluster: Cluster)
         async with cluster.client() as other:
             await other.whoami()
             raise ZeroDivisionError
+
+
+@pytest.mark.anyio
+async def test_an_exec_under_way_outlasts_the_node_and_the_guest_and_runs_once(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    await anyio.to_thread.run_sync(cluster.start)
+    try:
+        async with cluster.client() as stead:
+            workspace = await stead.workspaces.create()
+            for part in ("node", "guest"):
+                line = f"echo x >> {part}; while [ ! -e go-{part} ]; do sleep 0.05; done; cat {part}"
+                results: list[ExecResult] = []
+
+                async def run(line: str = line, results: list[ExecResult] = results) -> None:
+                    results.append(await workspace.exec([line], shell=True))
+
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(run)
+                    await eventually_async(lambda part=part: _there(workspace, part), "it runs")
+                    await anyio.to_thread.run_sync(cluster.kill, part, workspace.id if part == "guest" else "")
+                    await eventually_async(lambda part=part: _touched(workspace, f"go-{part}"), "it may end")
+                assert results[0].stdout == b"x\n"
+    finally:
+        await anyio.to_thread.run_sync(cluster.stop)
+
+
+async def _there(workspace: Workspace, path: str) -> bool:
+    try:
+        return (await workspace.toolbox.stat(path)).size == 2
+    except SteadError as error:
+        assert error.code == "not_found"
+        return False
+
+
+async def _touched(workspace: Workspace, path: str) -> bool:
+    try:
+        await workspace.toolbox.write(path, b"")
+    except SteadError:
+        return False
+    return True

@@ -92,10 +92,9 @@ class ClientLink:
             try:
                 return await peer.relay(message, timeout + ANSWER_GRACE)
             except SteadError as error:
-                lost = error.code in LOST and peer.closed.is_set()
-                if lost and not repeat:
+                if error.code in LOST and not repeat:
                     raise SteadError("outcome_unknown", f"the link broke during {method}") from error
-                if not lost:
+                if error.code not in LOST or not peer.closed.is_set():
                     await absence.pause(error, repeat=repeat)
 
     async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream:
