@@ -167,7 +167,7 @@ class Node:
 
     async def _connect(self) -> None:
         """Enrols if that was not done yet, then links."""
-        backoff = Backoff()
+        backoff = Backoff(limit=self._settings.reconnect_seconds)
         while self._identity.enrolled is None:
             try:
                 await enrol(self._identity, self._settings, _token(self._settings))

@@ -94,7 +94,7 @@ class Link:
         self.observer = observer
         self.cut: dict[str, Bound] = {}
         self._session: Session | None = None
-        self._backoff = Backoff()
+        self._backoff = Backoff(limit=settings.reconnect_seconds)
 
     async def run(self) -> None:
         """Until cancelled."""

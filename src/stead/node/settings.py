@@ -47,6 +47,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     shutdown_seconds: Annotated[float, Meta(gt=0, description="How long the node waits for running commands.")] = 20.0
     watch_seconds: Annotated[float, Meta(gt=0, description="How often it looks at its workspaces.")] = 2.0
     orphan_seconds: Annotated[float, Meta(gt=0, description="How often it looks for things nobody knows.")] = 60.0
+    reconnect_seconds: Annotated[float, Meta(gt=0, description="The longest pause between tries to connect.")] = 30.0
     keep_days: Annotated[float, Meta(gt=0, description="How long ended commands stay in the journal.")] = 7.0
 
     @property

@@ -136,7 +136,7 @@ class ClientLink:
         """Calls the listener for every event from now on."""
         self._listeners.append(listener)
         try:
-            await self._watch(await self.connected())
+            await self._watch_now()
             yield
         finally:
             self._listeners.remove(listener)
@@ -162,6 +162,16 @@ class ClientLink:
         with send, receive:
             async with self.told(listener):
                 yield events()
+
+    async def _watch_now(self) -> None:
+        """Watches over the live link, or over the next one where it is lost meanwhile."""
+        absence = Absence(self._patience)
+        while True:
+            try:
+                await self._watch(await self.connected())
+                return
+            except SteadError as error:
+                await absence.pause(error)
 
     async def _watch(self, peer: Peer) -> None:
         """Asks for events after the last one seen, so that none is missed over a reconnect."""

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,9 @@ class Server:
             "NO_COLOR": "1",
         } | self._settings
 
-    def start(self) -> None:
-        """Starts the server and waits until it answers."""
-        argv = [str(PROGRAM), "up", "--port", str(self.port), "--data", str(self.data)]
+    def start(self, program: Sequence[str] = (str(PROGRAM), "up")) -> None:
+        """Starts the server, or another program that serves as it does, and waits until it answers."""
+        argv = [*program, "--port", str(self.port), "--data", str(self.data)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, start_new_session=True
