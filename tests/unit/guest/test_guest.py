@@ -15,6 +15,7 @@ import anyio
 import pytest
 
 from stead.guest import rpc
+from stead.guest.streams import STREAMS as STREAMS_AT_ONCE
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import Call, Inventory, StreamOpen
 from stead.protocol.methods import CALLS, STREAMS
@@ -358,6 +359,23 @@ def _unfinished(guest: GuestProcess) -> list[str]:
         except FileNotFoundError:
             continue
     return [name for name in open_files if name.startswith(f"{guest.root}/")]
+
+
+async def test_only_so_many_streams_at_once(own: GuestProcess) -> None:
+    async with own.linked() as client:
+        opened = [
+            await client.open(WORKSPACE, "file.write", {"path": f"f{number}"}) for number in range(STREAMS_AT_ONCE)
+        ]
+        with pytest.raises(SteadError) as found:
+            await client.open(WORKSPACE, "file.write", {"path": "more"})
+        assert found.value.code == "too_many"
+        for stream in opened:
+            await stream.reset(SteadError("cancelled", "enough"))
+        assert (await client.ask("exec.run", argv=["true"]))["status"]["exit_code"] == 0
+        again = await client.open(WORKSPACE, "file.write", {"path": "more"})
+        await again.end()
+        assert await _collect(again) == b""
+        assert again.result == {"path": "more", "size": 0, "created": True}
 
 
 async def test_an_upload_that_fails_says_why(client: Client) -> None:
