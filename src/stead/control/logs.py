@@ -1,6 +1,7 @@
 """Where the server's own words go: stderr, one line each, as text for people or as JSON.
 
-Contract: `configure(level)` once at start. Requests are not logged, so that no address (they may carry a ticket) is.
+Contract: `configure(level)` once at start. Requests are not logged, so that no address (they may carry a ticket) is;
+tracebacks show no values of variables, which may be secrets.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ def configure(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     shown: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[*stamps, structlog.processors.format_exc_info, shown],

@@ -1,7 +1,8 @@
 """Writes the audit entry of every change that comes over HTTP, before its answer goes out.
 
 Contract: `Audited` wraps the API. Whatever a POST, PUT, PATCH or DELETE of a known route answers is written down: who, the
-operation, the subject, the outcome. A route names its subject by its path, or by the Location of what it made.
+operation, the subject, the outcome. What cannot be written down is answered as an error, whatever became of it. A route
+names its subject by its path, or by the Location of what it made.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import msgspec
 
 from stead.control.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from stead.control.http.auth import SAFE
-from stead.control.http.scope import known_or_none, state_of
+from stead.control.http.errors import send_error
+from stead.control.http.scope import known_or_none, request_id, state_of
 from stead.control.people.audit import OK, Audit
 from stead.control.people.caller import Caller
+from stead.protocol.errors import SteadError
 
 ACTOR = "actor"
 _NOTED = ("path", "source", "target")
@@ -34,17 +37,23 @@ class Audited:
             await self._inner(scope, receive, send)
             return
         started: Message | None = None
+        refused = False
 
         async def note(message: Message) -> None:
-            nonlocal started
+            nonlocal started, refused
             if message["type"] == "http.response.start":
                 started = message
                 return
             if started is not None:
-                await self._write(scope, started, message)
-                await send(started)
-                started = None
-            await send(message)
+                begun, started = started, None
+                try:
+                    await self._write(scope, begun, message)
+                    await send(begun)
+                except SteadError as error:
+                    refused = True
+                    await send_error(send, error, request_id(scope))
+            if not refused:
+                await send(message)
 
         await self._inner(scope, receive, note)
 

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from stead.control.http.api import ROUTES
+from stead.control.http.audited import Audited
+from stead.control.people.audit import Audit
+from stead.protocol.errors import SteadError
 from unit.control.face import Face, face
 
 pytestmark = pytest.mark.anyio
@@ -85,3 +88,28 @@ async def test_reading_writes_nothing(tmp_path: Path) -> None:
         for path in ("/whoami", "/users", "/workspaces", "/nodes", "/health"):
             await it.admin.get(path)
         assert (await it.admin.get("/audit")).json()["items"] == []
+
+
+class Away:
+    """A database that does not answer."""
+
+    async def write(self, *unit: Any) -> None:
+        raise SteadError("database_unavailable", "away")
+
+
+async def test_a_change_that_cannot_be_written_down_is_no_success() -> None:
+    async def created(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}", "more_body": False})
+
+    told: list[Any] = []
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    route = next(handler for handler in ROUTES if handler.operation_id == "createUser")
+    scope = {"type": "http", "method": "POST", "query_string": b"", "route_handler": route, "path_params": {}}
+    await Audited(created, Audit(Away()))(scope, None, send)  # type: ignore[arg-type]
+    assert [message["type"] for message in told] == ["http.response.start", "http.response.body"]
+    assert told[0]["status"] == 503
+    assert b"database_unavailable" in told[1]["body"]

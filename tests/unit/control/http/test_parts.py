@@ -1,7 +1,7 @@
 """The small pure parts: ranges, rates, records, names."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from stead.control.http.params import labels_of, version_of
@@ -43,6 +43,7 @@ def test_ranges_that_the_file_has_not(text: str, size: int) -> None:
     assert caught.value.code == "range_unsatisfiable"
 
 
+@settings(deadline=None)
 @given(text=some.from_regex(r"bytes=\d{0,4}-\d{0,4}", fullmatch=True), size=some.integers(0, 5000))
 def test_a_range_lies_within_the_file(text: str, size: int) -> None:
     try:
@@ -100,6 +101,7 @@ def test_labels_and_versions() -> None:
         version_of('"x"')
 
 
+@settings(deadline=None)
 @given(
     pieces=some.lists(some.tuples(some.sampled_from([1, 2]), some.binary(max_size=50)), max_size=20),
     cuts=some.lists(some.integers(1, 40), min_size=1, max_size=20),
