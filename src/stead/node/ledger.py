@@ -90,7 +90,9 @@ class Ledger:
             for work, future in live:
                 try:
                     done.append((future, _in_savepoint(connection, work)))
-                except SteadError as error:
+                except sqlite3.OperationalError:
+                    raise
+                except Exception as error:  # noqa: BLE001 (whoever waits for it gets it)
                     future.set_exception(error)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -118,7 +120,9 @@ def _in_savepoint(connection: sqlite3.Connection, work: Work) -> Any:
     connection.execute("SAVEPOINT work")
     try:
         result = work(connection)
-    except SteadError:
+    except sqlite3.OperationalError:
+        raise
+    except Exception:
         connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
         raise

@@ -12,6 +12,7 @@ import pytest
 
 from stead.model import ids
 from stead.node.journal import CLOCK_SECONDS, Journal, Outcome, Record
+from stead.node.ledger import Ledger
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import Command, WorkspaceSpec
 
@@ -159,6 +160,28 @@ async def test_many_at_once_share_commits(journal: Journal) -> None:
         for order in orders:
             group.start_soon(journal.take, order, 1.0)
     assert len(await journal.unfinished()) == 500
+
+
+async def test_work_with_a_mistake_fails_alone(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "x.sqlite", "CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT;")
+    await ledger.open()
+    raised: list[str] = []
+
+    async def attempt(work: Any) -> None:
+        try:
+            await ledger.run(work)
+        except (ZeroDivisionError, sqlite3.IntegrityError) as error:
+            raised.append(type(error).__name__)
+
+    async with anyio.create_task_group() as group:
+        for number in range(5):
+            group.start_soon(attempt, lambda c, n=number: c.execute("INSERT INTO t VALUES (?)", (n,)))
+        group.start_soon(attempt, lambda c: c.execute("INSERT INTO t VALUES (99)") and 1 / 0)
+        group.start_soon(attempt, lambda c: c.execute("INSERT INTO t VALUES (3)"))
+    assert sorted(raised) == ["IntegrityError", "ZeroDivisionError"]
+    found = await ledger.run(lambda c: [n for (n,) in c.execute("SELECT n FROM t ORDER BY n")])
+    assert found == [0, 1, 2, 3, 4]
+    await ledger.close()
 
 
 async def test_a_locked_database_is_said_and_recovers(journal: Journal, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ READY_SECONDS = 60.0
 KILL_SECONDS = 15.0
 STATE_BYTES = 4096
 HOLDER = (sys.executable, "-P", "-m", "stead.guest.holder")
-_COMPILE = (sys.executable, "-c", "import stead.guest.holder, stead.guest.server")
+_COMPILE = (sys.executable, "-P", "-c", "import stead.guest.holder, stead.guest.server")
 _POLL = 0.004
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
