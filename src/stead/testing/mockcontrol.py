@@ -459,7 +459,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=7399)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments[1:] if arguments[:1] == ["--"] else arguments)
     try:
         anyio.run(run, options.host, options.port, _typed(), _print)
     except KeyboardInterrupt:

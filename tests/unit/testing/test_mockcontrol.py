@@ -231,7 +231,7 @@ async def test_wrong_signatures_are_told_and_wrong_versions_refused() -> None:
 
 
 def test_the_program_runs_a_script_and_ends() -> None:
-    argv = [sys.executable, "-m", "stead.testing.mockcontrol", "--port", "0"]
+    argv = [sys.executable, "-m", "stead.testing.mockcontrol", "--", "--port", "0"]
     done = subprocess.run(argv, input="help\nquit\n", capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "listening on http://127.0.0.1:" in done.stdout
