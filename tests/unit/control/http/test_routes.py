@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stead.control.http import openapi
 from stead.control.http.api import ROUTES
 from stead.control.http.guards import ANYONE, NEEDS, PUBLIC
 from stead.protocol.errors import TABLE
@@ -27,6 +28,7 @@ async def test_health_and_version_need_no_credential(tmp_path: Path) -> None:
     async with face(tmp_path) as it, it.client() as nobody:
         assert (await nobody.get("/health")).json() == {"status": "ok", "database": "ok"}
         assert (await nobody.get("/version")).json()["api"] == "v1"
+        assert (await nobody.get("/openapi.json")).json() == openapi.description()
 
 
 async def test_a_starting_server_says_so(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_every_route_says_what_it_needs() -> None:
     known = {"workspace:read", "workspace:write", "workspace:exec", "account", "admin", ANYONE, PUBLIC}
     assert {handler.opt[NEEDS] for handler in ROUTES} <= known
     public = {handler.operation_id for handler in ROUTES if handler.opt[NEEDS] == PUBLIC}
-    assert public == {"health", "version", "login", "enrolNode", "rotateNodeKey"}
+    assert public == {"health", "version", "describeApi", "login", "enrolNode", "rotateNodeKey"}
 
 
 def calls() -> list[tuple[str, str, str]]:

@@ -1,7 +1,10 @@
-"""Health and version: what may be asked without a credential."""
+"""Health, version and the description of the API: what may be asked without a credential."""
 
 from __future__ import annotations
 
+import functools
+
+import msgspec
 from litestar import Response, get
 
 from stead import __version__
@@ -33,4 +36,17 @@ async def version() -> VersionAnswer:
     return VersionAnswer(version=__version__, protocol=str(PROTOCOL), api=API_VERSION)
 
 
-ROUTES = [health, version]
+@get("/openapi.json", operation_id="describeApi", opt=public(), include_in_schema=False, media_type="application/json")
+async def describe_api() -> bytes:
+    """The description of the API itself."""
+    return _described()
+
+
+@functools.cache
+def _described() -> bytes:
+    from stead.control.http.openapi import description
+
+    return msgspec.json.encode(description())
+
+
+ROUTES = [health, version, describe_api]
