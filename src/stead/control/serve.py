@@ -21,17 +21,18 @@ import anyio
 import structlog
 import uvicorn
 
+from stead.api.types import Workspace
 from stead.control import logs
 from stead.control.app import App, Opener, running
 from stead.control.embedded import EmbeddedNode
 from stead.control.files import LOCAL_TOKEN, LOCK, SERVER, Lock, read_or_empty, write_private
 from stead.control.http.heads import bounded
-from stead.control.http.limits import MESSAGE_BYTES
+from stead.control.http.limits import MESSAGE_BYTES, PAGE_ITEMS
 from stead.control.people.caller import SYSTEM
 from stead.control.settings import ServerSettings, is_loopback
 from stead.control.store.store import open_store
 from stead.control.workspaces.service import WorkspaceFilter
-from stead.model.workspaces import Observed
+from stead.model.workspaces import Desired, Observed
 from stead.protocol.errors import SteadError
 
 log = structlog.get_logger("stead")
@@ -237,15 +238,20 @@ class _Stop:
     async def _end_workspaces(self) -> None:
         workspaces = self._app.core.workspaces
         with anyio.move_on_after(STOP_WORKSPACES_SECONDS):
-            while True:
-                page = await workspaces.list(SYSTEM, WorkspaceFilter(), 500, "")
-                live = [each for each in page.items if each.state not in {Observed.STOPPED, Observed.FAILED}]
+            while live := await self._live():
                 for each in live:
-                    if each.desired != Observed.STOPPED.value:
+                    if each.desired is not Desired.STOPPED:
                         await workspaces.stop(SYSTEM, each.id)
-                if not live:
-                    return
                 await anyio.sleep(0.1)
+
+    async def _live(self) -> list[Workspace]:
+        found: list[Workspace] = []
+        after = ""
+        while True:
+            page = await self._app.core.workspaces.list(SYSTEM, WorkspaceFilter(), PAGE_ITEMS, after)
+            found += [each for each in page.items if each.state not in {Observed.STOPPED, Observed.FAILED}]
+            if not (after := page.next):
+                return found
 
 
 async def _watch_signals(stop: _Stop) -> None:
