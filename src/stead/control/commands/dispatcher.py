@@ -35,6 +35,9 @@ AT_ONCE = 512
 """Commands delivered in one pass."""
 
 NODES_AT_ONCE = 1000
+MOST_SAID = 10_000
+"""Progress that waits for the database."""
+
 
 SWEEP_SECONDS = 5.0
 RETRY_SECONDS = 1.0
@@ -79,9 +82,10 @@ class Dispatcher:
                 self.retry(moved.retry_at)
 
     def progress(self, node_id: str, message: CommandProgress) -> None:
-        """A node works on a command."""
-        self._said.append((node_id, message))
-        self._to_keep.set()
+        """A node works on a command. What is too much to keep is dropped: it only tells people."""
+        if len(self._said) < MOST_SAID:
+            self._said.append((node_id, message))
+            self._to_keep.set()
 
     async def result(self, node_id: str, message: CommandResult) -> None:
         """A command's end; durable when this returns. What was said of it before is kept first."""

@@ -18,6 +18,11 @@ from stead.model.workspaces import CommandKind, Observed
 from stead.protocol.errors import Fault, SteadError
 from stead.protocol.messages import CommandProgress, CommandResult, WorkspaceReport
 
+MOST_STEPS = 100
+STEP_CHARACTERS = 200
+DETAIL_CHARACTERS = 1000
+FAULT_CHARACTERS = 4000
+
 
 def finish(
     conn: Connection, node_id: str, result: CommandResult, said: list[tuple[str, CommandProgress]], now: float
@@ -33,9 +38,10 @@ def finish(
     _check_report(command, result.report)
     taken_back = result.error is not None and result.error.code == "cancelled"
     outcome = CommandState.CANCELLED if taken_back else CommandState(result.outcome)
-    if not commands.end(conn, command.id, outcome, result.error, now):
+    error = clipped(result.error)
+    if not commands.end(conn, command.id, outcome, error, now):
         return _late(conn, command, result, now)
-    return _move(conn, command, outcome, result.error, result.report, now) or Moved(ordered=node_id)
+    return _move(conn, command, outcome, error, result.report, now) or Moved(ordered=node_id)
 
 
 def expire(conn: Connection, now: float, limit: int) -> int:
@@ -91,6 +97,18 @@ def progress(conn: Connection, said: list[tuple[str, CommandProgress]], now: flo
     return foreign
 
 
+def clipped(error: Fault | None) -> Fault | None:
+    """A node's error, bounded: what it wrote is kept and shown."""
+    if error is None:
+        return None
+    return Fault(
+        code=error.code[:STEP_CHARACTERS],
+        message=error.message[:FAULT_CHARACTERS],
+        hint=error.hint[:DETAIL_CHARACTERS],
+        details=error.details if len(str(error.details)) <= FAULT_CHARACTERS else {},
+    )
+
+
 def check_node(owner: str | None, speaker: str, what: str) -> None:
     """A node speaks only for its own."""
     if owner != speaker:
@@ -109,8 +127,9 @@ def _late(conn: Connection, command: Row[Any], result: CommandResult, now: float
     row = workspaces.by_id(conn, command.workspace_id)
     if row is None or row.sequence != command.sequence:
         return None
-    seen = Seen(sight=result.report.state, generation=result.report.generation, error=result.report.error)
-    return advance(conn, row, seen, now, report=result.report)
+    report = result.report
+    seen = Seen(sight=report.state, generation=report.generation, error=clipped(report.error))
+    return advance(conn, row, seen, now, report=report)
 
 
 def _move(
@@ -145,12 +164,18 @@ def _keep_steps(conn: Connection, live: list[tuple[Row[Any], CommandProgress]], 
 def with_step(steps: list[dict[str, Any]], message: CommandProgress, now: float) -> list[dict[str, Any]]:
     """The steps with this one begun, or ended."""
     seconds = message.seconds if message.done else None
-    step = {"name": message.step, "detail": message.detail, "started": now - message.seconds, "seconds": seconds}
+    name, detail = message.step[:STEP_CHARACTERS], message.detail[:DETAIL_CHARACTERS]
+    step = {"name": name, "detail": detail, "started": now - message.seconds, "seconds": seconds}
     for index, known in enumerate(steps):
-        if known["name"] == message.step:
+        if known["name"] == name:
             return [*steps[:index], step | {"started": known["started"]}, *steps[index + 1 :]]
-    return [*steps, step]
+    return [*steps, step] if len(steps) < MOST_STEPS else steps
 
 
 def _told(message: CommandProgress) -> dict[str, Any]:
-    return {"step": message.step, "detail": message.detail, "seconds": message.seconds, "done": message.done}
+    return {
+        "step": message.step[:STEP_CHARACTERS],
+        "detail": message.detail[:DETAIL_CHARACTERS],
+        "seconds": message.seconds,
+        "done": message.done,
+    }

@@ -24,6 +24,7 @@ from stead.control.nodes.streams import Streams
 from stead.control.store import events, nodes
 from stead.control.store.rows import Connection
 from stead.control.store.store import Store
+from stead.control.workspaces.checks import check_labels
 from stead.control.workspaces.reconciler import Reconciler
 from stead.protocol import codec
 from stead.protocol.connections import Messages
@@ -54,7 +55,9 @@ log = logging.getLogger(__name__)
 
 HELLO_SECONDS = 15.0
 MOST_REPORTS = 100_000
+MOST_DRIVERS = 32
 REFUSED = 4403
+REFUSED_SECONDS = 60.0
 
 
 class NodeLinks:
@@ -106,6 +109,9 @@ class NodeLinks:
         await messages.send(codec.encode(Challenge(nonce=nonce)).decode())
         hello = await _hello(messages)
         version = agree(hello.protocol)
+        check_labels(hello.labels, "labels")
+        if len(hello.drivers) > MOST_DRIVERS:
+            raise SteadError("invalid", f"drivers: at most {MOST_DRIVERS}")
         row = await self.store.read(nodes.by_id, hello.node_id)
         if row is None:
             raise SteadError("unauthenticated", "the node's proof is not valid")
@@ -165,24 +171,31 @@ def _accept(conn: Connection, hello: NodeHello, version: str, now: float) -> Kno
 class _NodeLink:
     """The handler of one link."""
 
-    __slots__ = ("_collected", "_inventory_id", "_links", "_node_id")
+    __slots__ = ("_collected", "_inventory_id", "_links", "_node_id", "_refused")
 
     def __init__(self, links: NodeLinks, node_id: str) -> None:
         self._links = links
         self._node_id = node_id
         self._inventory_id = ""
         self._collected: list[WorkspaceReport] = []
+        self._refused = 0.0
 
     async def request(self, peer: Peer, message: Request) -> Any:
         try:
             return await self._request(message)
         except SteadError as error:
             if error.code == "forbidden":
-                log.warning("%s spoke for what is not its own: %s", peer.name, error.message)
-                await self._links.store.write(
-                    events.append, "node.refused", self._node_id, "", {"message": error.message}
-                )
+                await self._tell_refused(peer, error)
             raise
+
+    async def _tell_refused(self, peer: Peer, error: SteadError) -> None:
+        """The log tells each time, the events once in a while: a node must not fill the database."""
+        log.warning("%s spoke for what is not its own: %s", peer.name, error.message)
+        now = self._links.clock()
+        if now - self._refused >= REFUSED_SECONDS:
+            self._refused = now
+            told = {"message": error.message}
+            await self._links.store.write(events.append, "node.refused", self._node_id, "", told)
 
     async def _request(self, message: Request) -> Any:
         self._links.registry.heard(self._node_id)

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 
 from stead.control.commands.dispatcher import Dispatcher
-from stead.control.commands.results import check_node
+from stead.control.commands.results import check_node, clipped
 from stead.control.nodes.registry import NodeRegistry
 from stead.control.store import commands, events, workspaces
 from stead.control.store.rows import Connection, Row
@@ -123,7 +123,7 @@ def _saw(conn: Connection, row: Row[Any], report: WorkspaceReport, now: float) -
     stale = report.state != "absent" and 0 < report.last_sequence < row.settled
     if stale or row.state == Observed.DELETED.value:
         return None
-    seen = Seen(sight=report.state, generation=report.generation, error=report.error)
+    seen = Seen(sight=report.state, generation=report.generation, error=clipped(report.error))
     return advance(conn, row, seen, now, report=report)
 
 

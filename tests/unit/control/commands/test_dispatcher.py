@@ -310,6 +310,19 @@ async def test_a_node_speaks_only_for_its_own(core: Core, caplog: pytest.LogCapt
     assert kinds[0] == "workspace.created"
 
 
+async def test_what_a_node_writes_is_bounded(core: Core) -> None:
+    node = await enrol(core, "one")
+    node.steps = [f"{'x' * 5000}-{number}" for number in range(3)] + [f"step-{number}" for number in range(200)]
+    node.fail = lambda command: SteadError("refused", "y" * 100_000, big="z" * 100_000)
+    async with node.link(core):
+        await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w"))
+        failed = await until_state(core, "w", "failed")
+    assert len(failed.steps) == results.MOST_STEPS
+    assert max(len(step.name) for step in failed.steps) == results.STEP_CHARACTERS
+    assert failed.error is not None
+    assert (len(failed.error.message), failed.error.details) == (results.FAULT_CHARACTERS, {})
+
+
 async def test_a_result_with_the_report_of_another_workspace_is_refused(core: Core) -> None:
     node = await enrol(core, "one")
     go = anyio.Event()

@@ -108,6 +108,14 @@ async def test_a_newer_protocol_of_another_major_is_refused(core: Core, monkeypa
     assert isinstance(await greeted(core, node), Welcome)
 
 
+async def test_a_hello_out_of_bounds_is_refused(core: Core) -> None:
+    node = await enrol(core, "one")
+    node.labels = {'a"b': "c"}
+    assert await refusal(core, node) == "invalid"
+    node.labels, node.drivers = {}, node.drivers * 40
+    assert await refusal(core, node) == "invalid"
+
+
 async def test_a_new_link_takes_the_place_of_the_old_one(core: Core) -> None:
     node = await enrol(core, "one")
     async with node.link(core) as first:
