@@ -4,8 +4,7 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -14,34 +13,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stead.protocol.frames import Frame, FrameKind
-from stead.testing.mockcontrol import run, show_frame, show_text
+from stead.testing.mockcontrol import show_frame, show_text
 from stead.transport import websocket
 from support.deadline import eventually_async
+from unit.testing.console import Console, mocked
 
 pytestmark = pytest.mark.anyio
-
-
-class Console:
-    """What a person types and sees."""
-
-    def __init__(self) -> None:
-        self.shown: list[str] = []
-        self._send, self._lines = anyio.create_memory_object_stream[str](100)
-
-    async def type(self, line: str) -> None:
-        await self._send.send(f"{line}\n")
-
-    async def lines(self) -> AsyncIterator[str]:
-        async for line in self._lines:
-            yield line
-
-    async def sees(self, text: str) -> str:
-        await eventually_async(lambda: any(text in line for line in self.shown), f"{text!r} is shown")
-        return next(line for line in self.shown if text in line)
-
-    def close(self) -> None:
-        self._send.close()
-        self._lines.close()
 
 
 class RawNode:
@@ -106,20 +83,6 @@ class RawNode:
 
     async def _frame(self, frame: Frame) -> None:
         self.frames.append(frame)
-
-
-@asynccontextmanager
-async def mocked() -> AsyncIterator[tuple[Console, str]]:
-    console = Console()
-    try:
-        with anyio.fail_after(60):
-            async with anyio.create_task_group() as group:
-                group.start_soon(run, "127.0.0.1", 0, console.lines(), console.shown.append)
-                line = await console.sees("listening on")
-                yield console, line.split("http://")[1].split(";")[0]
-                await console.type("quit")
-    finally:
-        console.close()
 
 
 async def enrol(address: str, key: Ed25519PrivateKey) -> str:
