@@ -54,7 +54,7 @@ class Dispatcher:
         self._fresh: set[str] = set()
         self._replay: set[str] = set()
         self._inflight: set[str] = set()
-        self._acknowledged: list[str] = []
+        self._acknowledged: list[results.Taken] = []
         self._said: list[tuple[str, CommandProgress]] = []
         self._to_deliver = anyio.Event()
         self._to_keep = anyio.Event()
@@ -152,7 +152,7 @@ class Dispatcher:
             return
         finally:
             self._inflight.discard(row.id)
-        self._acknowledged.append(row.id)
+        self._acknowledged.append(results.Taken(row.id, row.workspace_id, row.kind))
         self._to_keep.set()
 
     async def _refused(self, command_id: str, error: SteadError) -> None:
@@ -174,7 +174,7 @@ class Dispatcher:
             except SteadError as error:
                 log.warning("acknowledgements are lost, the commands are delivered again: %s", error.message)
 
-    async def _keep(self, taken: list[str], said: list[tuple[str, CommandProgress]]) -> None:
+    async def _keep(self, taken: list[results.Taken], said: list[tuple[str, CommandProgress]]) -> None:
         if taken:
             await self._store.write(results.accept, taken, self._clock())
         if said:

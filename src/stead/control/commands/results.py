@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from stead.control.store import commands, events, workspaces
 from stead.control.store.rows import Connection, Row, changed
 from stead.control.workspaces.advance import Moved, advance, describe
@@ -17,6 +19,15 @@ from stead.model.lifecycle import Ended, Seen
 from stead.model.workspaces import CommandKind, Observed
 from stead.protocol.errors import Fault, SteadError
 from stead.protocol.messages import CommandProgress, CommandResult, WorkspaceReport
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A command that a node has acknowledged."""
+
+    command_id: str
+    workspace_id: str
+    kind: str
+
 
 MOST_STEPS = 100
 STEP_CHARACTERS = 200
@@ -31,16 +42,13 @@ def finish(
     be more in its queue."""
     if said:
         progress(conn, said, now)
-    command = commands.by_id(conn, result.command_id)
-    if command is None:
-        return None
-    check_node(command.node_id, node_id, "command")
-    _check_report(command, result.report)
     taken_back = result.error is not None and result.error.code == "cancelled"
     outcome = CommandState.CANCELLED if taken_back else CommandState(result.outcome)
     error = clipped(result.error)
-    if not commands.end(conn, command.id, outcome, error, now):
-        return _late(conn, command, result, now)
+    command = commands.end_of(conn, result.command_id, node_id, outcome, error, now)
+    if command is None:
+        return _late(conn, node_id, result, now)
+    _check_report(command, result.report)
     return _move(conn, command, outcome, error, result.report, now) or Moved(ordered=node_id)
 
 
@@ -73,14 +81,14 @@ def cancel(conn: Connection, command_id: str, waiting_only: bool, now: float) ->
     return _move(conn, command, CommandState.CANCELLED, error, None, now) or Moved()
 
 
-def accept(conn: Connection, ids: list[str], now: float) -> None:
+def accept(conn: Connection, taken: list[Taken], now: float) -> None:
     """Nodes have these in their journals."""
-    commands.acknowledge(conn, ids, now)
-    taken = [row.workspace_id for row in commands.by_ids(conn, ids).values() if row.kind == CommandKind.START.value]
-    if taken:
+    commands.acknowledge(conn, [command.command_id for command in taken], now)
+    started = [command.workspace_id for command in taken if command.kind == CommandKind.START.value]
+    if started:
         begun = [
             changed(row, {"state": Observed.STARTING.value, "version": row.version + 1})
-            for row in workspaces.begun(conn, taken, now)
+            for row in workspaces.begun(conn, started, now)
         ]
         events.append_all(conn, [("workspace.changed", row.id, row.owner, describe(row)) for row in begun])
 
@@ -120,14 +128,18 @@ def _check_report(command: Row[Any], report: WorkspaceReport | None) -> None:
         raise SteadError("forbidden", "the report is of another workspace than the command")
 
 
-def _late(conn: Connection, command: Row[Any], result: CommandResult, now: float) -> Moved | None:
+def _late(conn: Connection, node_id: str, result: CommandResult, now: float) -> Moved | None:
     """A result after the end (expired, cancelled): what the node sees still counts."""
-    if result.report is None or command.state not in (CommandState.EXPIRED.value, CommandState.CANCELLED.value):
+    command, report = commands.by_id(conn, result.command_id), result.report
+    if command is None:
+        return None
+    check_node(command.node_id, node_id, "command")
+    _check_report(command, report)
+    if report is None or command.state not in (CommandState.EXPIRED.value, CommandState.CANCELLED.value):
         return None
     row = workspaces.by_id(conn, command.workspace_id)
     if row is None or row.sequence != command.sequence:
         return None
-    report = result.report
     seen = Seen(sight=report.state, generation=report.generation, error=clipped(report.error))
     return advance(conn, row, seen, now, report=report)
 

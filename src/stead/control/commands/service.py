@@ -18,6 +18,7 @@ from stead.control.commands.dispatcher import Dispatcher
 from stead.control.nodes.registry import NodeRegistry
 from stead.control.people.caller import Caller
 from stead.control.store import commands
+from stead.control.store.filters import shown
 from stead.control.store.fresh import fresh
 from stead.control.store.rows import Connection, Row
 from stead.control.store.store import Store
@@ -84,7 +85,7 @@ class Commands:
 def _find(conn: Connection, caller: Caller, ref: str) -> Row[Any]:
     row = commands.by_id(conn, ref)
     if row is None or not caller.may_see(row.owner):
-        raise SteadError("not_found", "no such command")
+        raise SteadError("not_found", f"no such command: {shown(ref)}")
     return row
 
 

@@ -66,6 +66,18 @@ _END = {
     if before(state)
 }
 
+_END_OF = {
+    state: statement.where(c.node_id == bindparam("speaker")).returning(*commands.c)
+    for state, statement in _END.items()
+}
+_DUE = or_(c.state == CommandState.QUEUED.value, c.lease < bindparam("now"))
+_CLAIM = (
+    _HEADS.where(c.node_id.in_(bindparam("nodes", expanding=True)), _DUE, c.deadline > bindparam("now"))
+    .order_by(c.id)
+    .limit(bindparam("most"))
+)
+_REPLAY = update(commands).where(c.ended.is_(None), c.node_id.in_(bindparam("back", expanding=True))).values(lease=0.0)
+
 
 def insert(conn: Connection, values: dict[str, Any]) -> None:
     """A new command, queued."""
@@ -106,10 +118,8 @@ def ever_sent(conn: Connection, workspace_id: str) -> bool:
 def claim(conn: Connection, nodes: Sequence[str], back: Sequence[str], limit: int, now: float) -> list[Row[Any]]:
     """What the nodes are to get now: what waits, whose lease is over, and everything of those that came back."""
     if back:
-        conn.execute(update(commands).where(c.ended.is_(None), c.node_id.in_(back)).values(lease=0.0))
-    due = or_(c.state == CommandState.QUEUED.value, c.lease < now)
-    query = _HEADS.where(c.node_id.in_(nodes), due, c.deadline > now)
-    rows = list(conn.execute(query.order_by(c.id).limit(limit)))
+        conn.execute(_REPLAY, {"back": back})
+    rows = list(conn.execute(_CLAIM, {"nodes": nodes, "now": now, "most": limit}))
     if rows:
         conn.execute(_SEND, [{"wanted": row.id, "now": now, "until": now + SENT_LEASE} for row in rows])
     return rows
@@ -126,6 +136,14 @@ def run(conn: Connection, ids: Sequence[str], now: float) -> None:
 def end(conn: Connection, command_id: str, state: CommandState, error: Any, now: float) -> bool:
     """Compare-and-set; False when it has ended already or may not end so."""
     return conn.execute(_END[state], {"wanted": command_id, "now": now, "fault": error}).rowcount == 1
+
+
+def end_of(
+    conn: Connection, command_id: str, node_id: str, state: CommandState, error: Any, now: float
+) -> Row[Any] | None:
+    """The same for a command of this node, which is answered; None when nothing was changed."""
+    values = {"wanted": command_id, "speaker": node_id, "now": now, "fault": error}
+    return conn.execute(_END_OF[state], values).first()
 
 
 def overdue(conn: Connection, now: float, limit: int) -> list[Row[Any]]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import anyio
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
 from stead.api.types import Event, EventPage
 from stead.control.people.caller import Caller
@@ -25,6 +25,7 @@ EVERYONE = "*"
 DIGITS = 18
 
 _INSERT = events.insert().inline()
+_ALL = select(events).where(events.c.seq > bindparam("after")).order_by(events.c.seq).limit(bindparam("most"))
 
 
 class Hints:
@@ -59,14 +60,17 @@ def append_all(conn: Connection, told: Sequence[tuple[str, str, str, dict[str, A
 
 def page(conn: Connection, caller: Caller, subject: str, after: str, limit: int) -> EventPage:
     """The events that the caller may see after the cursor, oldest first. `next` is where to go on, also when empty."""
-    query = select(events).where(events.c.seq > _number(after)).order_by(events.c.seq).limit(limit)
+    query = _ALL
+    values: dict[str, Any] = {"after": _number(after), "most": limit}
     if subject:
-        query = query.where(events.c.subject == subject)
+        query = query.where(events.c.subject == bindparam("about"))
+        values |= {"about": subject}
     if not caller.is_admin:
-        query = query.where(events.c.owner.in_((caller.user_id, EVERYONE)))
+        query = query.where(or_(events.c.owner == bindparam("mine"), events.c.owner == EVERYONE))
+        values |= {"mine": caller.user_id}
     items = [
         Event(cursor=str(row.seq), at=row.at, kind=row.kind, subject=row.subject, data=row.data)
-        for row in conn.execute(query)
+        for row in conn.execute(query, values)
     ]
     return EventPage(items=items, next=items[-1].cursor if items else after)
 

@@ -1,7 +1,7 @@
 """Conditions that several lists share, alike on both databases.
 
-Contract: `is_ref(text)` is false for what can name nothing. `has_labels(conn, column, labels)` matches canonical JSON
-text; label keys have been checked to hold no quotes.
+Contract: `is_ref(text)` is false for what can name nothing; `shown(text)` repeats it in messages. `has_labels(conn,
+column, labels)` matches canonical JSON text; label keys have been checked to hold no quotes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ LONGEST_REF = 128
 def is_ref(text: str) -> bool:
     """Whether the text could be an id, a beginning of one, or a name."""
     return 0 < len(text) <= LONGEST_REF and text.isprintable()
+
+
+def shown(text: str) -> str:
+    """What was typed, fit for a message."""
+    return repr(text[:LONGEST_REF])
 
 
 def has_labels(conn: Connection, column: ColumnClause[Json], labels: dict[str, str]) -> list[ColumnElement[bool]]:

@@ -7,7 +7,7 @@ Contract: `claim` says in one unit whether the caller is the first with this key
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 
@@ -15,6 +15,12 @@ from stead.control.store.schema import idempotency
 from stead.protocol.errors import SteadError
 
 DONE = "done"
+
+_AT = (idempotency.c.user_id == bindparam("who")) & (idempotency.c.key == bindparam("what"))
+_FIND = select(idempotency).where(_AT)
+_INSERT = insert(idempotency).inline()
+_TAKE = update(idempotency).where(_AT).values(state=bindparam("life"), created=bindparam("now"))
+_KEEP = update(idempotency).where(_AT).values(state=DONE, status=bindparam("code"), body=bindparam("text"))
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -26,10 +32,18 @@ class Kept(msgspec.Struct, frozen=True):
 
 def claim(conn: Connection, user_id: str, key: str, fingerprint: str, boot_id: str, now: float) -> Kept | None:
     """None: go on, the key is yours. Else the answer that was given."""
-    at = (idempotency.c.user_id == user_id) & (idempotency.c.key == key)
-    row = conn.execute(select(idempotency).where(at)).first()
+    at = {"who": user_id, "what": key}
+    row = conn.execute(_FIND, at).first()
     if row is None:
-        values = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "state": boot_id, "created": now}
+        values = {
+            "user_id": user_id,
+            "key": key,
+            "fingerprint": fingerprint,
+            "state": boot_id,
+            "created": now,
+            "status": None,
+            "body": None,
+        }
         _insert(conn, values)
         return None
     if row.fingerprint != fingerprint:
@@ -38,21 +52,20 @@ def claim(conn: Connection, user_id: str, key: str, fingerprint: str, boot_id: s
         return Kept(row.status, row.body)
     if row.state == boot_id:
         raise SteadError("in_progress", "the same request is still running")
-    conn.execute(update(idempotency).where(at).values(state=boot_id, created=now))
+    conn.execute(_TAKE, at | {"life": boot_id, "now": now})
     return None
 
 
 def _insert(conn: Connection, values: dict[str, object]) -> None:
     try:
-        conn.execute(insert(idempotency).values(**values))
+        conn.execute(_INSERT, values)
     except IntegrityError as error:
         raise SteadError("in_progress", "the same request is still running") from error
 
 
 def keep(conn: Connection, user_id: str, key: str, kept: Kept) -> None:
     """The request is over; this is its answer from now on."""
-    at = (idempotency.c.user_id == user_id) & (idempotency.c.key == key)
-    conn.execute(update(idempotency).where(at).values(state=DONE, status=kept.status, body=kept.body))
+    conn.execute(_KEEP, {"who": user_id, "what": key, "code": kept.status, "text": kept.body})
 
 
 def release(conn: Connection, user_id: str, key: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from stead.control.store.filters import has_labels, is_ref
+from stead.control.store.filters import has_labels, is_ref, shown
 from stead.control.store.schema import enrolments, nodes
 from stead.protocol.errors import SteadError
 
@@ -41,17 +41,17 @@ def by_id(conn: Connection, node_id: str) -> Row[Any] | None:
 def resolve(conn: Connection, ref: str) -> Row[Any]:
     """By id, name or unique beginning of an id."""
     if not is_ref(ref):
-        raise SteadError("not_found", "no such node")
+        raise SteadError("not_found", f"no such node: {shown(ref)}")
     found = conn.execute(select(nodes).where(or_(n.id == ref, n.name == ref))).first()
     if found is not None:
         return found
     if len(ref) < SHORTEST_PREFIX:
-        raise SteadError("not_found", "no such node")
+        raise SteadError("not_found", f"no such node: {shown(ref)}")
     rows = conn.execute(select(nodes).where(n.id.startswith(ref, autoescape=True)).limit(2)).all()
     if len(rows) > 1:
         raise SteadError("ambiguous", f"several nodes fit {ref[:64]!r}")
     if not rows:
-        raise SteadError("not_found", "no such node")
+        raise SteadError("not_found", f"no such node: {shown(ref)}")
     return rows[0]
 
 

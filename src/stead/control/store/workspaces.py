@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, 
 from sqlalchemy.exc import IntegrityError
 
 from stead.control.people.caller import Caller
-from stead.control.store.filters import has_labels, is_ref
+from stead.control.store.filters import has_labels, is_ref, shown
 from stead.control.store.schema import UNSETTLED, nodes, users, workspaces
 from stead.model.workspaces import Observed
 from stead.protocol.errors import SteadError
@@ -51,6 +51,12 @@ _SAVE = (
     .values({name: bindparam(name) for name in SAVED} | {"updated": bindparam("updated"), "version": w.version + 1})
 )
 _INSERT = workspaces.insert().inline()
+_PENDING = _WITH_NODE.where(w.id.in_(bindparam("ids", expanding=True)), w.state == Observed.PENDING.value)
+_BEGIN = (
+    update(workspaces)
+    .where(w.id == bindparam("wanted"), w.state == Observed.PENDING.value)
+    .values(state=Observed.STARTING.value, updated=bindparam("updated"), version=w.version + 1)
+)
 _COUNTS = select(w.node_id, func.count()).where(w.state != Observed.DELETED.value).group_by(w.node_id)
 
 
@@ -79,7 +85,7 @@ def by_key(conn: Connection, owner: str, key: str) -> Row[Any] | None:
 def resolve(conn: Connection, caller: Caller, ref: str) -> Row[Any]:
     """The one that the caller means."""
     if not is_ref(ref):
-        raise SteadError("not_found", "no such workspace")
+        raise SteadError("not_found", f"no such workspace: {shown(ref)}")
     found = by_id(conn, ref)
     if found is not None and caller.may_see(found.owner):
         return found
@@ -91,7 +97,7 @@ def resolve(conn: Connection, caller: Caller, ref: str) -> Row[Any]:
     if found is None and len(ref) >= SHORTEST_PREFIX:
         found = _one(conn, ref, [w.id.startswith(ref, autoescape=True), w.state != Observed.DELETED.value, *scope])
     if found is None:
-        raise SteadError("not_found", "no such workspace")
+        raise SteadError("not_found", f"no such workspace: {shown(ref)}")
     return found
 
 
@@ -139,13 +145,9 @@ def change(conn: Connection, workspace_id: str, values: dict[str, Any], now: flo
 
 def begun(conn: Connection, ids: Sequence[str], now: float) -> list[Row[Any]]:
     """Those of the pending ones that a node has taken are starting now."""
-    pending = list(conn.execute(_WITH_NODE.where(w.id.in_(ids), w.state == Observed.PENDING.value)))
+    pending = list(conn.execute(_PENDING, {"ids": ids}))
     if pending:
-        conn.execute(
-            update(workspaces)
-            .where(w.id.in_([row.id for row in pending]))
-            .values(state=Observed.STARTING.value, updated=now, version=w.version + 1)
-        )
+        conn.execute(_BEGIN, [{"wanted": row.id, "updated": now} for row in pending])
     return pending
 
 
