@@ -49,6 +49,7 @@ from stead.protocol.messages import (
     WorkspaceReport,
 )
 from stead.protocol.version import agree
+from stead.transport.peer import DEFAULT as LIMITS
 from stead.transport.peer import Peer
 
 log = logging.getLogger(__name__)
@@ -239,7 +240,8 @@ class _NodeLink:
             self._links.streams.frame(self._node_id, frame)
 
     async def closed(self, peer: Peer, reason: str) -> None:
-        if self._links.registry.detach(self._node_id, peer):
+        silent = LIMITS.silence_seconds if reason.startswith("nothing was heard") else 0.0
+        if self._links.registry.detach(self._node_id, peer, silent):
             log.info("%s is gone: %s", peer.name, reason)
             if self._links.streams is not None:
                 await self._links.streams.detached(self._node_id)

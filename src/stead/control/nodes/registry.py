@@ -133,13 +133,13 @@ class NodeRegistry:
             known.unsaved = True
             known.health = health or known.health
 
-    def detach(self, node_id: str, peer: Peer) -> bool:
-        """The link is over; False when another has taken its place."""
+    def detach(self, node_id: str, peer: Peer, silent: float = 0.0) -> bool:
+        """The link is over, after so many seconds of silence; False when another has taken its place."""
         known = self._known.get(node_id)
         if known is None or known.peer is not peer:
             return False
         known.peer = None
-        known.heard = self._clock()
+        known.heard = self._clock() - silent
         known.unsaved = True
         return True
 

@@ -163,6 +163,21 @@ async def test_health_and_silence(core: Core) -> None:
     assert [event.kind for event in page.items] == ["node.enrolled", "node.online", "node.offline"]
 
 
+async def test_the_silence_before_a_link_was_given_up_counts(core: Core) -> None:
+    node = await enrol(core, "one")
+    async with node.link(core):
+        known = core.registry.get(node.node_id)
+        assert known is not None
+        peer = known.peer
+        assert peer is not None
+        before = core.registry._clock()
+        await peer.close("nothing was heard for 30 s")
+        with anyio.fail_after(30):
+            while core.registry.is_connected(node.node_id):
+                await anyio.sleep(0.01)
+        assert known.heard < before - 20
+
+
 async def test_after_a_restart_nodes_have_time_to_come_back(core: Core) -> None:
     node = await enrol(core, "one")
     async with node.link(core):
