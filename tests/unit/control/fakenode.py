@@ -59,6 +59,7 @@ class FakeNode:
         self.epoch = 0
         self.boot_id = "boot-1"
         self.max_workspaces = 0
+        self.protocol = PROTOCOL
         self.labels: dict[str, str] = {}
         self.drivers = DRIVERS
         self.workspaces: dict[str, WorkspaceReport] = {}
@@ -111,7 +112,7 @@ class FakeNode:
         hello = NodeHello(
             node_id=self.node_id,
             signature=signature,
-            protocol=PROTOCOL,
+            protocol=self.protocol,
             boot_id=self.boot_id,
             epoch=self.epoch,
             version="0.1.0",

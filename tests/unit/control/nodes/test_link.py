@@ -98,13 +98,11 @@ async def test_an_older_life_of_a_node_is_refused(core: Core) -> None:
     assert isinstance(await greeted(core, node), Welcome)
 
 
-async def test_a_newer_protocol_of_another_major_is_refused(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    import unit.control.fakenode as module
-
+async def test_a_newer_protocol_of_another_major_is_refused(core: Core) -> None:
     node = await enrol(core, "one")
-    monkeypatch.setattr(module, "PROTOCOL", "9.0")
+    node.protocol = "9.0"
     assert await refusal(core, node) == "version_unsupported"
-    monkeypatch.setattr(module, "PROTOCOL", "1.99")
+    node.protocol = "1.99"
     assert isinstance(await greeted(core, node), Welcome)
 
 
