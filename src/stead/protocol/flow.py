@@ -12,6 +12,12 @@ WINDOW = 256 << 10
 """What a sender may send of each stream and direction before it has heard any CREDIT; also what either side keeps."""
 
 
+PIECE = 64 << 10
+"""Written bytes are kept in pieces of this size, so that a whole one is sent without copying it again."""
+SMALL = 4 << 10
+"""Writes are gathered into one piece up to this size."""
+
+
 class SendBuffer:
     """Bytes written and not yet acknowledged: offsets `start` to `end`."""
 
@@ -19,30 +25,46 @@ class SendBuffer:
         self.bound = bound
         self.start = 0
         self.end = 0
-        self._bytes = bytearray()
+        self._pieces: deque[bytes] = deque()
+        self._first = 0
 
     @property
     def room(self) -> int:
         """How many bytes may be kept beyond those kept now."""
-        return self.bound - len(self._bytes)
+        return self.bound - (self.end - self.start)
 
     def write(self, data: bytes | memoryview) -> None:
         """Keeps these bytes, which fit into `room`."""
-        self._bytes += data
+        pieces = self._pieces
+        if pieces and len(pieces[-1]) + len(data) <= SMALL:
+            pieces[-1] += bytes(data)
+        elif len(data) <= PIECE:
+            pieces.append(bytes(data))
+        else:
+            with memoryview(data) as view:
+                pieces.extend(bytes(view[at : at + PIECE]) for at in range(0, len(view), PIECE))
         self.end += len(data)
 
     def peek(self, offset: int, limit: int) -> bytes:
         """At most `limit` bytes from `offset` on."""
-        at = offset - self.start
-        with memoryview(self._bytes) as view:
-            return bytes(view[at : at + limit])
+        found: list[bytes] = []
+        at = self._first
+        for piece in self._pieces:
+            if at + len(piece) > offset:
+                part = piece[max(0, offset - at) : offset - at + limit]
+                found.append(part)
+                offset += len(part)
+                limit -= len(part)
+                if not limit:
+                    break
+            at += len(piece)
+        return found[0] if len(found) == 1 else b"".join(found)
 
     def release(self, offset: int) -> None:
         """Forgets the bytes before `offset`; an older offset changes nothing."""
-        count = min(offset, self.end) - self.start
-        if count > 0:
-            del self._bytes[:count]
-            self.start += count
+        self.start = max(self.start, min(offset, self.end))
+        while self._pieces and self._first + len(self._pieces[0]) <= self.start:
+            self._first += len(self._pieces.popleft())
 
 
 class ReceiveBuffer:

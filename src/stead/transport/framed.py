@@ -25,7 +25,11 @@ class Framed:
     def __init__(self, connection: Bytes, before: bytes = b"", limit: int = MESSAGE_BYTES) -> None:
         self._connection = connection
         self._direct = connection if isinstance(connection, TransportBytes) else None
-        self._buffer = bytearray(before)
+        self._chunk = before
+        self._at = 0
+        self._kind = 0
+        self._parts: list[bytes | memoryview] = []
+        self._missing = 0
         self._limit = limit
         self._closed = False
 
@@ -35,29 +39,53 @@ class Framed:
             data = b"" if self._closed else await self._connection.read(READ)
             if not data:
                 return None
-            self._buffer += data
+            self._feed(data)
         return message
 
     def take(self) -> str | bytes | None:
-        """One message out of the buffer, when a whole one is there."""
-        if len(self._buffer) < HEADER.size:
+        """One message of what was read, when a whole one is there."""
+        if self._parts:
+            return self._assembled()
+        start = self._at + HEADER.size
+        if start > len(self._chunk):
+            self._chunk, self._at = self._chunk[self._at :], 0
             return None
-        length, kind = HEADER.unpack_from(self._buffer)
+        length, self._kind = HEADER.unpack_from(self._chunk, self._at)
         if length > self._limit:
             raise SteadError("too_large", f"a message has at most {self._limit} bytes")
-        if kind > 1:
+        if self._kind > 1:
             raise SteadError("malformed", "a message is text (0) or binary (1)")
-        end = HEADER.size + length
-        if len(self._buffer) < end:
+        self._at = start + length
+        payload = self._chunk[start : self._at]
+        if len(payload) == length:
+            return self._message(payload)
+        self._parts.append(payload)
+        self._missing = length - len(payload)
+        self._chunk, self._at = b"", 0
+        return None
+
+    def _feed(self, data: bytes) -> None:
+        """What was read goes to the message that is incomplete, and what is beyond it waits."""
+        if self._parts:
+            self._parts.append(memoryview(data)[: self._missing])
+            self._chunk, self._at = data, min(len(data), self._missing)
+            self._missing -= self._at
+        else:
+            self._chunk = self._chunk + data if self._chunk else data
+
+    def _assembled(self) -> str | bytes | None:
+        if self._missing:
             return None
-        with memoryview(self._buffer) as view:
-            payload = bytes(view[HEADER.size : end])
-        del self._buffer[:end]
-        return payload if kind else _text(payload)
+        payload = b"".join(self._parts)
+        self._parts.clear()
+        return self._message(payload)
+
+    def _message(self, payload: bytes) -> str | bytes:
+        return payload if self._kind else _text(payload)
 
     async def send(self, message: str | bytes) -> None:
         """Returns when the message is taken."""
-        await self._connection.write(_frame(message))
+        await self._connection.write(_framed([message]))
 
     def ready(self) -> bool:
         """Whether `put` may be called now."""
@@ -66,7 +94,7 @@ class Framed:
     def put(self, messages: Sequence[str | bytes]) -> None:
         """Takes these in one write."""
         if self._direct is not None:
-            self._direct.put(b"".join(map(_frame, messages)))
+            self._direct.put(_framed(messages))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Closes the connection below."""
@@ -74,11 +102,13 @@ class Framed:
         await self._connection.close()
 
 
-def _frame(message: str | bytes) -> bytes:
-    if isinstance(message, str):
-        data = message.encode()
-        return HEADER.pack(len(data), 0) + data
-    return HEADER.pack(len(message), 1) + message
+def _framed(messages: Sequence[str | bytes]) -> bytes:
+    """All of them with their headers, copied once."""
+    parts: list[bytes] = []
+    for message in messages:
+        data = message.encode() if isinstance(message, str) else message
+        parts += (HEADER.pack(len(data), not isinstance(message, str)), data)
+    return b"".join(parts)
 
 
 def _text(payload: bytes) -> str:

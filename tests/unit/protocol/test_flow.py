@@ -22,6 +22,21 @@ def test_written_bytes_are_kept_until_released() -> None:
     assert (buffer.start, buffer.end) == (7, 7)
 
 
+@given(st.lists(st.tuples(st.integers(0, 90_000), st.integers(0, 90_000), st.integers(1, 70_000)), max_size=30))
+def test_any_writes_and_releases_keep_exactly_the_bytes_between(steps: list[tuple[int, int, int]]) -> None:
+    source = WHOLE * 400
+    buffer = SendBuffer(bound=200_000)
+    for size, gone, limit in steps:
+        data = source[buffer.end : buffer.end + min(size, buffer.room)]
+        buffer.write(memoryview(data) if size % 2 else data)
+        for offset in {buffer.start, (buffer.start + buffer.end) // 2, buffer.end}:
+            assert buffer.peek(offset, limit) == source[offset : min(offset + limit, buffer.end)]
+        buffer.release(buffer.start + gone)
+        assert buffer.start <= buffer.end <= buffer.start + buffer.bound
+    buffer.release(buffer.end)
+    assert buffer.room == buffer.bound
+
+
 def test_a_gap_is_told_and_nothing_is_taken() -> None:
     buffer = ReceiveBuffer(window=100)
     assert not buffer.offer(5, b"later")
