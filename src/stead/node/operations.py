@@ -15,6 +15,7 @@ from typing import Protocol
 import anyio
 import msgspec
 
+from stead.drivers.contract import Handle
 from stead.drivers.observer import Observer
 from stead.node.books import Books
 from stead.node.journal import Outcome, Record
@@ -85,7 +86,7 @@ class Operations:
         try:
             with anyio.fail_after(self._settings.start_seconds):
                 handle = await driver.start(spec, command.command_id, timer.step)
-                record = _record(command, "running", handle=handle)
+                record = _record(command, handle)
                 self._books.keep(record)
                 await self._observer.at("operation.started", command.command_id)
                 await timer.end()
@@ -150,7 +151,7 @@ class Operations:
             found = await self._books.find([command.spec.driver], command.workspace_id)
         except SteadError:
             return None
-        return None if found is None else _record(command, "running", handle=found[1], error=fault)
+        return None if found is None else _record(command, found[1], fault)
 
     async def _report(self, command: Command, record: Record | None, fault: Fault | None = None) -> WorkspaceReport:
         """The workspace as it is; never fails, for the outcome must be told."""
@@ -189,14 +190,16 @@ class Steps:
             self._current = ""
 
 
-def _record(command: Command, wanted: str, **more: object) -> Record:
+def _record(command: Command, handle: Handle, error: Fault | None = None) -> Record:
+    """What is kept of a workspace that this command started, wholly or in part."""
     spec = command.spec
-    fields = {
-        "workspace_id": spec.workspace_id,
-        "generation": spec.generation,
-        "driver": spec.driver,
-        "spec": spec,
-        "wanted": wanted,
-        "last_sequence": command.sequence,
-    }
-    return Record(**(fields | more))  # type: ignore[arg-type]
+    return Record(
+        workspace_id=spec.workspace_id,
+        generation=spec.generation,
+        driver=spec.driver,
+        spec=spec,
+        handle=handle,
+        wanted="running",
+        last_sequence=command.sequence,
+        error=error,
+    )
