@@ -16,6 +16,7 @@ import pytest
 from integration.node.control import Control, serve
 from stead.drivers.process.driver import ProcessDriver, ProcessSettings
 from support.deadline import PATIENCE, eventually
+from unit.drivers.holder import HOLDER
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def start_node(control: Control, tmp_path: Path) -> AsyncIterator[Callable
     for node in started:
         if node.process is not None and node.process.poll() is None:
             node.kill()
-        driver = ProcessDriver(ProcessSettings(state=node.folder / "data" / "node"))
+        driver = ProcessDriver(ProcessSettings(state=node.folder / "data" / "node", holder=HOLDER))
         for found in await driver.find():
             await driver.delete(found.handle)
         await driver.close()

@@ -8,6 +8,7 @@ asked, wherever an earlier attempt stopped. A holder is only ever touched by its
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import shutil
 import signal
@@ -47,7 +48,7 @@ _POLL = 0.004
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`hidden` are directories no sandboxed workspace may see; `environment` is what every holder gets besides the basics."""
 
     state: Path
@@ -91,7 +92,7 @@ class ProcessDriver:
         self._sandbox = sandbox.probe() if settings.sandboxed else "switched off in the settings"
         self._controllers = cgroups.probe()
         self._children = Children()
-        if settings.holder == HOLDER:
+        if settings.holder == HOLDER and not _is_compiled():
             self._children.start(_COMPILE)
 
     def facts(self) -> DriverFacts:
@@ -299,6 +300,12 @@ class ProcessDriver:
         except OSError as error:
             code = "disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "driver_failed"
             raise SteadError(code, f"the machine refused: {error.strerror or error}") from error
+
+
+def _is_compiled() -> bool:
+    """Whether the guest was compiled ahead; where its folder is read-only it compiles itself at every start."""
+    source = Path(__file__).resolve().parents[2] / "guest" / "server.py"
+    return Path(importlib.util.cache_from_source(str(source))).exists()
 
 
 def _group_name(spec: WorkspaceSpec) -> str:
