@@ -1,10 +1,11 @@
-"""Links that are cut, stalled for longer than the heartbeat, slow, and split into small pieces: streams go on by the byte."""
+"""Links through proxies that cut, reset and stall them, the client's and the node's, while a command streams."""
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import pytest
@@ -12,82 +13,114 @@ from anyio import to_thread
 
 from stead.sdk.client import Stead
 from stead.sdk.remote import RemoteRunning
+from stead.sdk.workspaces import Workspace
 from stead.testing.cluster import Cluster
 from stead.testing.proxy import FaultProxy
-from stead.testing.server import PROGRAM
+from stead.toolbox.contract import ExecState
 from support.aftermath import Aftermath
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
-PIECES = 400
-BEYOND_SILENCE = 33.0
+LINES = 60
+BREAK_AFTER = 400
+HEARTBEAT = 30.0
 LINKS = 3
 
 
-def slow(count: int, pause: float) -> list[str]:
-    """A command that writes numbered lines of 100 bytes, and ends with code 7."""
-    return ["sh", "-c", f"for i in $(seq {count}); do printf '%099d\\n' $i; sleep {pause}; done; exit 7"]
-
-
-def expected(count: int) -> bytes:
-    return b"".join(b"%099d\n" % number for number in range(1, count + 1))
-
-
 @asynccontextmanager
-async def far_node(cluster: Cluster, proxy: FaultProxy, folder: Path) -> AsyncIterator[str]:
-    """A node that reaches the control plane through the proxy; its id."""
-    async with cluster.client() as stead:
-        token = (await stead.nodes.create_token(labels={"site": "far"})).token
-    file = folder / "token"
-    file.touch(0o600)
-    file.write_text(token)
-    data = str(folder / "far")
-    environment = {**os.environ, "STEAD_DATA": data}
-    join = [PROGRAM, "node", "join", f"http://127.0.0.1:{proxy.port}", "--name", "far", "--data", data]
-    done = await anyio.run_process([*map(str, join), "--token-file", str(file)], env=environment)
-    with (folder / "log").open("wb") as log:
-        node = subprocess.Popen(
-            [PROGRAM, "node", "run", "--data", data], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+async def far_node(cluster: Cluster, stead: Stead, name: str, port: int) -> AsyncIterator[str]:
+    """A second node, whose link goes through the proxy on that port."""
+    token = cluster.data / f"{name}.token"
+    token.touch(mode=0o600)
+    token.write_text((await stead.nodes.create_token()).token)
+    argv = [sys.executable, "-m", "stead.node", "--url", f"http://127.0.0.1:{port}", "--name", name]
+    argv += ["--data", str(cluster.data / name), "--enrol-token-file", str(token)]
+    with (cluster.data / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        await to_thread.run_sync(cluster.until, lambda: _online(cluster), "the far node is online")
-        yield done.stdout.decode().strip()
+        await to_thread.run_sync(cluster.until, lambda: _online(cluster, name), f"node {name} is online")
+        yield name
     finally:
-        node.terminate()
-        await to_thread.run_sync(node.wait, 60)
+        process.send_signal(signal.SIGTERM)
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(process.wait, 60)
+    await stead.nodes.delete(name)
 
 
-def _online(cluster: Cluster) -> bool:
-    nodes = cluster.get("/nodes")
-    return nodes is not None and {node["status"] for node in nodes["items"]} == {"online"} and len(nodes["items"]) == 2
+def _online(cluster: Cluster, name: str) -> bool:
+    nodes = cluster.get("/nodes") or {"items": []}
+    return any(node["name"] == name and node["status"] == "online" for node in nodes["items"])
 
 
-async def test_both_links_are_silent_for_longer_than_the_heartbeat(
-    cluster: Cluster, aftermath: Aftermath, tmp_path: Path
+async def break_(proxy: FaultProxy, fault: str) -> None:
+    """The link is gone for a moment, or says nothing for longer than the heartbeat."""
+    if fault == "stall":
+        proxy.stall()
+        await anyio.sleep(HEARTBEAT + 4)
+        proxy.go_on()
+    else:
+        proxy.refusing = True
+        proxy.cut() if fault == "cut" else proxy.reset()
+        await anyio.sleep(0.5)
+        proxy.refusing = False
+
+
+async def stream(workspace: Workspace, proxies: list[FaultProxy], fault: str) -> None:
+    """Runs a command that writes slowly and breaks the links amid its output."""
+    script = f"i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); sleep 0.05; done; exit 7"
+    running = await workspace.start_exec(["sh", "-c", script])
+    got = bytearray()
+    with anyio.fail_after(200):
+        async with anyio.create_task_group() as group:
+            broken = False
+            async for piece in running.output():
+                got += piece.data
+                if len(got) >= BREAK_AFTER and not broken:
+                    broken = True
+                    for proxy in proxies:
+                        group.start_soon(break_, proxy, fault)
+        status = await running.wait()
+    assert broken
+    assert bytes(got) == b"".join(b"line %d\n" % number for number in range(LINES))
+    assert (status.state, status.exit_code) == (ExecState.EXITED, 7)
+
+
+@pytest.mark.parametrize("fault", ["cut", "reset"])
+async def test_a_client_link_that_breaks_loses_and_doubles_nothing(
+    cluster: Cluster, aftermath: Aftermath, fault: str
 ) -> None:
-    async with FaultProxy(cluster.server.port) as proxy, far_node(cluster, proxy, tmp_path):
-        url = f"http://127.0.0.1:{proxy.port}"
-        async with cluster.client(patience=90) as near, Stead(url, cluster.token, patience=90) as stead:
-            workspace = await stead.workspaces.create(node_labels={"site": "far"})
-            running = await workspace.start_exec(slow(PIECES, 0.02))
-            got = bytearray()
-            stalled = False
-            with anyio.fail_after(150):
-                async for piece in running.output():
-                    got += piece.data
-                    if len(got) > 2000 and not stalled:
-                        stalled = True
-                        proxy.stall()
-                        await anyio.sleep(BEYOND_SILENCE)
-                        proxy.cut()
-                        proxy.go_on()
-                status = await running.wait()
-            assert stalled
-            assert bytes(got) == expected(PIECES)
-            assert status.exit_code == 7
-            await (await near.workspaces.get(workspace.id)).delete()
-            await aftermath.holds(near)
-            await near.nodes.delete("far")
+    async with FaultProxy(cluster.server.port) as proxy:
+        proxy.split = 1000
+        async with Stead(f"http://127.0.0.1:{proxy.port}", cluster.token, patience=90) as stead:
+            workspace = await stead.workspaces.create(f"client-{fault}")
+            await stream(workspace, [proxy], fault)
+            await workspace.delete()
+            await aftermath.holds(stead)
+
+
+@pytest.mark.parametrize("fault", ["cut", "reset"])
+async def test_a_node_link_that_breaks_loses_and_doubles_nothing(
+    cluster: Cluster, aftermath: Aftermath, fault: str
+) -> None:
+    async with FaultProxy(cluster.server.port) as proxy, cluster.client(patience=90) as stead:
+        proxy.split = 1000
+        async with far_node(cluster, stead, f"far-{fault}", proxy.port) as node:
+            workspace = await stead.workspaces.create(f"node-{fault}", node=node)
+            await stream(workspace, [proxy], fault)
+            await workspace.delete()
+            await aftermath.holds(stead)
+
+
+async def test_both_links_silent_for_longer_than_the_heartbeat(cluster: Cluster, aftermath: Aftermath) -> None:
+    async with FaultProxy(cluster.server.port) as near, FaultProxy(cluster.server.port) as far:
+        async with Stead(f"http://127.0.0.1:{near.port}", cluster.token, patience=120) as stead:
+            async with far_node(cluster, stead, "far-stall", far.port) as node:
+                workspace = await stead.workspaces.create("both-stall", node=node)
+                await stream(workspace, [near, far], "stall")
+                result = await workspace.exec(["echo", "still", "here"])
+                assert result.stdout == b"still here\n"
+                await workspace.delete()
+                await aftermath.holds(stead)
 
 
 async def test_cuts_resets_and_small_pieces_lose_no_byte_either_way(cluster: Cluster) -> None:
