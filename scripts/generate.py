@@ -7,6 +7,7 @@ from pathlib import Path
 GENERATORS = (
     [str(Path(__file__).parent / "generate_protocol.py")],
     ["-m", "stead.control.http.generate"],
+    ["-m", "stead.node.generate"],
 )
 
 

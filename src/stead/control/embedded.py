@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -194,6 +195,12 @@ def _toml(settings: ServerSettings, url: str, token_file: Path | None) -> str:
         values["enrol_token_file"] = str(token_file)
     if settings.tls_certificate:
         values["tls_ca"] = str(Path(settings.tls_certificate).expanduser().absolute())
-    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
-    labels = [f"{json.dumps(name)} = {json.dumps(value)}" for name, value in node.labels.items()]
-    return "\n".join([*lines, "", "[labels]", *labels, ""])
+    tables = {"[labels]": node.labels} | {f"[options.{json.dumps(name)}]": own for name, own in node.options.items()}
+    lines = _lines(values)
+    for name, table in tables.items():
+        lines += ["", name, *_lines(table)]
+    return "\n".join([*lines, ""])
+
+
+def _lines(table: Mapping[str, object]) -> list[str]:
+    return [f"{json.dumps(name)} = {json.dumps(value)}" for name, value in table.items()]

@@ -19,6 +19,8 @@ from stead.control.http.limits import Limits
 
 T = TypeVar("T", bound=msgspec.Struct)
 Mode = Literal["local", "remote", "scripted"]
+FILE_ONLY = {"options"}
+"""Tables of tables have no form as a variable."""
 
 
 class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,6 +29,10 @@ class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Annotated[str, Meta(description="Its name; empty: the machine's host name.")] = ""
     labels: Annotated[dict[str, str], Meta(description="Its labels, for placement.")] = {}
     max_workspaces: Annotated[int, Meta(ge=0, description="How many workspaces it takes; 0: no limit of its own.")] = 0
+    options: Annotated[
+        dict[str, dict[str, bool | int | float | str | list[str]]],
+        Meta(description="Options of its drivers, one table each: [node settings](node-settings.md). Only in the file."),
+    ] = {}
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,13 +114,13 @@ def is_loopback(host: str) -> bool:
 
 
 def variables(table: type[msgspec.Struct] = ServerSettings, prefix: str = "STEAD") -> dict[str, str]:
-    """The environment variable of every setting, by its dotted name."""
+    """The environment variable of every setting that has one, by its dotted name."""
     found: dict[str, str] = {}
     for field, hint in _hints(table).items():
         name = f"{prefix}_{field.upper()}"
         if _is_table(hint):
             found |= {f"{field}.{key}": value for key, value in variables(hint, name).items()}
-        else:
+        elif field not in FILE_ONLY:
             found[field] = name
     return found
 
@@ -136,6 +142,8 @@ def _from_environment(
         if _is_table(hint):
             if inner := _from_environment(hint, name, environment, problems):
                 values[field] = inner
+        elif name in environment and field in FILE_ONLY:
+            problems.append(f"{name}: can only be set in the file")
         elif name in environment:
             _take_text(values, field, hint, name, environment[name], problems)
     return values

@@ -21,7 +21,7 @@ from stead.drivers import registry
 from stead.protocol.errors import SteadError
 
 PREFIX = "STEAD_NODE_"
-_TABLES = {"labels", "environment", "options"}
+TABLES = {"labels", "environment", "options"}
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,7 +110,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
         if not variable.startswith(PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
-        if name in _TABLES:
+        if name in TABLES:
             problems.append(f"{variable}: {name} can only be set in the file")
         else:
             found[name] = [word.strip() for word in text.split(",")] if name == "drivers" else text

@@ -90,3 +90,26 @@ def test_stopping_can_stop_the_workspaces_too(tmp_path: Path) -> None:
         assert state(client) == "stopped"
         client.delete("/workspaces/box")
         eventually(lambda: client.get("/workspaces/box").status_code == 404, "the workspace is gone", within=90)
+
+
+def test_the_settings_reach_the_node(tmp_path: Path) -> None:
+    """Also what the fake is to do: its first two starts fail, and are tried again."""
+    script = {"fail_first": 2, "start_seconds": 0.01, "isolation": "none"}
+    table = {"name": "here", "labels": {"zone": "a"}, "max_workspaces": 1, "options": {"scripted": script}}
+    with Program(tmp_path, mode="scripted", node=table) as program, program.client() as client:
+        eventually(lambda: online(client), "the node is online", within=90)
+        [node] = client.get("/nodes").json()["items"]
+        assert (node["name"], node["labels"], node["max_workspaces"]) == ("here", {"zone": "a"}, 1)
+        made = workspace(client)
+        ends = [command["state"] for command in commands(client)]
+        assert ends.count("failed") == 2, ends
+        assert ends.count("completed") == 1, ends
+        second = client.post("/workspaces", json={"name": "second", "driver": "scripted"})
+        assert second.json()["error"]["code"] == "no_node", second.text
+        client.delete(f"/workspaces/{made['id']}")
+        eventually(lambda: client.get("/workspaces/box").status_code == 404, "the workspace is gone", within=90)
+
+
+def commands(client: httpx2.Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get("/commands").json()["items"]
+    return found

@@ -21,13 +21,13 @@ def test_the_later_source_wins(tmp_path: Path) -> None:
 def test_every_mistake_at_once(tmp_path: Path) -> None:
     file = tmp_path / "stead.toml"
     file.write_text('host = "0.0.0.0"\nbogus = 1\nport = 99999\n[limits]\nlinks = 0\nnothing = 1\n')
-    environment = {"STEAD_LOG_LEVEL": "loud", "STEAD_NODE_LABELS": "a"}
+    environment = {"STEAD_LOG_LEVEL": "loud", "STEAD_NODE_LABELS": "a", "STEAD_NODE_OPTIONS": "scripted=1"}
     with pytest.raises(SettingsError) as caught:
         load(file, environment, {"tls_key": "/nowhere", "allowed_origins": ["http://x/path"]})
     told = str(caught.value)
     for word in ("bogus", "port", "limits.links", "limits.nothing", "STEAD_LOG_LEVEL", "STEAD_NODE_LABELS", "tls_key"):
         assert word in told
-    for word in ("both or neither", "behind_proxy", "origin"):
+    for word in ("both or neither", "behind_proxy", "origin", "STEAD_NODE_OPTIONS: can only be set in the file"):
         assert word in told
 
 

@@ -55,9 +55,9 @@ def settings() -> str:
         "|---|---|---|---|",
     ]
     rows = [
-        f"| `{name}` | `{names[name]}` | {_default(value)} | {words} |"
+        f"| `{name}` | {_default(names.get(name, ''))} | {_default(value)} | {words} |"
         for name, value, words in [*_fields(ServerSettings(), ""), *_fields(EmbeddedNode(), "node.")]
-        if name in names
+        if words
     ]
     return _NOTE + "\n".join([*head, *rows]) + "\n"
 
