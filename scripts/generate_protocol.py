@@ -67,8 +67,8 @@ big-endian length of the payload, u8 (0 text, 1 binary), payload` | the guest: `
   The answer is always one `ack`. Fields with a default may be left out; unknown fields are ignored.
 - An unknown `type`, another `schema_version` or a wrong shape is answered with `ack{{ok:false}}` when the
   `request_id` is readable; otherwise the message is dropped and counted, and the link is closed after 16 of them.
-  Unknown types without `request_id` are ignored. A message over the limit closes the link (WebSocket code 1009), as
-  does a malformed frame.
+  Unknown types without `request_id` are ignored. A message over the limit closes the link (WebSocket
+  code 1009), and so does a malformed frame (1002).
 - Sizes are checked before anything is parsed.
 - A side that has heard nothing for 10 s (give or take 15 %) sends `link.ping`; after 30 s without a word it gives
   the link up. A ping is answered before anything else.

@@ -12,10 +12,10 @@ WINDOW = 256 << 10
 """What a sender may send of each stream and direction before it has heard any CREDIT; also what either side keeps."""
 
 
-PIECE = 64 << 10
-"""Written bytes are kept in pieces of this size, so that a whole one is sent without copying it again."""
-SMALL = 4 << 10
-"""Writes are gathered into one piece up to this size."""
+# Written bytes are kept in pieces of this size, so that a whole one is sent without copying it again; small writes are
+# gathered into one piece.
+_PIECE = 64 << 10
+_SMALL = 4 << 10
 
 
 class SendBuffer:
@@ -36,13 +36,13 @@ class SendBuffer:
     def write(self, data: bytes | memoryview) -> None:
         """Keeps these bytes, which fit into `room`."""
         pieces = self._pieces
-        if pieces and len(pieces[-1]) + len(data) <= SMALL:
+        if pieces and len(pieces[-1]) + len(data) <= _SMALL:
             pieces[-1] += bytes(data)
-        elif len(data) <= PIECE:
+        elif len(data) <= _PIECE:
             pieces.append(bytes(data))
         else:
             with memoryview(data) as view:
-                pieces.extend(bytes(view[at : at + PIECE]) for at in range(0, len(view), PIECE))
+                pieces.extend(bytes(view[at : at + _PIECE]) for at in range(0, len(view), _PIECE))
         self.end += len(data)
 
     def peek(self, offset: int, limit: int) -> bytes:

@@ -59,6 +59,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT = Limits()
+CLOSE_CODES = {"too_large": 1009, "malformed": 1002}
+"""How a WebSocket is closed over what the other side sent."""
 
 
 class Handler(Protocol):
@@ -107,6 +109,7 @@ class Peer:
         self._group: TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._reading = anyio.CancelScope()
+        self._code = 1000
         self._early: list[tuple[Callable[..., Coroutine[Any, Any, None]], tuple[Any, ...]]] = []
 
     def __repr__(self) -> str:
@@ -139,7 +142,7 @@ class Peer:
         if answers:
             await asyncio.wait(answers)
         with anyio.move_on_after(5):
-            await self._connection.close(1000, self.reason)
+            await self._connection.close(self._code, self.reason)
         await self._handler.closed(self, self.reason)
 
     def _begin(self, group: TaskGroup) -> None:
@@ -317,6 +320,7 @@ class Peer:
                         self._notices_room = anyio.Event()
                         await self._notices_room.wait()
         except SteadError as error:
+            self._code = CLOSE_CODES.get(error.code, 1011)
             return f"{error.code}: {error.message}"
         return self.reason or "the other side closed the link"
 

@@ -186,3 +186,24 @@ async def test_large_answers_pass_while_the_connection_is_congested(kind: str) -
                     asking.start_soon(ask, size)
         assert sorted(got) == list(range(100_000, 1_500_000, 100_000))
         await peer.close()
+
+
+@servers
+@pytest.mark.parametrize("message,code", [(b"\x03", 1002), ("x" * 3 + "not json", 1000)])
+async def test_a_malformed_frame_closes_with_its_code_and_a_malformed_text_does_not(
+    kind: str, message: str | bytes, code: int
+) -> None:
+    async def attend(connection: Any, path: str = "", headers: Mapping[str, str] | None = None) -> None:
+        await Peer(connection, Recorder(), name="client").run()
+
+    async with served(kind, attend) as url:
+        connection = await websocket.connect(url, proxy=None)
+        await connection.send(message)
+        if code == 1000:
+            await connection.send('{"type":"link.ping","request_id":"p"}')
+            assert '"ok":true' in str(await connection.receive())
+            await connection.close()
+        else:
+            with anyio.fail_after(PATIENCE):
+                assert await connection.receive() is None
+            assert connection._connection.close_code == code
