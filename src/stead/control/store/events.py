@@ -8,6 +8,7 @@ read brought nothing.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,8 @@ from stead.protocol.errors import SteadError
 EVENTS = "stead_events"
 EVERYONE = "*"
 DIGITS = 18
+PAUSE = 0.02
+"""Seconds between two announcements: many commits wake the watchers once."""
 
 _INSERT = events.insert().inline()
 _ALL = select(events).where(events.c.seq > bindparam("after")).order_by(events.c.seq).limit(bindparam("most"))
@@ -33,13 +36,26 @@ class Hints:
 
     def __init__(self) -> None:
         self._next = anyio.Event()
+        self._last = 0.0
+        self._later = False
 
     def mark(self) -> anyio.Event:
         """Set at the next announcement."""
         return self._next
 
     def announce(self) -> None:
-        """Something was committed."""
+        """Something was committed: told at once after a pause, else with what follows within it."""
+        loop = asyncio.get_running_loop()
+        wait = self._last + PAUSE - loop.time()
+        if wait <= 0:
+            self._tell()
+        elif not self._later:
+            self._later = True
+            loop.call_later(wait, self._tell)
+
+    def _tell(self) -> None:
+        self._later = False
+        self._last = asyncio.get_running_loop().time()
         self._next, now = anyio.Event(), self._next
         now.set()
 
