@@ -1,9 +1,11 @@
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { SteadError } from "./errors";
 import { decodeFrame, encodeFrame, FrameKind } from "./frames";
 import type { AnyMessage, EventNotice } from "./messages";
 import { StreamEnd } from "./stream";
 import { type Socket, StreamClient } from "./streams";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A control plane, node and guest in one: streams of kind "echo" send back what came, "stuck" does nothing. */
 class FakeServer {
@@ -141,7 +143,7 @@ afterEach(() => {
 });
 
 async function until(probe: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 50_000;
   while (!probe()) {
     if (performance.now() > deadline) throw new Error("not in time");
     await new Promise((resolve) => setTimeout(resolve, 5));
