@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stead.testing.cluster import Cluster
+from stead.testing.server import Server
 from support.cli import PROGRAM, Cli, ended, in_process
 
 
@@ -67,16 +68,25 @@ def test_status_tells_and_fails_when_nothing_answers(cli: Cli, cluster: Cluster)
     assert b"127.0.0.1:9" in done.stderr
 
 
-def test_a_backup_is_restored(own: Cluster, tmp_path: Path) -> None:
-    cli = Cli(own.environment)
+def test_a_backup_is_restored(tmp_path: Path) -> None:
+    server = Server(tmp_path, mode="remote")
+    cli = Cli(server.environment)
+    server.start()
+    try:
+        _back_up_and_restore(server, cli, tmp_path)
+    finally:
+        server.stop()
+
+
+def _back_up_and_restore(server: Server, cli: Cli, tmp_path: Path) -> None:
     cli.ok("user", "add", "before")
     cli.ok("backup", str(tmp_path / "copy"))
     assert cli("backup", str(tmp_path / "copy")).returncode == 1
     cli.ok("user", "add", "after")
     assert b"stop it first" in cli("restore", str(tmp_path / "copy")).stderr
-    own.server.stop()
+    server.stop()
     cli.ok("restore", str(tmp_path / "copy"))
-    own.start()
+    server.start()
     names = {user["name"] for user in cli.json("user", "ls")["items"]}
     assert "before" in names
     assert "after" not in names
