@@ -31,7 +31,9 @@ class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_workspaces: Annotated[int, Meta(ge=0, description="How many workspaces it takes; 0: no limit of its own.")] = 0
     options: Annotated[
         dict[str, dict[str, bool | int | float | str | list[str]]],
-        Meta(description="Options of its drivers, one table each: [node settings](node-settings.md). Only in the file."),
+        Meta(
+            description="Options of its drivers, one table each: [node settings](node-settings.md). Only in the file."
+        ),
     ] = {}
 
 
