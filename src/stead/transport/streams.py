@@ -57,6 +57,7 @@ class Stream:
         self._ends = ends
         self._end = end
         self._peer: Peer | None = None
+        self._crowded: Peer | None = None
         self._changed = anyio.Event()
         self._resuming = False
         self._again = False
@@ -144,12 +145,22 @@ class Stream:
         self._settle()
         while (peer := self._peer) is not None:
             if not peer.room(WINDOW // 4):
-                peer.when_room(self.pump)
+                self._wait_for_room(peer)
                 return
             frame = self._end.next_frame()
             if frame is None or not peer.post(frame):
                 break
         self._settle()
+
+    def _wait_for_room(self, peer: Peer) -> None:
+        """Asks once, however often there was none."""
+        if self._crowded is not peer:
+            self._crowded = peer
+            peer.when_room(self._room)
+
+    def _room(self) -> None:
+        self._crowded = None
+        self.pump()
 
     def _settle(self) -> None:
         if self._end.over and not self.closed.is_set():

@@ -114,6 +114,21 @@ async def test_an_id_in_use_for_something_else_is_a_conflict() -> None:
     assert caught.value.code == "conflict"
 
 
+async def test_a_crowded_link_is_asked_for_room_once_by_each_stream() -> None:
+    ends = StreamEnds()
+    peer = Peer(memory.pair()[0], Client(), name="not running yet")
+    ends.attach(peer)
+    streams = [ends.accept(f"st_{number}", "ws_1", "exec", peer) for number in range(10)]
+    for stream in streams:
+        with anyio.move_on_after(0.01):
+            await stream.send(PATTERN * 8)
+    for _ in range(100):
+        for stream in streams:
+            stream.pump()
+    assert len(peer._room) <= len(streams)
+    assert peer.waiting <= 1 << 20
+
+
 class Line:
     """A client and a server whose link is cut and made again."""
 
