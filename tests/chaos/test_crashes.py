@@ -1,5 +1,7 @@
 """kill -9 of each part while a command streams, while workspaces are made, and while they are stopped."""
 
+from contextlib import suppress
+
 import anyio
 import pytest
 from anyio import to_thread
@@ -95,13 +97,12 @@ async def test_a_killed_holder_is_told_and_repaired_with_the_files_kept(cluster:
         workspace = await stead.workspaces.create("holderless")
         await workspace.toolbox.write("kept", b"still here")
         await crash(cluster, "holder", workspace.id)
+        content = b""
         with anyio.fail_after(120):
-            while True:
-                try:
+            while not content:
+                with suppress(SteadError):
                     content = (await workspace.toolbox.read("kept")).content
-                    break
-                except SteadError:
-                    await anyio.sleep(0.2)
+                await anyio.sleep(0.2)
         assert content == b"still here"
         await workspace.delete()
         await aftermath.holds(stead)
