@@ -79,7 +79,7 @@ class GuestProcess:
     def __init__(self, place: Path, **settings: Any) -> None:
         self.root = place / "home"
         self.run = place / "run"
-        self._config = place / "config.json"
+        self.config = place / "config.json"
         self._settings = settings
         self.holder: subprocess.Popen[bytes] | None = None
 
@@ -88,8 +88,8 @@ class GuestProcess:
         for directory in (self.root, self.run):
             directory.mkdir(exist_ok=True)
         config = {"version": 1, "workspace_id": WORKSPACE, "root": str(self.root), "run": str(self.run)}
-        self._config.write_text(json.dumps(config | self._settings))
-        argv = [sys.executable, "-P", "-m", "stead.guest.holder", "--config", str(self._config)]
+        self.config.write_text(json.dumps(config | self._settings))
+        argv = [sys.executable, "-P", "-m", "stead.guest.holder", "--config", str(self.config)]
         self.holder = subprocess.Popen(argv, start_new_session=True, stdin=subprocess.DEVNULL)
         eventually((self.run / "guest.sock").exists, "the guest listens")
 

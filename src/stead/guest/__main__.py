@@ -1,45 +1,23 @@
-"""`python -m stead.guest serve --config FILE --holder FD [--restarts N]`: started by the holder, never by hand.
+"""`python -m stead.guest serve --stdio --config FILE`: one channel on standard input and output, with the scripted toolbox.
 
-With `--stdio` instead of `--holder FD` it serves one channel on standard input and output, with the scripted toolbox.
+The guest of a real workspace is not started this way: its holder forks it from itself (`stead.guest.forking`).
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
-import socket
 import sys
 
-import anyio
+from stead.guest import running, server
+from stead.toolbox.holding.settings import load
 
-USAGE = "usage: python -m stead.guest serve --config FILE (--holder FD [--restarts N] | --stdio)"
+USAGE = "usage: python -m stead.guest serve --stdio --config FILE"
 
 
 def main(argv: list[str]) -> None:
-    """Serves until SIGTERM, or until the holder or the channel is gone."""
-    stdio = "--stdio" in argv
-    words = [word for word in argv[1:] if word != "--stdio"]
-    given = dict(zip(words[::2], words[1::2], strict=False))
-    needed = {"--config"} if stdio else {"--config", "--holder"}
-    if argv[:1] != ["serve"] or not needed <= given.keys() <= {"--config", "--holder", "--restarts"}:
+    """Serves until SIGTERM, or until the channel is gone."""
+    if len(argv) != 4 or argv[0] != "serve" or "--stdio" not in argv or argv[:-1].count("--config") != 1:
         sys.exit(USAGE)
-    anyio.run(_serve, given["--config"], int(given.get("--holder", "-1")), int(given.get("--restarts", "0")))
-
-
-async def _serve(file: str, holder: int, restarts: int) -> None:
-    from stead.guest import server
-    from stead.toolbox.holding.settings import load
-
-    settings = load(file)
-    if holder < 0:
-        work = asyncio.ensure_future(server.serve_scripted(settings))
-    else:
-        work = asyncio.ensure_future(server.serve(settings, socket.socket(fileno=holder), restarts))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
+    running.run(server.serve_scripted, load(argv[argv.index("--config") + 1]))
 
 
 if __name__ == "__main__":

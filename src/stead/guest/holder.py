@@ -2,7 +2,8 @@
 
 It owns the execs (`stead.toolbox.holding`), starts the guest and starts it again whenever it ends: at once when it had lived
 for a while, with growing pauses when it keeps failing. A guest that dies takes nothing with it. SIGTERM ends everything,
-in bounded time. The state file in the run directory tells the pids and the restarts. Standard library only.
+in bounded time. The state file in the run directory tells the pids and the restarts. The guest is forked from the holder,
+which has loaded all of it before it has a loop; its own work needs the standard library only.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from stead.guest import forking
 from stead.guest.config import STATE
 from stead.toolbox.holding import settings as config
 from stead.toolbox.holding import spawn
@@ -42,29 +44,22 @@ class Guest(NamedTuple):
     started: float
 
 
-def launch(file: str, restarts: int) -> Guest:
-    """Starts a guest."""
+def launch(settings: Settings, restarts: int) -> Guest:
+    """Makes a guest."""
     ours, theirs = socket.socketpair()
-    os.set_inheritable(theirs.fileno(), True)
-    argv = [sys.executable, "-P", "-m", "stead.guest", "serve", "--config", file]
-    argv += ["--holder", str(theirs.fileno()), "--restarts", str(restarts)]
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        pid = spawn.spawn(argv, dict(os.environ), "/", null, null, 2)
-    finally:
-        theirs.close()
-        os.close(null)
+    with theirs:
+        descriptor = theirs.fileno()
+        pid = forking.fork(descriptor, lambda: forking.serve(settings, descriptor, restarts))
     return Guest(pid, ours, time.monotonic())
 
 
 class Keeper:
     """Keeps one guest alive."""
 
-    def __init__(self, loop: Loop, engine: Engine, settings: Settings, file: str) -> None:
+    def __init__(self, loop: Loop, engine: Engine, settings: Settings) -> None:
         self._loop = loop
         self._engine = engine
         self._settings = settings
-        self._file = file
         self._restarts = 0
         self._pause = 0.0
 
@@ -75,8 +70,15 @@ class Keeper:
         self._tell(guest.pid)
 
     def _start(self) -> None:
-        if not self._engine.closing:
-            self.keep(launch(self._file, self._restarts))
+        if self._engine.closing:
+            return
+        try:
+            guest = launch(self._settings, self._restarts)
+        except OSError as error:
+            print(f"stead holder: no guest can be started: {error}", file=sys.stderr)
+            self._loop.after(LONGEST_PAUSE, self._start)
+        else:
+            self.keep(guest)
 
     def _ended(self, guest: Guest) -> None:
         if self._engine.closing:
@@ -113,12 +115,12 @@ def main(argv: list[str]) -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"stead holder: {argv[1]}: {error}")
     spawn.keep_descriptors()
-    guest = launch(argv[1], 0)
-    run(settings, argv[1], guest)
+    forking.load()
+    run(settings, launch(settings, 0))
 
 
-def run(settings: Settings, file: str, guest: Guest) -> None:
-    """The rest is loaded while the guest loads what it needs."""
+def run(settings: Settings, guest: Guest) -> None:
+    """The rest is loaded while the guest begins."""
     from stead.toolbox.holding.engine import Engine
     from stead.toolbox.holding.loop import Loop
 
@@ -127,7 +129,7 @@ def run(settings: Settings, file: str, guest: Guest) -> None:
     loop.on_signal(signal.SIGTERM, lambda: engine.close(GRACE, loop.stop))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    Keeper(loop, engine, settings, file).keep(guest)
+    Keeper(loop, engine, settings).keep(guest)
     loop.after(0.0, engine.reap)
     loop.run()
 
