@@ -277,6 +277,10 @@ def _workspaces() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workspaces")),
     )
+    _workspaces_indexes()
+
+
+def _workspaces_indexes() -> None:
     op.create_index("ix_workspaces_name", "workspaces", ["name"], unique=False)
     op.create_index(
         "ix_workspaces_node_id",
