@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import msgspec
@@ -64,11 +65,7 @@ class NodeWatch:
         """The latest figures of all nodes that spoke."""
         self._saved = self._clock()
         rows = [
-            {
-                "wanted": known.node_id,
-                "at": known.heard if known.peer is None else self._saved,
-                "figures": None if known.health is None else figures(known.health),
-            }
+            _digest(known, known.heard if known.peer is None else self._saved)
             for known in self._registry.take_unsaved()
         ]
         try:
@@ -95,4 +92,12 @@ def _recent(conn: Connection, since: float) -> list[Known]:
 def _offline(conn: Connection, silent: list[Known]) -> None:
     for known in silent:
         events.append(conn, "node.offline", known.node_id, events.EVERYONE, {"name": known.name})
-    nodes.remember(conn, [{"wanted": known.node_id, "at": known.heard, "figures": None} for known in silent])
+    nodes.remember(conn, [_digest(known, known.heard) for known in silent])
+
+
+def _digest(known: Known, at: float) -> dict[str, Any]:
+    return {
+        "wanted": known.node_id,
+        "at": at,
+        "figures": None if known.health is None else figures(known.health),
+    }

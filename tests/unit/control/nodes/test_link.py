@@ -151,7 +151,6 @@ async def test_health_and_silence(core: Core) -> None:
     assert known is not None
     known.heard -= 46.0
     assert (await core.nodes.get(MEMBER, "one")).status == "offline"
-    await core.watch.save()
     await core.watch.look()
     assert core.registry.get(node.node_id) is None
     shown = await core.nodes.get(MEMBER, "one")
