@@ -29,7 +29,7 @@ from stead.control.people.origins import Origins
 from stead.control.people.service import People
 from stead.control.readiness import Readiness
 from stead.control.settings import ServerSettings
-from stead.control.store import facts
+from stead.control.store import facts, retention
 from stead.control.store.store import Store, open_store
 from stead.control.streams.access import Access
 from stead.control.streams.clientlink import Books, ClientLinks
@@ -89,7 +89,8 @@ async def _parts(settings: ServerSettings, store: Store) -> _Parts:
     boot_id = secrets.token_hex(8)
     limits = settings.limits
     streams = NodeStreams()
-    core = Core(store, streams=streams, approve_nodes=settings.approve_nodes)
+    history_days = settings.limits.history_seconds / retention.DAY
+    core = Core(store, streams=streams, approve_nodes=settings.approve_nodes, history_days=history_days)
     people = People(store, limits)
     access = Access(store, core.workspaces)
     names = Names(await store.write(facts.once, SECRET, secrets.token_hex(32)))

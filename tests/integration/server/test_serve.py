@@ -86,6 +86,16 @@ def test_the_printed_login_works_once(tmp_path: Path) -> None:
         assert code not in "".join(line for line in program.said().splitlines() if line.startswith("{"))
 
 
+def test_the_log_and_the_words_are_as_wanted(tmp_path: Path) -> None:
+    with Program(tmp_path, public_url="https://stead.example", log_level="error") as program:
+        eventually(lambda: "https://stead.example/login#" in program.said(), "the login is printed")
+    assert '"info"' not in program.said()
+    quiet = len(program.said())
+    with Program(tmp_path, log_level="info") as program:
+        pass
+    assert '"level":"info"' in program.said()[quiet:].replace(" ", "")
+
+
 def test_a_second_server_for_the_same_data_is_refused(server: Program) -> None:
     assert not Lock(server.data / "server.lock").take()
     second = Program(server.data.parent)

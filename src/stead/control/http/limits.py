@@ -48,6 +48,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     idempotency_seconds: Annotated[Seconds, Meta(description="How long the answer to an Idempotency-Key is kept.")] = (
         86_400.0
     )
+    history_seconds: Annotated[
+        Seconds, Meta(description="How long ended commands, events and deleted workspaces are kept.")
+    ] = 2_592_000.0
     shutdown_seconds: Annotated[
         Seconds, Meta(description="How long a stopping server waits for requests and links to end.")
     ] = 10.0

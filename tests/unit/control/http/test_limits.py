@@ -61,3 +61,17 @@ async def test_the_life_of_an_answer(tmp_path: Path) -> None:
             return again.status_code == 409 and again.json()["error"]["code"] == "already_exists"
 
         await eventually_async(forgotten, "the answer is forgotten")
+
+
+async def test_the_life_of_history(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        secret = it.secret
+        await it.node()
+        await it.workspace()
+        assert (await it.admin.get("/commands")).json()["items"] != []
+    async with face(tmp_path, limits={"history_seconds": 0.001}) as it, it.client(secret) as client:
+
+        async def forgotten() -> bool:
+            return (await client.get("/commands")).json()["items"] == []
+
+        await eventually_async(forgotten, "ended commands are forgotten")
