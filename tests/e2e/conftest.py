@@ -15,8 +15,9 @@ def cli(cluster: Cluster) -> Cli:
 
 
 @pytest.fixture(scope="session", params=["kept", "own process"])
-def both(request: pytest.FixtureRequest, cli: Cli) -> Cli:
+def both(request: pytest.FixtureRequest, cli: Cli, cluster: Cluster) -> Cli:
     """Once through the kept process, once without."""
+    cluster.until((cluster.data / "keeper.sock").exists, "the kept process is there")
     return cli if request.param == "kept" else in_process(cli)
 
 

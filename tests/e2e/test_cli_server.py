@@ -49,6 +49,7 @@ def test_a_second_server_on_the_same_data_is_refused(cluster: Cluster) -> None:
     )
     assert done.returncode == 1
     assert b"already runs" in done.stdout
+    assert (cluster.data / "keeper.sock").exists()
 
 
 def test_wrong_settings_are_told_all_at_once(tmp_path: Path, cli: Cli) -> None:

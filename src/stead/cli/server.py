@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from stead.cli import kept, output
 from stead.cli.context import Context
 from stead.cli.words import Namespace, Parser, Verb
 from stead.protocol.errors import SteadError
+from stead.sdk.config import data_directory, local_server
 
 if TYPE_CHECKING:
     from stead.control.settings import ServerSettings
@@ -47,8 +46,6 @@ def serve(context: Context, arguments: Namespace) -> int:
 
 async def status(context: Context, arguments: Namespace) -> int:
     """0 when it answers and its database does."""
-    from stead.sdk.config import data_directory, local_server
-
     target = context.target
     local = local_server(Path(context.data).expanduser() if context.data else data_directory())
     known: dict[str, Any] = {"url": target.url, "source": target.source}
@@ -104,28 +101,46 @@ def _serve(context: Context, arguments: Namespace, *, stop_workspaces: bool = Fa
         return WRONG_SETTINGS
     from stead.control.serve import run
 
-    with _keeper(settings.folder):
-        return run(settings, stop_workspaces=stop_workspaces, say=lambda text: output.write(f"{text}\n"))
+    keeper = _Keeper(settings.folder)
 
+    def say(text: str) -> None:
+        keeper.begin()
+        output.write(f"{text}\n")
 
-@contextmanager
-def _keeper(data: Path) -> Iterator[None]:
-    """The kept process makes the command line fast on this machine; it ends with the server."""
-    if sys.platform != "linux" or os.environ.get(kept.OFF) == "0":
-        yield
-        return
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "stead.cli.keeper", str(data)]
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        yield
+        return run(settings, stop_workspaces=stop_workspaces, say=say)
     finally:
-        process.terminate()
+        keeper.end()
+
+
+class _Keeper:
+    """The kept process makes the command line fast on this machine; it begins once the server serves and ends with it."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._process: subprocess.Popen[bytes] | None = None
+        self._wanted = sys.platform == "linux" and os.environ.get(kept.OFF) != "0"
+
+    def begin(self) -> None:
+        """Once, and only where this process is the server of the data."""
+        server = local_server(self._data)
+        if not self._wanted or self._process is not None or server is None or server.pid != os.getpid():
+            return
+        argv = [sys.executable, "-m", "stead.cli.keeper", str(self._data)]
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def end(self) -> None:
+        """Bounded."""
+        if self._process is None:
+            return
+        self._process.terminate()
         try:
-            process.wait(KEEPER_SECONDS)
+            self._process.wait(KEEPER_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self._process.kill()
+            self._process.wait()
 
 
 def _settings(context: Context, arguments: Namespace, mode: str = "") -> ServerSettings:
