@@ -226,10 +226,6 @@ class Reader:
         if length is not None:
             self._end = min(self._end, offset + length)
 
-    @property
-    def remaining(self) -> int:
-        return self._end - self.offset
-
     def next(self, limit: int = BLOCK) -> bytes:
         """The next bytes; empty at the end."""
         with confine.errors(self._path):

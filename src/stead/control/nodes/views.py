@@ -11,8 +11,6 @@ from stead.control.nodes.registry import Known
 from stead.control.store.rows import Row
 from stead.protocol.messages import DriverFacts, Facts, Health
 
-STATUSES = ("pending", "online", "draining", "offline")
-
 
 def node(row: Row[Any], known: Known | None, online: bool, workspaces: int) -> Node:
     """The answer for a row of `store.nodes` and what the registry knows."""
