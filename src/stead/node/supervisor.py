@@ -120,11 +120,18 @@ class Supervisor:
         while queue and not self._draining:
             command = heapq.heappop(queue)[2]
             async with self._limiter:
-                await self._perform(command)
+                await self._attempt(command)
             self._known.discard(command.command_id)
         del self._queues[workspace_id]
         self._idle.set()
         self._idle = anyio.Event()
+
+    async def _attempt(self, command: Command) -> None:
+        """What the journal will never take is left as it stands there; the other commands go on."""
+        try:
+            await self._perform(command)
+        except SteadError as error:
+            log.error("command %s could not be ended: %s: %s", command.command_id, error.code, error.message)
 
     async def _perform(self, command: Command) -> None:
         without = await self._insist(lambda: self._journal.begin(command, self._clock()))

@@ -101,5 +101,5 @@ class Watch:
             await anyio.sleep(seconds)
             try:
                 await work()
-            except SteadError as error:
-                log.warning("%s: %s", getattr(work, "__name__", "watch"), error.message)
+            except (SteadError, OSError) as error:
+                log.warning("%s: %s", getattr(work, "__name__", "watch"), error)
