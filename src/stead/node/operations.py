@@ -78,7 +78,8 @@ class Operations:
         return Outcome(outcome="completed", report=await self._report(command, record)), record
 
     async def _start(self, command: Command, record: Record | None, progress: Progress) -> Record:
-        spec = command.spec
+        environment = self._settings.environment | command.spec.environment
+        spec = msgspec.structs.replace(command.spec, environment=environment)
         self._check(command, record)
         driver = self._books.driver(spec.driver)
         self._books.starting.add(spec.workspace_id)
