@@ -80,6 +80,7 @@ def test_a_token_from_a_file(cli: Cli, elsewhere: Cli, cluster: Cluster, tmp_pat
 def test_everything_is_in_the_audit_log(cli: Cli) -> None:
     cli.ok("token", "create", "audited")
     cli.ok("token", "rm", "audited")
-    entries = cli.json("audit", "--limit", "50")["items"]
-    assert {"token.create", "token.delete"} <= {entry["action"] for entry in entries} or len(entries) > 5
-    assert cli.json("session", "ls")["items"] == []
+    newest = cli.json("audit", "--limit", "30")["items"]
+    assert {"createToken", "deleteToken"} <= {entry["action"] for entry in newest}
+    assert "admin" in cli.ok("audit", "--limit", "2")
+    assert cli.ok("session", "ls").startswith("USER")

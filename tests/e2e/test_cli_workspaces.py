@@ -87,7 +87,7 @@ def test_events_are_followed_live(cli: Cli, made: str) -> None:
 
 def test_a_terminal_shows_tables_that_fit_and_blocks_where_they_do_not(cli: Cli, made: str) -> None:
     workspace = cli.json("ws", "show", made)["id"]
-    with Terminal([PROGRAM, "ws", "ls"], cli.environment, columns=160) as wide:
+    with Terminal([PROGRAM, "ws", "ls"], cli.environment, columns=400) as wide:
         assert wide.wait() == 0
     with Terminal([PROGRAM, "ws", "ls"], cli.environment, columns=40) as narrow:
         assert narrow.wait() == 0
@@ -98,9 +98,9 @@ def test_a_terminal_shows_tables_that_fit_and_blocks_where_they_do_not(cli: Cli,
 
 def test_colours_only_where_they_are_wanted(cli: Cli, made: str) -> None:
     variables = {name: value for name, value in cli.environment.items() if name != "NO_COLOR"}
-    with Terminal([PROGRAM, "ws", "ls"], variables, columns=160) as coloured:
+    with Terminal([PROGRAM, "ws", "ls"], variables, columns=400) as coloured:
         assert coloured.wait() == 0
-    with Terminal([PROGRAM, "ws", "ls"], {**variables, "NO_COLOR": "1"}, columns=160) as plain:
+    with Terminal([PROGRAM, "ws", "ls"], {**variables, "NO_COLOR": "1"}, columns=400) as plain:
         assert plain.wait() == 0
     assert b"\x1b[32m" in coloured.seen
     assert b"\x1b[32m" not in plain.seen
