@@ -64,5 +64,7 @@ class Events:
     async def changes(self, subject: str) -> AsyncIterator[Change]:
         """Tells of every change of one thing from now on."""
         change = Change()
-        async with self._link.told(lambda notice: change.set() if notice.subject == subject else None):
+        async with self._link.told(
+            lambda notice: change.set() if notice is None or notice.subject == subject else None
+        ):
             yield change

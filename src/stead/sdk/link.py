@@ -50,7 +50,8 @@ ANSWER_GRACE = 10.0
 WAITING_EVENTS = 1000
 """The most events a watcher may be behind."""
 
-Listener = Callable[[EventNotice], None]
+Listener = Callable[[EventNotice | None], None]
+"""Hears every event, and None when no more will come because the caller was refused or the link closed."""
 
 
 class ClientLink:
@@ -146,9 +147,12 @@ class ClientLink:
         """Every event from now on, one after the other; a watcher that falls too far behind is told so."""
         send, receive = anyio.create_memory_object_stream[EventNotice](WAITING_EVENTS)
 
-        def listener(event: EventNotice) -> None:
+        def listener(event: EventNotice | None) -> None:
             try:
-                send.send_nowait(event)
+                if event is None:
+                    send.close()
+                else:
+                    send.send_nowait(event)
             except anyio.WouldBlock:
                 send.close()
             except anyio.ClosedResourceError:
@@ -157,7 +161,9 @@ class ClientLink:
         async def events() -> AsyncIterator[EventNotice]:
             async for event in receive:
                 yield event
-            raise SteadError("too_many", "the watcher did not keep up; read the events after the last one seen")
+            raise self._refusal or SteadError(
+                "too_many", "the watcher did not keep up; read the events after the last one seen"
+            )
 
         with send, receive:
             async with self.told(listener):
@@ -220,6 +226,8 @@ class ClientLink:
         if self._refusal is None:
             self._refusal = error
             self.streams.close(error)
+            for listener in list(self._listeners):
+                listener(None)
             self._state("refused")
 
     def _state(self, state: str) -> None:

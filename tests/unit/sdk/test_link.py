@@ -118,6 +118,15 @@ async def test_a_refused_caller_is_told_at_once_and_for_good() -> None:
             assert caught.value.code == "unauthenticated"
 
 
+async def test_a_watcher_who_is_refused_later_hears_why() -> None:
+    async with running() as control, linked(control) as link, link.watching() as events:
+        control.refusal = SteadError("unauthenticated", "the token was revoked")
+        await control.cut()
+        with anyio.fail_after(30), pytest.raises(SteadError) as caught:
+            await anext(events)
+        assert caught.value.code == "unauthenticated"
+
+
 async def test_a_control_plane_that_is_not_there_is_unavailable_when_patience_ends() -> None:
     async with running() as control:
         pass
