@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
@@ -43,8 +44,17 @@ READY_SECONDS = 60.0
 KILL_SECONDS = 15.0
 STATE_BYTES = 4096
 HOLDER = (sys.executable, "-P", "-m", "stead.guest.holder")
-_COMPILE = (sys.executable, "-P", "-c", "import stead.guest.holder, stead.guest.server")
+_COMPILE = (
+    sys.executable,
+    "-P",
+    "-c",
+    "import stead.guest.holder as h; h.forking.load(); import stead.toolbox.holding.engine",
+)
+_FIRST_POLL = 0.02
 _POLL = 0.004
+_LONGEST_POLL = 0.04
+_LOOKS = 16
+"""A guest that was not ready at so many looks is looked at more seldom; whether its holder lives is asked as often."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -266,10 +276,14 @@ class ProcessDriver:
     async def _await_guest(self, place: Place, meta: Meta) -> None:
         """Until the guest takes connections; a holder that dies meanwhile is told with its last words."""
         with anyio.move_on_after(READY_SECONDS):
-            while meta.holder is not None and is_alive(meta.holder):
+            pause = _FIRST_POLL
+            for look in itertools.count():
+                if look % _LOOKS == 0 and not (meta.holder is not None and is_alive(meta.holder)):
+                    break
                 if await _listens(place):
                     return
-                await anyio.sleep(_POLL)
+                await anyio.sleep(pause)
+                pause = _POLL if look < _LOOKS else min(pause * 1.2, _LONGEST_POLL)
             raise SteadError("driver_failed", f"the holder ended before its guest was ready: {place.log_tail()}")
         raise SteadError("driver_failed", f"the guest was not ready within {READY_SECONDS:g} s: {place.log_tail()}")
 
@@ -304,7 +318,7 @@ class ProcessDriver:
 
 def _is_compiled() -> bool:
     """Whether the guest was compiled ahead; where its folder is read-only it compiles itself at every start."""
-    source = Path(__file__).resolve().parents[2] / "guest" / "server.py"
+    source = Path(__file__).resolve().parents[2] / "toolbox" / "holding" / "engine.py"
     return Path(importlib.util.cache_from_source(str(source))).exists()
 
 
@@ -357,7 +371,7 @@ def _guest_restarts(place: Place) -> int:
 
 
 async def _listens(place: Place) -> bool:
-    if not place.socket.exists():
+    if not os.path.exists(place.socket):  # noqa: PTH110 (asked often)
         return False
     try:
         channel = await sockets.connect(place.run, "guest.sock")

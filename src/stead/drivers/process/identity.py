@@ -82,7 +82,8 @@ def _send_by_descriptor(identity: Identity, number: signal.Signals) -> bool:
 
 def _started_linux(pid: int) -> str | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 (asked often)
+            text = file.read()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     fields = text[text.rindex(b")") + 2 :].split()
