@@ -52,6 +52,16 @@ def test_a_second_server_on_the_same_data_is_refused(cluster: Cluster) -> None:
     assert (cluster.data / "keeper.sock").exists()
 
 
+def test_up_tells_programs_where_it_serves_and_how_to_log_in(cli: Cli, tmp_path: Path) -> None:
+    words = ("up", "--mode", "remote", "--port", "0", "--data", str(tmp_path), "--json")
+    with ended(cli.start(*words, stderr=subprocess.DEVNULL)) as server:
+        assert server.stdout is not None
+        url = json.loads(server.stdout.readline())["url"]
+        assert json.loads(server.stdout.readline())["login"].startswith(f"{url}/login#")
+        server.terminate()
+        assert server.wait(60) == 0
+
+
 def test_wrong_settings_are_told_all_at_once(tmp_path: Path, cli: Cli) -> None:
     file = tmp_path / "stead.toml"
     file.write_text('port = "x"\nnonsense = 1\n')

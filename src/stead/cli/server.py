@@ -105,12 +105,23 @@ def _serve(context: Context, arguments: Namespace, *, stop_workspaces: bool = Fa
 
     def say(text: str) -> None:
         keeper.begin()
-        output.write(f"{text}\n")
+        if context.out.json:
+            context.out.row(said(text))
+        else:
+            output.write(f"{text}\n")
 
     try:
         return run(settings, stop_workspaces=stop_workspaces, say=say)
     finally:
         keeper.end()
+
+
+def said(text: str) -> dict[str, str]:
+    """What the server says to a person, for a program: where it serves, how to log in, or another message."""
+    _, mark, address = text.partition("http")
+    if not mark or " " in address:
+        return {"message": text}
+    return {"login" if "/login#" in address else "url": mark + address}
 
 
 class _Keeper:

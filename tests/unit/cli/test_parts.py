@@ -15,6 +15,7 @@ from stead.cli.context import Context
 from stead.cli.files import split_place
 from stead.cli.login import split_link
 from stead.cli.references import pick
+from stead.cli.server import said
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import ExecState, ExecStatus
 from support.deadline import eventually
@@ -145,3 +146,15 @@ def test_the_kept_process_forks_answers_and_ends(tmp_path: Path) -> None:
         process.terminate()
     assert process.wait(60) == 0
     assert not (tmp_path / kept.SOCKET).exists()
+
+
+@pytest.mark.parametrize(
+    "text, data",
+    [
+        ("Stead serves at http://h:1", {"url": "http://h:1"}),
+        ("Log in as admin: https://h/login#steadl_x", {"login": "https://h/login#steadl_x"}),
+        ("stead: cannot listen on h:1: in use", {"message": "stead: cannot listen on h:1: in use"}),
+    ],
+)
+def test_what_the_server_says_as_data(text: str, data: dict[str, str]) -> None:
+    assert said(text) == data
