@@ -49,6 +49,12 @@ def test_outside_ci_a_failure_is_a_failure(tmp_path: Path) -> None:
     assert "1 failed, 1 passed" in done.stdout.strip().splitlines()[-1]
 
 
+def test_a_run_that_ends_early_is_no_success(tmp_path: Path) -> None:
+    done = run(tmp_path, "import os\ndef test_leaves():\n    os._exit(0)\n", CI="true")
+    assert done.returncode == 3
+    assert "ended early" in done.stdout
+
+
 def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\n")
