@@ -1,9 +1,10 @@
 """The kept process: has everything loaded and forks a child for each invocation that `kept` hands over.
 
-Contract: `python -m stead.cli.keeper DATA` serves `DATA/keeper.sock` (this user only) until SIGTERM, or until the process
-that started it is gone; children that still run are waited for. `stead up` starts one, so that the command line is fast
-on the machine that runs the server. A child is an invocation like any other: it has the caller's standard streams,
-directory, umask and environment, and a link of its own. When the caller dies, so does the child.
+Contract: `python -m stead.cli.keeper DATA` serves `DATA/keeper.sock` (this user only) as soon as the process that started
+it is the server of that data, until SIGTERM or until that process is gone; children that still run are waited for. `stead
+up` starts one, so that the command line is fast on the machine that runs the server. A child is an invocation like any
+other: it has the caller's standard streams, directory, umask and environment, and a link of its own. When the caller dies,
+so does the child.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ import rich.console  # noqa: F401
 import stead
 from stead.cli import entry, kept
 from stead.sdk import client  # noqa: F401
+from stead.sdk.config import local_server
 
 LOOK_EVERY = 1.0
+LOOK_SOON = 0.02
 REQUEST_BYTES = 4 << 20
 HEAD = 5
 
@@ -50,6 +53,8 @@ def main(arguments: list[str]) -> int:
     for name in kept.WORDS:
         if word := entry.find_word(name):
             entry.load(word)
+    if not _served(place.parent, os.getppid()):
+        return 0
     keeper = Keeper(place)
     keeper.listen()
     gc.freeze()
@@ -58,6 +63,16 @@ def main(arguments: list[str]) -> int:
     finally:
         keeper.close()
     return 0
+
+
+def _served(data: Path, server: int) -> bool:
+    """Waits until the process that started this one is the server of the data; False when it is gone before."""
+    while os.getppid() == server:
+        found = local_server(data)
+        if found is not None and found.pid == server:
+            return True
+        time.sleep(LOOK_SOON)
+    return False
 
 
 class Keeper:

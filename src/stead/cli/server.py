@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,19 +103,14 @@ def _serve(context: Context, arguments: Namespace, *, stop_workspaces: bool = Fa
         return WRONG_SETTINGS
     from stead.control.serve import run
 
-    keeper = _Keeper(settings.folder)
-
     def say(text: str) -> None:
-        keeper.begin()
         if context.out.json:
             context.out.row(said(text))
         else:
             output.write(f"{text}\n")
 
-    try:
+    with _keeper(settings.folder):
         return run(settings, stop_workspaces=stop_workspaces, say=say)
-    finally:
-        keeper.end()
 
 
 def said(text: str) -> dict[str, str]:
@@ -124,34 +121,23 @@ def said(text: str) -> dict[str, str]:
     return {"login" if "/login#" in address else "url": mark + address}
 
 
-class _Keeper:
-    """The kept process makes the command line fast on this machine; it begins once the server serves and ends with it."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self._process: subprocess.Popen[bytes] | None = None
-        self._wanted = sys.platform == "linux" and os.environ.get(kept.OFF) != "0"
-
-    def begin(self) -> None:
-        """Once, and only where this process is the server of the data."""
-        server = local_server(self._data)
-        if not self._wanted or self._process is not None or server is None or server.pid != os.getpid():
-            return
-        argv = [sys.executable, "-m", "stead.cli.keeper", str(self._data)]
-        self._process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-
-    def end(self) -> None:
-        """Bounded."""
-        if self._process is None:
-            return
-        self._process.terminate()
+@contextmanager
+def _keeper(data: Path) -> Iterator[None]:
+    """The kept process makes the command line fast on this machine; it loads beside the server and ends with it."""
+    if sys.platform != "linux" or os.environ.get(kept.OFF) == "0":
+        yield
+        return
+    argv = [sys.executable, "-m", "stead.cli.keeper", str(data)]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.terminate()
         try:
-            self._process.wait(KEEPER_SECONDS)
+            process.wait(KEEPER_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            process.kill()
+            process.wait()
 
 
 def _settings(context: Context, arguments: Namespace, mode: str = "") -> ServerSettings:
