@@ -25,6 +25,7 @@ from stead.control.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from stead.control.http.bodies import read_body, replayed
 from stead.control.http.limits import KEY_CHARACTERS
 from stead.control.http.scope import header, known_or_none
+from stead.control.people.caller import Caller
 from stead.control.store import idempotency
 from stead.control.store.idempotency import Kept
 from stead.control.store.store import Store
@@ -67,7 +68,7 @@ class Idempotency:
         body = await read_body(receive, self._body_bytes)
         user, hashed = known.caller.user_id, _hash(b"key", key.encode())
         kept = await self._store.write(
-            idempotency.claim, user, hashed, _fingerprint(scope, body), self._boot_id, time.time()
+            idempotency.claim, user, hashed, _fingerprint(scope, known.caller, body), self._boot_id, time.time()
         )
         if kept is None:
             await self._run(scope, replayed(body, receive), send, (user, hashed, key))
@@ -117,8 +118,11 @@ async def _answer(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
-def _fingerprint(scope: Any, body: bytes) -> str:
-    return _hash(scope["path"].encode(), scope["query_string"], (header(scope, b"content-type") or "").encode(), body)
+def _fingerprint(scope: Any, caller: Caller, body: bytes) -> str:
+    """The request, and what its credential may do: one with fewer rights never gets what another was answered."""
+    may = " ".join([caller.role, *sorted(caller.scopes)]).encode()
+    kind = (header(scope, b"content-type") or "").encode()
+    return _hash(scope["path"].encode(), scope["query_string"], kind, may, body)
 
 
 def _hash(*parts: bytes) -> str:

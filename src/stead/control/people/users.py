@@ -1,7 +1,8 @@
 """The people.
 
 Contract: everyone may see who there is; changes need an administrator. Disabling or removing a user, or changing a role,
-ends what lives by their credentials at once. The first start makes the user `admin`.
+ends what lives by their credentials at once. A login gives every right of its user, so only a credential that carries
+everything can issue one. The first start makes the user `admin`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from stead.api.types import User, UserCreate, UserCreated, UserPage, UserPatch
-from stead.control.people.caller import ADMIN, Caller
+from stead.control.people.caller import ADMIN, EVERYTHING, Caller
 from stead.control.people.logins import Logins
 from stead.control.people.revocation import Revocation
 from stead.control.store import users
@@ -56,7 +57,7 @@ class Users:
 
     async def create(self, caller: Caller, body: UserCreate) -> UserCreated:
         """A new user with a one-time login."""
-        caller.require_admin()
+        _check_issuer(caller)
         user = await self._add(ids.check_name(body.name), _role(body.role))
         return UserCreated(user=user, login=await self._logins.issue(user.id))
 
@@ -77,7 +78,7 @@ class Users:
 
     async def login(self, caller: Caller, ref: str) -> UserCreated:
         """A new one-time login for a user."""
-        caller.require_admin()
+        _check_issuer(caller)
         user = await self._store.read(users.get, ref)
         if user.disabled:
             raise SteadError("conflict", "the user is disabled")
@@ -88,6 +89,15 @@ class Users:
         user_id = ids.make(ids.Kind.USER, now, os.urandom(ids.ENTROPY_BYTES))
         user = User(id=user_id, name=name, role=role, disabled=False, created=now, version=1)
         return await self._store.write(users.add, user)
+
+
+def _check_issuer(caller: Caller) -> None:
+    """A token with fewer scopes must not get the rest by way of a login."""
+    caller.require_admin()
+    if EVERYTHING not in caller.scopes:
+        raise SteadError(
+            "forbidden", f"a login carries every right; this needs a credential with the scope {EVERYTHING}"
+        )
 
 
 def _role(text: str) -> str:

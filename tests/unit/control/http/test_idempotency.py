@@ -48,6 +48,14 @@ async def test_keys_of_two_users_are_two(tmp_path: Path) -> None:
         assert mine.json()["token"]["id"] != theirs.json()["token"]["id"]
 
 
+async def test_a_token_with_fewer_rights_never_gets_what_another_was_answered(tmp_path: Path) -> None:
+    async with face(tmp_path) as it, it.client(await it.token("workspace:read")) as narrow:
+        made = await it.admin.post("/tokens", json={"name": "a"}, headers=key())
+        again = await narrow.post("/tokens", json={"name": "a"}, headers=key())
+        assert again.json()["error"]["code"] == "key_reused"
+        assert made.json()["secret"] not in again.text
+
+
 async def test_a_running_request_says_so(tmp_path: Path) -> None:
     async with face(tmp_path) as it:
         node = await it.node()

@@ -71,6 +71,18 @@ async def test_a_token_carries_no_more_than_its_maker(tmp_path: Path) -> None:
         assert made.token.scopes == ["workspace:read"]
 
 
+async def test_a_token_gets_no_more_by_way_of_a_login(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        caller = await it.caller(await it.token("admin", "account", "workspace:read"))
+        with pytest.raises(SteadError) as caught:
+            await it.app.people.users.login(caller, "admin")
+        assert code_of(caught) == "forbidden"
+        with pytest.raises(SteadError) as caught:
+            await it.app.people.users.create(caller, UserCreate(name="mia", role="admin"))
+        assert code_of(caught) == "forbidden"
+        assert [user.name for user in (await it.app.people.users.list(caller, 10, "")).items] == ["admin"]
+
+
 @pytest.mark.parametrize("scopes", [[], ["nonsense"], ["workspace:read", "root"]])
 async def test_scopes_are_rights(tmp_path: Path, scopes: list[str]) -> None:
     async with face(tmp_path) as it:
