@@ -42,6 +42,7 @@ _CODES = {
     errno.ENAMETOOLONG: ("path_invalid", "a name or the path is too long"),
     errno.ELOOP: ("path_invalid", "too many links"),
     errno.EINVAL: ("path_invalid", "the path cannot be used so"),
+    errno.EILSEQ: ("path_invalid", "the file system takes no such name"),
     errno.EXDEV: ("path_outside", "the path leads out of the workspace"),
     errno.ENXIO: ("not_file", "it is not a regular file"),
     errno.ENODEV: ("not_file", "it is not a regular file"),

@@ -1,8 +1,8 @@
-"""Unix sockets, also where the path is longer than the system's 107 bytes.
+"""Unix sockets, also where the path is longer than the system's 107 bytes (macOS: 103).
 
 Contract: `connect(path) -> Bytes` ("unavailable" when nobody listens); `serve(path, on_connection)` runs until cancelled,
 tells its `task_status` once it listens, makes the socket 0600 and removes it at the end. Each connection has its own task
-and is closed when that returns.
+and is closed when that returns. `by_link` reaches long paths through a link in /tmp, as where there is no /proc.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -21,19 +22,20 @@ from anyio.abc import TaskStatus
 from stead.protocol.errors import SteadError
 from stead.transport.sockets import TransportBytes
 
-PATH_BYTES = 107
+LINUX = sys.platform == "linux"
+PATH_BYTES = 107 if LINUX else 103
 
 log = logging.getLogger(__name__)
 
 OnConnection = Callable[[TransportBytes], Awaitable[None]]
 
 
-async def connect(path: str | Path) -> TransportBytes:
+async def connect(path: str | Path, *, by_link: bool = not LINUX) -> TransportBytes:
     """A connection to whoever listens there."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.setblocking(False)
     try:
-        with _address(Path(path)) as address:
+        with _address(Path(path), by_link) as address:
             await asyncio.get_running_loop().sock_connect(connection, address)
     except OSError as error:
         connection.close()
@@ -55,10 +57,11 @@ async def serve(
     path: str | Path,
     on_connection: OnConnection,
     *,
+    by_link: bool = not LINUX,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listens until cancelled."""
-    listener = _listen(Path(path))
+    listener = _listen(Path(path), by_link)
     try:
         async with anyio.create_task_group() as group:
 
@@ -79,11 +82,11 @@ async def serve(
         Path(path).unlink(missing_ok=True)
 
 
-def _listen(path: Path) -> socket.socket:
+def _listen(path: Path, by_link: bool) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _address(path) as address:
+        with _address(path, by_link) as address:
             listener.bind(address)
         path.chmod(0o600)
         listener.listen(128)
@@ -106,13 +109,27 @@ async def _attend(on_connection: OnConnection, stream: TransportBytes) -> None:
 
 
 @contextlib.contextmanager
-def _address(path: Path) -> Iterator[str]:
-    """An address short enough for the system: through a descriptor of the directory where needed."""
+def _address(path: Path, by_link: bool) -> Iterator[str]:
+    """An address short enough for the system: through a descriptor of the directory or a link to it where needed."""
     if len(os.fsencode(path)) <= PATH_BYTES:
         yield str(path)
+        return
+    if by_link:
+        with _linked(path) as address:
+            yield address
         return
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{directory}/{path.name}"
     finally:
         os.close(directory)
+
+
+@contextlib.contextmanager
+def _linked(path: Path) -> Iterator[str]:
+    """Through a link in a private directory; only the binding or connecting needs it."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="stead-", dir="/tmp") as folder:
+        Path(folder, "d").symlink_to(path.parent.absolute())
+        yield f"{folder}/d/{path.name}"

@@ -1,6 +1,7 @@
 """Unix sockets: paths of any length, permissions, bounds, ends."""
 
 import stat
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -13,6 +14,7 @@ from stead.transport.framed import Framed
 from stead.transport.sockets import TransportBytes
 
 pytestmark = pytest.mark.anyio
+NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
 
 
 async def echo(stream: TransportBytes) -> None:
@@ -20,14 +22,15 @@ async def echo(stream: TransportBytes) -> None:
         await stream.write(data)
 
 
+@pytest.mark.parametrize("by_link", [True, pytest.param(False, marks=NEEDS_PROC)])
 @pytest.mark.parametrize("depth", [0, 12])
-async def test_bytes_go_both_ways_also_on_long_paths(tmp_path: Path, depth: int) -> None:
+async def test_bytes_go_both_ways_also_on_long_paths(tmp_path: Path, depth: int, by_link: bool) -> None:
     path = tmp_path.joinpath(*["directory-name"] * depth, "the.sock")
     path.parent.mkdir(parents=True, exist_ok=True)
     async with anyio.create_task_group() as group:
-        await group.start(unix.serve, path, echo)
+        await group.start(partial(unix.serve, by_link=by_link), path, echo)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        stream = await unix.connect(path)
+        stream = await unix.connect(path, by_link=by_link)
         await stream.write(b"hello")
         assert await stream.read(3) == b"hel"
         assert await stream.read(100) == b"lo"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import anyio
 import msgspec
 
 LINUX = sys.platform == "linux"
+_BOOT = ("/usr/sbin/sysctl", "-n", "kern.bootsessionuuid")
 _PAUSE = 0.02
 
 
@@ -31,6 +33,17 @@ def boot_of_machine() -> str:
     """Changes with every boot."""
     if LINUX:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return boot_elsewhere(_BOOT)
+
+
+def boot_elsewhere(ask: tuple[str, ...]) -> str:
+    """What macOS calls this boot; else the time of the boot, which a corrected clock may move."""
+    try:
+        told = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        told = ""
+    if told:
+        return told
     import psutil
 
     return f"{psutil.boot_time():.0f}"
@@ -38,7 +51,7 @@ def boot_of_machine() -> str:
 
 def identify(pid: int) -> Identity | None:
     """The process that has this pid now; None when there is none or only its corpse."""
-    started = _started_linux(pid) if LINUX else _started_elsewhere(pid)
+    started = _started_linux(pid) if LINUX else started_elsewhere(pid)
     return None if started is None else Identity(pid, started, boot_of_machine())
 
 
@@ -90,13 +103,14 @@ def _started_linux(pid: int) -> str | None:
     return None if fields[0] in {b"Z", b"X"} else fields[19].decode()
 
 
-def _started_elsewhere(pid: int) -> str | None:
+def started_elsewhere(pid: int) -> str | None:
+    """A number made of the pid and the start time, which a corrected clock does not change."""
     import psutil
 
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        return f"{process.create_time():.2f}"
+        return str(hash(process))
     except psutil.Error:
         return None

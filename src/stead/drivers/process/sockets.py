@@ -1,6 +1,7 @@
 """The channel of a workspace on this machine: a unix socket, also where its path is longer than a socket's may be.
 
 Contract: `connect(directory, name)` is a `Bytes`; raises "workspace_unreachable" when nobody listens. Links are not followed.
+`by_link` is the way of systems without /proc: the socket is looked at first, then reached through a link in /tmp.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import os
 import socket
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import anyio
 from anyio.abc import SocketStream
 
 from stead.protocol.errors import SteadError
+
+LINUX = sys.platform == "linux"
 
 
 class SocketBytes:
@@ -55,12 +59,12 @@ class SocketBytes:
         return self._stream
 
 
-async def connect(directory: Path, name: str) -> SocketBytes:
+async def connect(directory: Path, name: str, *, by_link: bool = not LINUX) -> SocketBytes:
     """Connects to `directory/name`. Never waits: a unix socket that listens answers at once."""
     raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         raw.setblocking(False)
-        _connect(raw, directory, name)
+        (_connect_by_link if by_link else _connect)(raw, directory, name)
         return SocketBytes(raw)
     except OSError as error:
         raw.close()
@@ -69,14 +73,18 @@ async def connect(directory: Path, name: str) -> SocketBytes:
 
 def _connect(raw: socket.socket, directory: Path, name: str) -> None:
     """Never through a link: what lies there was put by the workspace."""
-    path = directory / name
-    if sys.platform != "linux":
-        raw.connect(str(path))
-        return
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(directory / name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             raise OSError("there is no socket")
         raw.connect(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
+
+
+def _connect_by_link(raw: socket.socket, directory: Path, name: str) -> None:
+    if not stat.S_ISSOCK((directory / name).lstat().st_mode):
+        raise OSError("there is no socket")
+    with tempfile.TemporaryDirectory(prefix="stead-", dir="/tmp") as folder:
+        Path(folder, "d").symlink_to(directory.absolute())
+        raw.connect(f"{folder}/d/{name}")

@@ -70,13 +70,23 @@ def by_proc() -> Table:
 def by_ps() -> Table:
     import subprocess
 
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,sess=,stat="], capture_output=True, check=False)
+    listing = subprocess.run(["ps", "-A", "-o", "pid=", "-o", "ppid=", "-o", "stat="], capture_output=True, check=False)
     table: Table = {}
     for line in listing.stdout.decode(errors="replace").splitlines():
-        pid, parent, session, state = line.split(None, 3)
-        if not state.startswith("Z"):
-            table[int(pid)] = (int(parent), int(session, 0) if session.isdigit() else 0)
+        pid, parent, state = line.split(None, 2)
+        if not state.startswith("Z") and (session := _session(int(pid))) is not None:
+            table[int(pid)] = (int(parent), session)
     return table
+
+
+def _session(pid: int) -> int | None:
+    """None when it is gone meanwhile, as `ps` itself always is; 0 when the system does not tell."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        return 0
 
 
 def _stat(pid: int) -> tuple[int, int] | None:

@@ -205,10 +205,19 @@ def test_both_tables_of_processes_agree() -> None:
             tables.append(tree.by_proc())
         for table in tables:
             assert table[child.pid][0] == os.getpid()
-            assert table[child.pid][1] in {child.pid, 0}
+            assert table[child.pid][1] == child.pid
+        assert [pid for pid, (parent, _) in tables[0].items() if parent == os.getpid() and not _is_there(pid)] == []
     finally:
         child.kill()
         child.wait()
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc")
