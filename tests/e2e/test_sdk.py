@@ -137,6 +137,19 @@ async def test_leaving_the_client_lets_go_of_its_foreground_execs_but_not_of_oth
 
 
 @pytest.mark.anyio
+async def test_who_stops_reading_lets_go_of_the_exec(work: Workspace) -> None:
+    pieces = work.stream(["echo ready; sleep 60"], shell=True)
+    assert (await anext(pieces)).data == b"ready\n"
+    await pieces.aclose()  # type: ignore[attr-defined]
+    newest = (await work.toolbox.execs()).execs[0].exec_id
+
+    async def over() -> bool:
+        return (await work.toolbox.show(newest)).state is not ExecState.RUNNING
+
+    await eventually_async(over, "the exec is over")
+
+
+@pytest.mark.anyio
 async def test_errors_of_the_body_come_out_as_they_were_raised(cluster: Cluster) -> None:
     with pytest.raises(ZeroDivisionError):
         async with cluster.client() as other:

@@ -57,10 +57,13 @@ class Workspace:
         return await self.toolbox.attach(exec_id, cursor)
 
     async def stream(self, argv: Sequence[str], **options: Any) -> AsyncIterator[Output]:
-        """The output as it comes."""
+        """The output as it comes; who stops reading lets go of the exec (one in the background goes on)."""
         running = await self.start_exec(argv, **options)
-        async for piece in running.output():
-            yield piece
+        try:
+            async for piece in running.output():
+                yield piece
+        finally:
+            await running.close()
 
     async def refresh(self) -> Workspace:
         self.info = await self._home.read(self.id)
