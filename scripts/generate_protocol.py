@@ -83,7 +83,7 @@ output, everything else. Streams of one lane take turns, a frame each. Two limit
 
 - **Per stream and direction.** A sender may send {flow.WINDOW} bytes at first, then up to the offset that the
   newest CREDIT names. The final consumer grants credit as it takes bytes, so a slow reader slows the writer at the
-  other end and nothing between. A sender keeps what was not consumed yet, at most {flow.WINDOW} bytes.
+  other end and nothing between. A sender keeps what was not consumed yet, at most {flow.BULK_WINDOW} bytes.
 - **Per link.** At most {link.LINK_WINDOW} payload bytes (those of CREDIT and RESET not counted) are outstanding;
   the receiver says with `link.credit` how many it has taken since the link opened, at the latest after a quarter of
   that. Bulk uses at most three quarters. A relay whose next link has {link.QUEUE_BYTES} bytes waiting drops frames

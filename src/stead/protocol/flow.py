@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import deque
 
 WINDOW = 256 << 10
-"""What a sender may send of each stream and direction before it has heard any CREDIT; also what either side keeps."""
+"""What a sender may send of each stream and direction before it has heard any CREDIT; also what a receiver keeps."""
+BULK_WINDOW = 512 << 10
+"""What the receiver of a file grants from the start; also the most that a sender keeps."""
 
 
 # Written bytes are kept in pieces of this size, so that a whole one is sent without copying it again; small writes are
@@ -21,7 +23,7 @@ _SMALL = 4 << 10
 class SendBuffer:
     """Bytes written and not yet acknowledged: offsets `start` to `end`."""
 
-    def __init__(self, bound: int = WINDOW) -> None:
+    def __init__(self, bound: int = BULK_WINDOW) -> None:
         self.bound = bound
         self.start = 0
         self.end = 0

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from stead.protocol.codec import TYPES, decode
 from stead.protocol.errors import SteadError
-from stead.protocol.flow import WINDOW
+from stead.protocol.flow import BULK_WINDOW, WINDOW
 from stead.protocol.frames import CONSUMED, Frame, FrameKind
 from stead.protocol.stream import StreamEnd
 from stead.protocol.version import agree
@@ -70,7 +70,7 @@ def _stream(data: bytes) -> None:
         if piece[9] & 2:
             end.resume(seq)
         end.next_frame()
-        if end.waiting > WINDOW or end.kept > WINDOW:
+        if end.waiting > WINDOW or end.kept > BULK_WINDOW:
             raise AssertionError("a buffer is over its bound")
 
 

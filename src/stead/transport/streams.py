@@ -26,7 +26,7 @@ import msgspec
 
 from stead.model import ids
 from stead.protocol.errors import SteadError
-from stead.protocol.flow import WINDOW
+from stead.protocol.flow import BULK_WINDOW, WINDOW
 from stead.protocol.frames import Frame
 from stead.protocol.messages import Message, Request, StreamDetached, StreamLost, StreamOpen, StreamResume
 from stead.protocol.stream import StreamEnd, frame_kind
@@ -324,7 +324,7 @@ class StreamEnds:
         self, workspace_id: str, kind: str, params: Any = None, *, half_open: bool = False, timeout: float = 60.0
     ) -> Stream:
         """Opens a stream; when the link breaks meanwhile, asks again under the same id."""
-        end = StreamEnd(self._new_id(), frame_kind(kind, True), self._window)
+        end = StreamEnd(self._new_id(), frame_kind(kind, True), self._window_of(kind == "file.read"))
         stream = Stream(self, end, workspace_id, kind, opener=True)
         stream.half_open = half_open
         stream.opening = True
@@ -382,12 +382,16 @@ class StreamEnds:
                 raise SteadError("conflict", "the stream id is in use for another stream")
             found.fresh = False
         else:
-            end = StreamEnd(stream_id, frame_kind(kind, False), self._window)
+            end = StreamEnd(stream_id, frame_kind(kind, False), self._window_of(kind == "file.write"))
             found = Stream(self, end, workspace_id, kind, opener=False)
             self._streams[stream_id] = found
         if carrier := peer or self._peer:
             found.attach(carrier)
         return found
+
+    def _window_of(self, file: bool) -> int:
+        """Who receives a file grants more."""
+        return max(self._window, BULK_WINDOW) if file and self._window == WINDOW else self._window
 
     # --- links
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stead.protocol.errors import SteadError
-from stead.protocol.flow import WINDOW
+from stead.protocol.flow import BULK_WINDOW, WINDOW
 from stead.protocol.frames import CONSUMED, PAYLOAD_BYTES, TERMINAL_BYTES, Frame, FrameKind
 from stead.protocol.stream import StreamEnd, frame_kind
 
@@ -227,7 +227,20 @@ def test_credit_that_makes_no_sense_and_unknown_kinds_change_nothing(frame: Fram
 def test_a_peer_that_grants_without_end_does_not_make_this_side_keep_more() -> None:
     end = StreamEnd("st_1")
     end.frame(Frame(FrameKind.CREDIT, "st_1", 1 << 60, CONSUMED.pack(0)))
-    assert end.write(bytes(2 * WINDOW)) == WINDOW
+    assert end.write(bytes(2 * BULK_WINDOW)) == BULK_WINDOW
+
+
+def test_a_receiver_that_grants_more_from_the_start_gets_more_at_once() -> None:
+    sender, receiver = StreamEnd("st_1"), StreamEnd("st_1", window=BULK_WINDOW)
+    assert sender.write(bytes(2 * BULK_WINDOW)) == WINDOW
+    granted = receiver.next_frame()
+    assert granted is not None
+    sender.frame(granted)
+    assert sender.write(bytes(2 * BULK_WINDOW)) == BULK_WINDOW - WINDOW
+    while (frame := sender.next_frame()) is not None:
+        receiver.frame(frame)
+    assert receiver.waiting == BULK_WINDOW
+    assert not receiver.gap
 
 
 def test_a_peer_that_ignores_credit_does_not_fill_this_side() -> None:
