@@ -113,6 +113,10 @@ def test_control_c_is_passed_on_and_a_second_one_kills(cli: Cli, work: Work, kee
         assert terminal.wait() == 137
 
 
+def test_an_input_that_nobody_can_wait_for(both: Cli, work: Work) -> None:
+    assert both.ok("exec", "-i", work["name"], "--", "cat") == ""
+
+
 def test_typing_into_an_exec(cli: Cli, work: Work) -> None:
     argv = [PROGRAM, "exec", "-i", work["name"], "--shell", "--", "read line; echo got $line"]
     with Terminal(argv, cli.environment) as terminal:
@@ -125,6 +129,12 @@ def test_a_reader_that_goes_away_is_no_noise(both: Cli, work: Work) -> None:
     line = f"{PROGRAM} exec {work['id']} -- seq 1 200000 | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], env=both.environment, capture_output=True, timeout=60, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (b"1\n", b"", 141)
+
+
+def test_many_at_once_each_with_its_own_end(both: Cli, work: Work) -> None:
+    running = [both.start("exec", work["id"], "--", "sh", "-c", f"echo {n}; exit {n}") for n in range(20)]
+    ends = [(*process.communicate(timeout=60), process.returncode) for process in running]
+    assert ends == [(f"{n}\n".encode(), b"", n) for n in range(20)]
 
 
 def test_much_output_comes_whole(both: Cli, work: Work) -> None:

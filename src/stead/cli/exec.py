@@ -196,7 +196,7 @@ async def _pass_stdin(running: RemoteRunning) -> None:
     try:
         while True:
             if not regular:
-                await anyio.wait_readable(0)
+                await _until_readable()
             data = os.read(0, PIECE)
             if not data:
                 await running.close_stdin()
@@ -205,6 +205,14 @@ async def _pass_stdin(running: RemoteRunning) -> None:
     except SteadError as error:
         if error.code not in {"stream_reset", "stream_unknown", "cancelled"}:
             raise
+
+
+async def _until_readable() -> None:
+    """Until stdin has something; what the system cannot wait for, such as /dev/null, always has."""
+    try:
+        await anyio.wait_readable(0)
+    except OSError:
+        return
 
 
 async def _until_cursor(running: RemoteRunning, cursor: int) -> None:

@@ -95,7 +95,8 @@ def _ask(connection: Any, words: list[str]) -> int:
     body = request(words)
     descriptors = array.array("i", [0, 1, 2])
     sent = connection.sendmsg([body], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
-    connection.sendall(body[sent:])
+    if sent < len(body):
+        connection.sendall(body[sent:])
     answer = connection.recv(4)
     if len(answer) < 4:
         raise ConnectionResetError("it ended")

@@ -62,7 +62,7 @@ async def undrain(context: Context, arguments: Namespace) -> None:
 async def rm(context: Context, arguments: Namespace) -> None:
     async with context.stead() as stead:
         node = await stead.nodes.get(arguments.node)
-        await stead.nodes.delete(node.id)
+        await stead.nodes.delete(node.id, force=arguments.force)
     if not context.out.json:
         context.out.line(node.name)
 
@@ -171,6 +171,11 @@ def _node_argument(parser: Parser) -> None:
     parser.add_argument("node", help="name, id, or the unique beginning of an id")
 
 
+def _rm_arguments(parser: Parser) -> None:
+    _node_argument(parser)
+    parser.add_argument("--force", action="store_true", help="also with workspaces, which are given up with it")
+
+
 def _ls_arguments(parser: Parser) -> None:
     parser.add_argument("--status", default="", help="online, offline, draining, pending")
     parser.add_argument("--label", action="append", type=pair, default=[], metavar="K=V", help="only with this label")
@@ -206,7 +211,7 @@ VERBS = {
     "approve": Verb("let a node that enrolled take part", approve, _node_argument),
     "drain": Verb("no new workspaces on it; those it has go on", drain, _node_argument),
     "undrain": Verb("new workspaces on it again", undrain, _node_argument),
-    "rm": Verb("remove it; its link ends within a second", rm, _node_argument),
+    "rm": Verb("remove it; its link ends within a second", rm, _rm_arguments),
     "token": Verb("a single-use token for a machine to join with", token, _token_arguments),
     "label": Verb("set or remove labels", relabel, _label_arguments),
 }
