@@ -45,8 +45,9 @@ class Nodes:
     async def undrain(self, node: str) -> Node:
         return await self._http.post(f"/nodes/{segment(node)}/undrain", Node)
 
-    async def delete(self, node: str) -> None:
-        await self._http.delete(f"/nodes/{segment(node)}")
+    async def delete(self, node: str, *, force: bool = False) -> None:
+        """A "conflict" while it has workspaces; with `force`, for a machine that is gone, they are given up with it."""
+        await self._http.delete(f"/nodes/{segment(node)}", **({"force": "true"} if force else {}))
 
     async def create_token(self, *, lifetime: float = 3600.0, labels: dict[str, str] | None = None) -> NodeToken:
         """A single-use enrolment token, shown once."""

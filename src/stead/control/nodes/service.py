@@ -261,7 +261,11 @@ def _remove(conn: Connection, ref: str, force: bool, now: float) -> str:
     row = nodes.resolve(conn, ref)
     left = workspaces.of_node(conn, row.id)
     if left and not force:
-        raise SteadError("conflict", f"the node has {len(left)} workspaces; delete them first", workspaces=len(left))
+        raise SteadError(
+            "conflict",
+            f"the node has {len(left)} workspaces; delete them first, or give them up with force",
+            workspaces=len(left),
+        )
     for workspace in left:
         _give_up(conn, workspace, now)
     error = SteadError("cancelled", "the node was removed").fault()
