@@ -137,6 +137,13 @@ def test_many_at_once_each_with_its_own_end(both: Cli, work: Work) -> None:
     assert ends == [(f"{n}\n".encode(), b"", n) for n in range(20)]
 
 
+def test_output_beyond_the_limit_is_a_failure_that_is_told(cli: Cli, work: Work) -> None:
+    done = cli("exec", work["name"], "--", "head", "-c", "70000000", "/dev/zero")
+    assert done.returncode == 125
+    assert 60_000_000 < len(done.stdout) < 70_000_000
+    assert b"stead cp" in done.stderr
+
+
 def test_much_output_comes_whole(both: Cli, work: Work) -> None:
     done = both("exec", work["name"], "--", "head", "-c", "20000000", "/dev/zero")
     assert done.stdout == bytes(20_000_000)

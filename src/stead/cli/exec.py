@@ -155,6 +155,10 @@ async def _foreground(context: Context, toolbox: RemoteToolbox, running: RemoteR
             await put(1 if piece.channel == "stdout" else 2, piece.data)
         status = await running.wait()
         tasks.cancel_scope.cancel()
+    if status.truncated:
+        context.out.note("stead: the command printed more than is kept of one exec; the rest is lost")
+        context.out.note("  Let it write to a file in the workspace, and fetch that with `stead cp`.")
+        return OURS
     return exit_code(context, status)
 
 
@@ -272,7 +276,7 @@ def _kill_arguments(parser: Parser) -> None:
 
 
 _DETAILS = """The exit code is the command's; 128+N when signal N ended it, 124 when --timeout did, 127 when it could not
-be started, 125 when Stead itself failed.
+be started, 125 when Stead itself failed or output was lost because there was more than is kept (64 MiB).
 
   stead exec work -- ls -la
   stead exec work --shell -- 'grep -c x *.txt | sort'

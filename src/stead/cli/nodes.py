@@ -102,10 +102,19 @@ async def join(context: Context, arguments: Namespace) -> None:
 
 def run(context: Context, arguments: Namespace) -> int:
     """Becomes the node's own program."""
+    return _become(context, arguments)
+
+
+def rotate_key(context: Context, arguments: Namespace) -> int:
+    """Likewise; it ends when the control plane knows the new key."""
+    return _become(context, arguments, "--rotate-key")
+
+
+def _become(context: Context, arguments: Namespace, *more: str) -> int:
     config = Path(arguments.config) if arguments.config else _node_data(context) / CONFIG
     if not config.exists():
         raise SteadError("not_found", f"no {config}: join first, with stead node join URL --token-file FILE")
-    argv = [sys.executable, "-m", "stead.node", "--config", str(config), "--log-level", arguments.log_level]
+    argv = [sys.executable, "-m", "stead.node", "--config", str(config), "--log-level", arguments.log_level, *more]
     os.execv(sys.executable, argv)  # noqa: S606
 
 
@@ -206,6 +215,9 @@ def _run_arguments(parser: Parser) -> None:
 VERBS = {
     "join": Verb("make this machine a node; the token comes from --token-file or stdin", join, _join_arguments),
     "run": Verb("run the node of this machine", plain=run, arguments=_run_arguments),
+    "rotate-key": Verb(
+        "give the node of this machine a new key, while it does not run", plain=rotate_key, arguments=_run_arguments
+    ),
     "ls": Verb("list nodes", ls, _ls_arguments),
     "show": Verb("everything about one", show, _node_argument),
     "approve": Verb("let a node that enrolled take part", approve, _node_argument),
