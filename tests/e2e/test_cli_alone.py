@@ -35,6 +35,9 @@ def test_a_node_waits_for_approval_and_an_order_for_the_node(alone: Cli, server:
     assert alone.json("node", "show", "far")["status"] == "pending"
     assert alone("ws", "create", "early", "--node", "far", "--no-wait").returncode == 1
     alone.ok("node", "approve", "far")
+    before = (tmp_path / "far" / "node" / "key").read_bytes()
+    alone.ok("node", "rotate-key", *data)
+    assert (tmp_path / "far" / "node" / "key").read_bytes() != before
     with (tmp_path / "log").open("wb") as log, ended(alone.start("node", "run", *data, stdout=log, stderr=log)) as node:
         eventually(lambda: alone.json("node", "show", "far")["status"] == "online", "the node is online", within=90)
         node.terminate()
