@@ -137,6 +137,16 @@ async def test_leaving_the_client_lets_go_of_its_foreground_execs_but_not_of_oth
 
 
 @pytest.mark.anyio
+async def test_output_is_not_lost_in_silence(work: Workspace) -> None:
+    size = 0
+    with pytest.raises(SteadError) as caught:
+        async for piece in work.stream(["head", "-c", "100000", "/dev/zero"], log_bytes=50_000):
+            size += len(piece.data)
+    assert caught.value.code == "too_large"
+    assert size <= 50_000
+
+
+@pytest.mark.anyio
 async def test_who_stops_reading_lets_go_of_the_exec(work: Workspace) -> None:
     pieces = work.stream(["echo ready; sleep 60"], shell=True)
     assert (await anext(pieces)).data == b"ready\n"

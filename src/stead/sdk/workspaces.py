@@ -57,11 +57,16 @@ class Workspace:
         return await self.toolbox.attach(exec_id, cursor)
 
     async def stream(self, argv: Sequence[str], **options: Any) -> AsyncIterator[Output]:
-        """The output as it comes; who stops reading lets go of the exec (one in the background goes on)."""
+        """The output as it comes; who stops reading lets go of the exec (one in the background goes on).
+
+        A command that printed more than is kept of one exec ends with "too_large", so that nothing is lost in silence.
+        """
         running = await self.start_exec(argv, **options)
         try:
             async for piece in running.output():
                 yield piece
+            if (await running.wait()).truncated:
+                raise SteadError("too_large", "the command printed more than is kept of one exec; the rest is lost")
         finally:
             await running.close()
 
