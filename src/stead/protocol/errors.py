@@ -108,4 +108,7 @@ class SteadError(Exception):
 
     @classmethod
     def of(cls, fault: Fault) -> SteadError:
-        return cls(fault.code, fault.message, **fault.details)
+        """The error that crossed; its details may be called anything."""
+        error = cls(fault.code, fault.message)
+        error.details = fault.details
+        return error

@@ -32,6 +32,9 @@ _CODES = {
 }
 
 
+_LONGEST_PAUSE = 86_400
+
+
 def body_of(error: SteadError, request_id: str) -> bytes:
     """The answer's body."""
     return msgspec.json.encode(ErrorAnswer(error=error.fault(), request_id=request_id))
@@ -47,7 +50,7 @@ async def send_error(
 ) -> None:
     """A whole error answer on a bare ASGI connection."""
     body = body_of(error, request_id)
-    own = {"content-type": "application/json", "content-length": str(len(body)), **_extra(error), **(headers or {})}
+    own = {"content-type": "application/json", "content-length": str(len(body)), **headers_of(error), **(headers or {})}
     await send(
         {
             "type": "http.response.start",
@@ -96,16 +99,21 @@ def _response(request: Request[Any, Any, Any], error: SteadError, status: int) -
         content=body_of(error, _request_id(request)),
         status_code=status,
         media_type="application/json",
-        headers=_extra(error),
+        headers=headers_of(error),
     )
 
 
-def _extra(error: SteadError) -> dict[str, str]:
+def headers_of(error: SteadError) -> dict[str, str]:
     if error.code == "unauthenticated":
         return {"www-authenticate": 'Bearer realm="stead"'}
     if error.row.retry and error.row.status in {429, 503}:
-        return {"retry-after": str(max(1, round(float(error.details.get("retry_after", 1.0)))))}
+        return {"retry-after": str(_pause(error.details.get("retry_after")))}
     return {}
+
+
+def _pause(said: object) -> int:
+    """Whole seconds; a workspace or a node may have said anything."""
+    return max(1, round(said)) if isinstance(said, int | float) and 0 < said < _LONGEST_PAUSE else 1
 
 
 def _request_id(request: Request[Any, Any, Any]) -> str:

@@ -29,6 +29,7 @@ GATHER_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 _WAITING = 10_000
 _BATCH = 500
+_LONGEST = 200
 
 
 class Audit:
@@ -56,8 +57,8 @@ class Audit:
             actor=caller.user_id if caller else "",
             via=f"{caller.via}:{caller.credential_id}" if caller else "",
             action=action,
-            subject=subject[:200],
-            outcome=outcome,
+            subject=_plain(subject),
+            outcome=_plain(outcome),
             details=details or {},
         )
 
@@ -101,3 +102,8 @@ class Audit:
                     return False
                 del self._waiting[: len(batch)]
         return True
+
+
+def _plain(text: str) -> str:
+    """What others chose, such that every database takes it and every terminal may show it: one bad entry holds up none."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text[:_LONGEST])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from stead.control.http.errors import headers_of
 from stead.control.http.params import labels_of, version_of
 from stead.control.http.ranges import part
 from stead.control.http.rates import Rates
@@ -140,3 +141,11 @@ def test_names_of_the_next_hop_are_ids_and_never_meet() -> None:
     assert all(ids.check(ids.Kind.STREAM, name) == name for name in found)
     assert Names("secret").next_hop("us_1", stream, "ws_1") in found
     assert Names("other").next_hop("us_1", stream, "ws_1") not in found
+
+
+@pytest.mark.parametrize(
+    ("said", "pause"), [(3.4, "3"), (-1, "1"), ("soon", "1"), ([], "1"), (float("inf"), "1"), (float("nan"), "1")]
+)
+def test_a_pause_is_a_number_whatever_a_workspace_says(said: object, pause: str) -> None:
+    headers = headers_of(SteadError("unavailable", "away", retry_after=said))
+    assert headers == {"retry-after": pause}

@@ -40,6 +40,14 @@ async def test_what_is_posted_is_written_soon(tmp_path: Path) -> None:
         assert pages == 1200
 
 
+async def test_a_hostile_entry_holds_up_no_other(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        entry = it.app.people.audit.entry(None, "try", "a\0b\x1b[2J\ud800" + "x" * 1000, "y\0" * 1000)
+        assert entry.subject.startswith("a\ufffdb\ufffd[2J\ufffdxx")
+        assert entry.outcome.startswith("y\ufffdy")
+        assert max(len(entry.subject), len(entry.outcome)) <= 200
+
+
 async def test_a_stopping_server_still_writes_what_waits(tmp_path: Path) -> None:
     async with face(tmp_path) as it:
         it.app.people.audit.post(it.app.people.audit.entry(None, "last", "words"))

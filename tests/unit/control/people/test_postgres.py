@@ -7,13 +7,26 @@ import pytest
 
 from stead.control.store import idempotency
 from stead.protocol.errors import SteadError
-from unit.control.face import face
+from support.deadline import eventually_async
+from unit.control.face import Face, face
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs_engine("postgres")]
 
 
+async def _hostile_entry_is_written(it: Face) -> None:
+    """One that the database would not take would hold up all that come after it."""
+    audit = it.app.people.audit
+    audit.post(audit.entry(None, "try", "a\0b"))
+
+    async def written() -> bool:
+        return bool((await it.admin.get("/audit?action=try")).json()["items"])
+
+    await eventually_async(written, "the entry is written")
+
+
 async def test_people_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
     async with face(tmp_path, database_url=postgres_url) as it, it.client() as nobody:
+        await _hostile_entry_is_written(it)
         made = (await it.admin.post("/users", json={"name": "mia"})).json()
         assert (await it.admin.post("/users", json={"name": "mia"})).status_code == 409
         assert (await nobody.post("/login", json={"code": made["login"]})).status_code == 200
