@@ -6,10 +6,11 @@ one of the table.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import anyio
 import msgspec
 
 from stead.guest.attendance import Attendance
@@ -66,9 +67,10 @@ class Calls:
         self._attendance.enter(exec.exec_id)
         over = False
         try:
-            running, _ = await self._toolbox.begin(exec)
-            with anyio.move_on_after(timeout if timeout > 0 else None):
-                over = exec.background or bool(await running.wait())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout if timeout > 0 else None):
+                    running, _ = await self._toolbox.begin(exec, wait=not exec.background)
+                    over = exec.background or bool(await running.wait())
         except SteadError:
             over = True
             raise

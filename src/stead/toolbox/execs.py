@@ -169,19 +169,17 @@ class Holder:
                 self._heard(msgspec.json.decode(line))
 
     def _heard(self, message: dict[str, Any]) -> None:
-        if "id" in message:
-            answer = self._asked.get(message["id"])
-            if "status" in message and (known := self.followed.get(message["status"]["exec_id"])) is not None:
-                known.update(message.get("size", 0))
-            if answer is not None and not answer.done():
-                answer.set_result(message)
-        elif message["on"] == "output":
+        if message.get("on") == "output":
             if (known := self.followed.get(message["exec_id"])) is not None:
                 known.update(message["size"])
             else:
                 self.tell("unfollow", exec_id=message["exec_id"])
-        elif (known := self.followed.get(message["status"]["exec_id"])) is not None:
-            known.update(message["size"], _status(message["status"]))
+        elif "status" in message and (known := self.followed.get(message["status"]["exec_id"])) is not None:
+            known.update(message.get("size", 0), _status(message["status"]) if "on" in message else None)
+        if "id" in message:
+            answer = self._asked.get(message["id"])
+            if answer is not None and not answer.done():
+                answer.set_result(message)
 
 
 class Execs:
@@ -192,9 +190,12 @@ class Execs:
         self._directory = Path(run) / "execs"
         self._log_bytes = log_bytes
 
-    async def start(self, exec: Exec, *, error: str = "") -> tuple[LocalRunning, bool]:
-        """Starts it, or attaches to the one that has its id; `error` records that it cannot be started. True when new."""
+    async def start(self, exec: Exec, *, error: str = "", wait: bool = False) -> tuple[LocalRunning, bool]:
+        """Starts it, or attaches to the one that has its id; `error` records that it cannot be started. True when new.
+        With `wait` a new one is over when this returns, at one message less."""
         request = self._request(exec)
+        if wait:
+            request["wait"] = True
         if error:
             request["error"] = error
         exec_id = str(request["exec_id"])

@@ -155,13 +155,13 @@ class LocalToolbox:
     async def start(self, exec: Exec) -> LocalRunning:
         return (await self.begin(exec))[0]
 
-    async def begin(self, exec: Exec) -> tuple[LocalRunning, bool]:
-        """Starts it, or attaches to the one that has this id. True when it was started now."""
+    async def begin(self, exec: Exec, *, wait: bool = False) -> tuple[LocalRunning, bool]:
+        """Starts it, or attaches to the one that has this id. True when it was started now. `wait`: a new one to its end."""
         if exec.cwd == ".":
-            return await self.execs_.start(exec)
+            return await self.execs_.start(exec, wait=wait)
         if error := await self.in_thread(self._cwd_error, exec.cwd):
             return await self.execs_.start(exec, error=error)
-        return await self.execs_.start(msgspec.structs.replace(exec, cwd=self._root.relative(exec.cwd)))
+        return await self.execs_.start(msgspec.structs.replace(exec, cwd=self._root.relative(exec.cwd)), wait=wait)
 
     async def attach(self, exec_id: str, cursor: int = 0) -> LocalRunning:
         return await self.execs_.attach(exec_id, cursor)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,28 @@ async def test_a_thousand_children_are_gone_within_seconds(toolbox: LocalToolbox
     assert status.state is ExecState.SIGNALLED
     assert _alive(word) == []
     assert time.monotonic() - began < 30
+
+
+async def test_a_start_that_waits_answers_at_the_end(toolbox: LocalToolbox) -> None:
+    exec_id = execs.new_id()
+    async with anyio.create_task_group() as group:
+        group.start_soon(_waits, toolbox, exec_id)
+        await eventually_async(partial(_is_known, toolbox, exec_id), "it runs")
+        again, new = await toolbox.begin(Exec(argv=["true"], exec_id=exec_id), wait=True)
+        assert (new, again.status.state) == (False, ExecState.RUNNING)
+        await toolbox.kill(exec_id, 15)
+    failed, new = await toolbox.begin(Exec(argv=["no such program"]), wait=True)
+    assert (new, failed.status.state, failed.status.exit_code) == (True, ExecState.FAILED, 127)
+
+
+async def _waits(toolbox: LocalToolbox, exec_id: str) -> None:
+    running, new = await toolbox.begin(Exec(argv=["echo one; sleep 600"], shell=True, exec_id=exec_id), wait=True)
+    assert (new, running.status.signal) == (True, 15)
+    assert (await running.collect()).stdout == b"one\n"
+
+
+async def _is_known(toolbox: LocalToolbox, exec_id: str) -> bool:
+    return any(each.exec_id == exec_id for each in (await toolbox.execs()).execs)
 
 
 async def test_what_ignores_term_and_leaves_the_session_is_gone(toolbox: LocalToolbox) -> None:

@@ -1,7 +1,8 @@
 """The holder's work: answers JSON lines about execs, reaps what ends, and goes down in order.
 
 Contract, one JSON object a line. Asked: `{"id", "do": ...}` with
-`start` (exec_id, argv, shown, cwd, environment, timeout, grace, stdin, background, log_bytes, error?) -> new, status, size;
+`start` (exec_id, argv, shown, cwd, environment, timeout, grace, stdin, background, log_bytes, error?, wait?) -> new, status,
+size: at once, or with `wait` as part of the new exec's `ended`;
 `show`, `follow`, `unfollow` (exec_id) -> status, size; `list` -> execs; `kill` (exec_id, signal, grace) -> status;
 `cancel` (exec_id) -> status; `end_stdin` (exec_id) -> nothing. Answered: `{"id", "ok": true, ...}` or
 `{"id", "ok": false, "code", "message"}`. Told unasked: `{"on": "output", "exec_id", "size"}` of followed execs (starting one
@@ -41,6 +42,7 @@ class Engine:
         self.closing = False
         self._lines: dict[Line, set[str]] = {}
         self._missed: dict[Line, set[str]] = {}
+        self._awaited: dict[str, tuple[Line, Any]] = {}
         self._on_closed: dict[Line, Callable[[], None]] = {}
         self._grace = 0.0
         self._do: dict[str, Callable[[Line, Message], Message | None]] = {
@@ -125,11 +127,14 @@ class Engine:
 
     # --- what can be asked -------------------------------------------------------------------------------------------
 
-    def _start(self, line: Line, message: Message) -> Message:
+    def _start(self, line: Line, message: Message) -> Message | None:
         if self.closing:
             raise RefusedError("draining", "the workspace is being stopped")
         new, status = self.execs.start(message)
         self._lines[line].add(message["exec_id"])
+        if new and message.get("wait") and message["exec_id"] in self.execs.running:
+            self._awaited[message["exec_id"]] = line, message.get("id")
+            return None
         return {"new": new, "status": status, "size": self.execs.log_bytes(message["exec_id"])}
 
     def _show(self, line: Line, message: Message) -> Message:
@@ -167,10 +172,11 @@ class Engine:
     def _ended(self, status: Status) -> None:
         exec_id = status["exec_id"]
         told = {"on": "ended", "status": status, "size": self.execs.log_bytes(exec_id)}
+        asker, number = self._awaited.pop(exec_id, (None, None))
         for line, followed in list(self._lines.items()):
             followed.discard(exec_id)
             self._missed[line].discard(exec_id)
-            self._send(line, told)
+            self._send(line, told | {"id": number, "ok": True, "new": True} if line is asker else told)
 
     def _tell_output(self) -> None:
         dirty, self.execs.dirty = self.execs.dirty, set()
