@@ -28,7 +28,7 @@ WEB_STAMPS := $(if $(wildcard web/package.json),.stamps/web-built)
 
 .PHONY: help
 help: ## List the commands.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .stamps/project $(WEB_STAMPS) ## Make the virtual environment and build the web app (a second run does nothing).

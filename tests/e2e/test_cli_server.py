@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def test_a_streaming_exec_goes_on_over_a_killed_control_plane_node_and_guest(own
     assert seen == [f"step {n}\n".encode() for n in range(1, 401)]
 
 
+def test_a_guest_is_found_by_what_its_holder_tells(cluster: Cluster, cli: Cli) -> None:
+    workspace = cli.json("ws", "create", "plain", "--isolation", "none")["id"]
+    assert cluster.process("guest", workspace) == cluster.told_guest(workspace) is not None
+    cli.ok("ws", "rm", workspace)
+    assert cluster.told_guest(workspace) is None
+
+
 def test_a_second_server_on_the_same_data_is_refused(cluster: Cluster) -> None:
     done = subprocess.run(
         [PROGRAM, "up", "--port", "0", "--data", str(cluster.data)],
@@ -49,7 +57,7 @@ def test_a_second_server_on_the_same_data_is_refused(cluster: Cluster) -> None:
     )
     assert done.returncode == 1
     assert b"already runs" in done.stdout
-    assert (cluster.data / "keeper.sock").exists()
+    assert (cluster.data / "keeper.sock").exists() == (sys.platform == "linux")
 
 
 def test_up_tells_programs_where_it_serves_and_how_to_log_in(cli: Cli, tmp_path: Path) -> None:

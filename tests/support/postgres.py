@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.engines import postgres_bin
 
 USER = "stead"
 DEADLINE = 60.0
+LOCALE = "C.UTF-8" if sys.platform == "linux" else "C"
 
 
 class Postgres:
@@ -37,7 +39,7 @@ class Postgres:
     def create(self) -> None:
         """Makes the data folder and starts the server."""
         self._run(
-            "initdb", "-D", str(self.data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"
+            "initdb", "-D", str(self.data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync", f"--locale={LOCALE}"
         )
         self.start()
 
@@ -125,7 +127,7 @@ class Postgres:
         return int(done.returncode)
 
 
-_ENV = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+_ENV = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": LOCALE, "TZ": "UTC"}
 
 
 def _free_port() -> int:

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import anyio
@@ -41,6 +41,7 @@ RETRY_AFTER = 1.0
 STOP_WORKSPACES_SECONDS = 60.0
 FORCED = 130
 OPEN_FILES = 65_536
+FEWER_FILES = 10_240
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept; longer than clients keep theirs, so that none is closed under a request."""
 
@@ -79,11 +80,20 @@ def run(
 
 
 def _allow_many_files() -> None:
-    """Every link is an open file."""
+    """Every link is an open file. macOS may refuse what its own limit seems to permit, but not the smaller number."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    for wanted in raised(now, most):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            return
+
+
+def raised(now: int, most: int) -> list[int]:
+    """What to ask for, best first; nothing where there is enough."""
+    if now == resource.RLIM_INFINITY:
+        return []
+    room = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    return [wanted for wanted in dict.fromkeys((room, min(room, FEWER_FILES))) if now < wanted]
 
 
 def url_of(settings: ServerSettings, listening: socket.socket) -> str:

@@ -128,6 +128,7 @@ def test_another_version_is_refused() -> None:
         keeper.parse(kept.request(["ws"])[4:].replace(b"/", b"|", 1))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kept process needs Linux")
 def test_the_kept_process_forks_answers_and_ends(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-m", "stead.cli.keeper", str(tmp_path)])
     (tmp_path / "server.json").write_text(f'{{"url": "http://127.0.0.1:9", "pid": {os.getpid()}}}')

@@ -337,6 +337,7 @@ async def _run_until_lost(client: Client, exec_id: str) -> None:
     assert found.value.code == "unavailable"
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
 async def test_a_cut_upload_leaves_nothing(own: GuestProcess) -> None:
     async with own.linked() as client:
         stream = await client.open(WORKSPACE, "file.write", {"path": "f"})
