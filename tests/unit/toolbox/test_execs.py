@@ -65,7 +65,7 @@ async def test_a_start_that_waits_answers_at_the_end(toolbox: LocalToolbox) -> N
     exec_id = execs.new_id()
     async with anyio.create_task_group() as group:
         group.start_soon(_waits, toolbox, exec_id)
-        await eventually_async(partial(_is_known, toolbox, exec_id), "it runs")
+        assert await eventually_async(partial(_is_known, toolbox, exec_id), "it runs")
         again, new = await toolbox.begin(Exec(argv=["true"], exec_id=exec_id), wait=True)
         assert (new, again.status.state) == (False, ExecState.RUNNING)
         await toolbox.kill(exec_id, 15)
