@@ -47,10 +47,11 @@ class Watch:
         self._strangers: set[str] = set()
 
     async def run(self) -> None:
-        """All three, until cancelled."""
+        """All three, until cancelled. Forgetting begins at once: few nodes run for long on a laptop."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._every, self._settings.watch_seconds, self.look)
             group.start_soon(self._every, self._settings.orphan_seconds, self.search)
+            group.start_soon(self._try, self.prune)
             group.start_soon(self._every, PRUNE_SECONDS, self.prune)
 
     async def look(self) -> None:
@@ -99,7 +100,10 @@ class Watch:
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await anyio.sleep(seconds)
-            try:
-                await work()
-            except (SteadError, OSError) as error:
-                log.warning("%s: %s", getattr(work, "__name__", "watch"), error)
+            await self._try(work)
+
+    async def _try(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except (SteadError, OSError) as error:
+            log.warning("%s: %s", getattr(work, "__name__", "watch"), error)

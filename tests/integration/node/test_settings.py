@@ -1,13 +1,17 @@
 """What a node's settings say is what the node does."""
 
 import base64
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 
+import anyio
 import pytest
 
 from integration.node.conftest import NodeProgram
 from integration.node.control import Control, spec
+from support.deadline import eventually_async
 from unit.drivers.holder import HOLDER
 
 pytestmark = pytest.mark.anyio
@@ -44,3 +48,20 @@ async def test_the_most_workspaces(control: Control, start_node: Start) -> None:
     assert (await control.do("delete", first)).outcome == "completed"
     assert (await control.do("start", second)).outcome == "completed"
     assert control.hellos[0].max_workspaces == 1
+
+
+async def test_the_life_of_ended_commands(control: Control, start_node: Start) -> None:
+    node = start_node(drivers=["scripted"])
+    assert (await control.do("start", wanted := spec(driver="scripted"))).outcome == "completed"
+    assert (await control.do("delete", wanted)).outcome == "completed"
+    await eventually_async(lambda: remembered(node, "reported") == 2, "both are known to be over")
+    assert await anyio.to_thread.run_sync(node.terminate) == 0
+    node.configure(drivers=["scripted"], keep_days=1e-9)
+    node.start()
+    await eventually_async(lambda: remembered(node) == 0, "ended commands are forgotten")
+
+
+def remembered(node: NodeProgram, phase: str = "%") -> int:
+    """How many commands are in the node's journal."""
+    with contextlib.closing(sqlite3.connect(node.folder / "data" / "node" / "journal.sqlite", timeout=30)) as journal:
+        return int(journal.execute("SELECT count(*) FROM commands WHERE phase LIKE ?", (phase,)).fetchone()[0])
