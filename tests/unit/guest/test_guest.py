@@ -483,7 +483,7 @@ async def _first_line(client: Client, line: str) -> bytes:
 
 async def test_term_ends_everything_in_time(own: GuestProcess) -> None:
     async with own.linked() as client:
-        line = "trap '' TERM; (setsid sleep 600 &); echo $$; sleep 600; sleep 600"
+        line = "trap '' TERM; (setsid sleep 600 2>/dev/null &); echo $$; sleep 600; sleep 600"
         pid = int(await _first_line(client, line))
         assert own.stop() == 0
     with pytest.raises(ProcessLookupError):

@@ -158,7 +158,10 @@ def test_a_listing_is_bounded(files: Files, tmp_path: Path) -> None:
 
 
 def test_names_that_are_not_text_are_shown(files: Files, tmp_path: Path) -> None:
-    (tmp_path / "\udcff\udcfe").touch()
+    try:
+        (tmp_path / "\udcff\udcfe").touch()
+    except OSError as error:
+        pytest.skip(f"the file system takes no such name: {error.strerror}")
     assert [entry.path for entry in files.list().entries] == ["\ufffd\ufffd"] or _names(tmp_path) != ["\udcff\udcfe"]
 
 

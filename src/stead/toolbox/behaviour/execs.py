@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 from stead.toolbox.behaviour.checks import check, expect, refused, script, sh
@@ -152,7 +153,7 @@ async def a_signal_that_is_handled(toolbox: Toolbox, place: str) -> None:
     running = await toolbox.start(script(line))
     pieces = running.output()
     await anext(aiter(pieces))
-    await running.kill(10)
+    await running.kill(signal.SIGUSR1)
     rest = b"".join([piece.data async for piece in pieces])
     status = await running.wait()
     expect(rest.endswith(b"caught\n") and status.exit_code == 7, f"{rest!r} {status}")
