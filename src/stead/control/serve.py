@@ -161,7 +161,7 @@ def _listen(settings: ServerSettings) -> socket.socket:
 def _config(settings: ServerSettings, app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app.door,
-        http=bounded(settings.limits.header_bytes),
+        http=bounded(settings.limits.header_bytes, settings.limits.head_seconds),
         ws="websockets-sansio",
         ws_max_size=MESSAGE_BYTES,
         ws_per_message_deflate=False,

@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,12 @@ def test_a_taken_port_is_told(server: Program, tmp_path: Path) -> None:
 # --- what is malformed ---------------------------------------------------------------------------------------------
 
 
+UPGRADE = (
+    b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
 def raw(program: Program, *pieces: bytes) -> bytes:
     """What the server answers to these bytes."""
     host, port = program.url.removeprefix("http://").split(":")
@@ -134,6 +141,23 @@ def test_endless_headers_are_cut_off(server: Program) -> None:
     assert answer == b"" or b" 431 " in answer
     answer = raw(server, b"GET /" + b"x" * 150_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n")
     assert answer == b"" or b" 431 " in answer
+
+
+def test_who_dawdles_is_cut_off_but_no_link(tmp_path: Path) -> None:
+    half = b"GET /api/v1/health HTTP/1.1\r\nhost: x\r\n"
+    post = b"POST /api/v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+    with Program(tmp_path, limits={"head_seconds": 3.0}) as program, ThreadPoolExecutor() as others:
+        host, port = program.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as link:
+            link.sendall(f"GET /api/v1/link HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {program.token}\r\n".encode())
+            link.sendall(UPGRADE)
+            assert b" 101 " in link.recv(65_536)
+            silent, headless, bodiless = others.map(lambda pieces: raw(program, *pieces), ([], [half], [post]))
+            assert (silent, headless) == (b"", b"")
+            assert b" 504 " in bodiless
+            link.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                link.recv(65_536)
 
 
 def test_what_is_no_http_is_refused(server: Program) -> None:

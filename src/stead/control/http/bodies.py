@@ -1,9 +1,12 @@
 """Request bodies read whole, within a bound.
 
-Contract: `read_body(receive, limit)` raises "too_large" as soon as it is; `replayed(body, receive)` gives it once more.
+Contract: `read_body(receive, limit)` raises "too_large" as soon as it is; `replayed(body, receive)` gives it once more;
+`hurried(receive, seconds)` raises "timeout" when the whole has not come in time.
 """
 
 from __future__ import annotations
+
+import anyio
 
 from stead.control.http.asgi import Message, Receive
 from stead.protocol.errors import SteadError
@@ -37,3 +40,16 @@ def replayed(body: bytes, receive: Receive) -> Receive:
         return message
 
     return again
+
+
+def hurried(receive: Receive, seconds: float) -> Receive:
+    """A receive for those of whom nothing is known: they may not keep us waiting."""
+    deadline = anyio.current_time() + seconds
+
+    async def soon() -> Message:
+        with anyio.move_on_after(max(0.0, deadline - anyio.current_time())):
+            message: Message = await receive()
+            return message
+        raise SteadError("timeout", "the body did not come in time (`limits.head_seconds`)")
+
+    return soon

@@ -15,9 +15,10 @@ import structlog
 
 from stead.control.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from stead.control.http.auth import Gate
+from stead.control.http.bodies import hurried
 from stead.control.http.errors import send_error
 from stead.control.http.headers import guarded
-from stead.control.http.scope import state_of
+from stead.control.http.scope import known_or_none, state_of
 from stead.model import ids
 from stead.protocol.errors import SteadError
 
@@ -41,6 +42,7 @@ class Door:
         self._gate = gate
         self._secure = services.settings.secure
         self._head = services.settings.limits.header_bytes
+        self._head_seconds = services.settings.limits.head_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or WebSocket."""
@@ -63,6 +65,8 @@ class Door:
                 raise SteadError("headers_too_large", f"{size} bytes of headers; at most {self._head} are read")
             if api:
                 await self._gate.admit(scope)
+                if known_or_none(scope) is None:
+                    receive = hurried(receive, self._head_seconds)
                 await self._api(scope, receive, answer.send)
             elif scope["method"] in {"GET", "HEAD"}:
                 await self._web(scope, receive, answer.send)

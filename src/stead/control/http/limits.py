@@ -21,6 +21,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     header_bytes: Annotated[
         Bytes, Meta(description="Request line and headers of one request; more is `headers_too_large`.")
     ] = 65_536
+    head_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="How long a request's head may take, and the body of a caller without credential; then it is over."
+        ),
+    ] = 60.0
     body_bytes: Annotated[Bytes, Meta(description="JSON body of one request; more is `too_large`.")] = 2 << 20
     upload_bytes: Annotated[Bytes, Meta(description="One uploaded file; more is `too_large`.")] = 64 << 30
     requests_per_second: Annotated[
