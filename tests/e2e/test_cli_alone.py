@@ -52,7 +52,7 @@ def test_a_node_waits_for_approval_and_an_order_for_the_node(alone: Cli, server:
     refused = alone("node", "rm", "far")
     assert refused.returncode == 1
     assert b"1 workspaces" in refused.stderr
-    alone.ok("node", "rm", "far", "--force")
+    assert alone.json("node", "rm", "far", "--force")["name"] == "far"
     assert alone.json("ws", "ls")["items"] == []
     assert alone.json("node", "ls")["items"] == []
 
@@ -63,6 +63,12 @@ def test_a_browser_session_is_seen_and_ended(alone: Cli, server: Server) -> None
         assert browser.post("/login", json={"code": code}).status_code == 200
         assert browser.get("/whoami").status_code == 200
         [session] = alone.json("session", "ls")["items"]
-        alone.ok("session", "rm", session["id"])
+        assert alone.json("session", "rm", session["id"])["id"] == session["id"]
         assert browser.get("/whoami").status_code == 401
     assert alone.json("session", "ls")["items"] == []
+
+
+def test_what_is_removed_is_told_as_json_too(alone: Cli) -> None:
+    for noun, make in (("user", ("user", "add", "mia")), ("token", ("token", "create", "ci"))):
+        alone.ok(*make)
+        assert alone.json(noun, "rm", make[-1])["name"] == make[-1]

@@ -63,8 +63,7 @@ async def rm(context: Context, arguments: Namespace) -> None:
     async with context.stead() as stead:
         node = await stead.nodes.get(arguments.node)
         await stead.nodes.delete(node.id, force=arguments.force)
-    if not context.out.json:
-        context.out.line(node.name)
+    context.out.gone(node.id, node.name)
 
 
 async def token(context: Context, arguments: Namespace) -> None:

@@ -56,6 +56,13 @@ class Output:
         """One thing as one line of JSON, for what is endless."""
         write(msgspec.json.encode(value).decode() + "\n")
 
+    def gone(self, id: str, name: str) -> None:
+        """One thing that is no more: its name, or a line of JSON."""
+        if self.json:
+            self.row({"id": id, "name": name})
+        else:
+            self.line(name)
+
     def line(self, text: str = "") -> None:
         write(safe(text) + "\n")
 

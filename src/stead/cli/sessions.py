@@ -19,8 +19,7 @@ async def rm(context: Context, arguments: Namespace) -> None:
     async with context.stead() as stead:
         session = await pick(stead.sessions.list(), arguments.session, "session")
         await stead.sessions.delete(session.id)
-    if not context.out.json:
-        context.out.line(session.id)
+    context.out.gone(session.id, session.id)
 
 
 def _session_argument(parser: Parser) -> None:

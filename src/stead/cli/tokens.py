@@ -33,8 +33,7 @@ async def rm(context: Context, arguments: Namespace) -> None:
     async with context.stead() as stead:
         token = await pick(stead.tokens.list(), arguments.token, "token")
         await stead.tokens.delete(token.id)
-    if not context.out.json:
-        context.out.line(token.name)
+    context.out.gone(token.id, token.name)
 
 
 def _create_arguments(parser: Parser) -> None:

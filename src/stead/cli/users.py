@@ -53,8 +53,7 @@ async def rm(context: Context, arguments: Namespace) -> None:
     async with context.stead() as stead:
         user = await find(stead, arguments.user)
         await stead.users.delete(user.id)
-    if not context.out.json:
-        context.out.line(user.name)
+    context.out.gone(user.id, user.name)
 
 
 async def find(stead: Stead, reference: str) -> User:

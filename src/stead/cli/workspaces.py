@@ -75,8 +75,7 @@ async def rm(context: Context, arguments: Namespace) -> None:
         for reference in arguments.workspaces:
             workspace = await stead.workspaces.get(reference)
             await workspace.delete(wait=not arguments.no_wait, timeout=arguments.wait)
-            if not context.out.json:
-                context.out.line(workspace.name)
+            context.out.gone(workspace.id, workspace.name)
 
 
 async def events(context: Context, arguments: Namespace) -> None:

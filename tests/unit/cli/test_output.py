@@ -41,6 +41,12 @@ def test_json_is_the_answer_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["api"] == "v1"
 
 
+def test_what_is_gone_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(json=False).gone("ws_1", "box")
+    Output(json=True).gone("ws_1", "box")
+    assert capsys.readouterr().out == 'box\n{"id":"ws_1","name":"box"}\n'
+
+
 def test_facts_leave_out_what_is_empty_and_indent_what_is_long(capsys: pytest.CaptureFixture[str]) -> None:
     Output().facts(None, {"name": "x", "nothing": "", "steps": "one\ntwo"})
     assert capsys.readouterr().out == "name     x\nsteps    one\n         two\n"
