@@ -101,9 +101,14 @@ class Keeper:
         state = {"version": 1, "pid": os.getpid(), "guest_pid": pid, "guest_restarts": self._restarts}
         path = f"{self._settings.run}/{STATE}"
         with contextlib.suppress(OSError):
-            with open(f"{path}.part", "w") as file:  # noqa: PTH123 (without pathlib)
+            with open(f"{path}.part", "w", opener=_never_waiting) as file:
                 json.dump(state, file)
             os.rename(f"{path}.part", path)  # noqa: PTH104
+
+
+def _never_waiting(path: str, flags: int) -> int:
+    """Opens what a program of the workspace may have put there: no link, and a pipe holds nobody up."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 
 def main(argv: list[str]) -> None:
