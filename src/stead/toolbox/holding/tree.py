@@ -29,12 +29,12 @@ def adopt() -> bool:
 
 
 def members(main: int, exec_id: str) -> list[int]:
-    """The living processes of one exec."""
+    """The living processes of one exec, the main one first: told first, it ends as it was told and not for a child's end."""
     table = processes()
     me = os.getpid()
     roots = {pid for pid, (_, session) in table.items() if pid == main or session == main}
     roots |= {pid for pid, (parent, _) in table.items() if parent == me and pid not in roots and marked(pid, exec_id)}
-    return _below(table, roots)
+    return sorted(_below(table, roots), key=lambda pid: (pid != main, pid))
 
 
 def everything(but: Iterable[int] = ()) -> list[int]:

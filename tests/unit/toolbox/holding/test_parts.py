@@ -227,6 +227,7 @@ def test_members_are_found_by_session_descent_and_mark() -> None:
     child = subprocess.Popen(["sh", "-c", line], start_new_session=True, env=environment)
     try:
         eventually(lambda: len(tree.members(child.pid, "ex_mine")) == 4, "all four are found")
+        assert tree.members(child.pid, "ex_mine")[0] == child.pid
         assert tree.marked(child.pid, "ex_mine")
         assert not tree.marked(child.pid, "ex_min")
         assert tree.members(-1, "ex_other") == []
