@@ -24,6 +24,8 @@ from stead.protocol.errors import SteadError
 
 META_VERSION = 1
 LOG_BYTES = 1 << 20
+JOURNAL_BYTES = 256 << 20
+"""A larger journal of execs is not what a holder has written."""
 _OnError = Callable[[Callable[..., Any], str, tuple[type[BaseException], BaseException, TracebackType]], object]
 
 
@@ -118,7 +120,17 @@ class Place:
             return ""
 
     def clear_run(self) -> None:
-        """What a start makes anew goes, whatever the workspace has put in its place."""
+        """What a start makes anew goes, whatever the workspace has put in its place; what it keeps must be readable, so that
+        no program can keep its workspace from ever starting again."""
+        for directory in (self.home, self.run):
+            _open_up(directory)
+        execs = self.run / "execs"
+        if execs.is_symlink() or not execs.is_dir():
+            remove_tree(execs)
+        else:
+            _open_up(execs)
+            if not _is_plain(execs / "journal", JOURNAL_BYTES):
+                remove_tree(execs / "journal")
         for path in (self.config, self.config.with_name(self.config.name + ".new"), self.socket, self.state):
             remove_tree(path)
 
@@ -198,6 +210,23 @@ def _open_up_and_retry(function: Callable[..., Any], path: str, failure: tuple[A
         shutil.rmtree(path)
     else:
         Path(path).unlink(missing_ok=True)
+
+
+def _open_up(directory: Path) -> None:
+    """Its owner, which is us, may enter and write."""
+    mode = stat.S_IMODE(directory.lstat().st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        directory.chmod(mode | stat.S_IRWXU)
+
+
+def _is_plain(path: Path, most: int) -> bool:
+    """Whether it is a regular file of at most so many bytes, which its owner may read and write."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return True
+    usable = found.st_mode & (stat.S_IRUSR | stat.S_IWUSR) == stat.S_IRUSR | stat.S_IWUSR
+    return stat.S_ISREG(found.st_mode) and usable and found.st_size <= most
 
 
 def _is_workspace(path: Path) -> bool:
