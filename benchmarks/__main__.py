@@ -1,5 +1,6 @@
 """`python -m benchmarks [NAME...]`: measures all and writes docs/benchmarks.md, or only prints the named rows."""
 
+import os
 import sys
 import tempfile
 import traceback
@@ -23,6 +24,7 @@ async def main(names: list[str]) -> int:
     if unknown:
         print(f"bench: unknown: {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}", file=sys.stderr)
         return 2
+    load = os.getloadavg()[0]
     rows: list[Row] = []
     failed: dict[str, str] = {}
     for name in names or NAMES:
@@ -32,7 +34,7 @@ async def main(names: list[str]) -> int:
         except Exception as error:  # noqa: BLE001 - the report names it, and the exit code tells
             traceback.print_exc()
             failed[name] = str(error).splitlines()[0] if str(error) else type(error).__name__
-    print("\n".join(row.line() for row in rows) if names else report.write(rows, failed))
+    print("\n".join(row.line() for row in rows) if names else report.write(rows, failed, load))
     return 1 if failed else 0
 
 

@@ -63,6 +63,7 @@ async def measure(bench: Bench, database: str) -> Row:
         rate = ROUNDS * WORKSPACES / (time.perf_counter() - start)
         for workspace in found:
             await workspace.delete(wait=False)
+        await until_gone(bench)
     what = f"durable commands a second through the API, {database}"
     return Row(what=what, ours=f"{rate:.0f}", aim="1,000", met=rate >= AIM)
 
@@ -103,4 +104,11 @@ async def until_running(bench: Bench, generation: int) -> None:
             infos = [workspace.info async for workspace in bench.stead.workspaces.list()]
             if all(info.state is Observed.RUNNING and info.generation >= generation for info in infos):
                 return
+            await anyio.sleep(0.05)
+
+
+async def until_gone(bench: Bench) -> None:
+    """Waits until nothing is left: a node that has gone could not delete any more."""
+    with anyio.fail_after(PATIENCE):
+        while [workspace async for workspace in bench.stead.workspaces.list()]:
             await anyio.sleep(0.05)

@@ -62,7 +62,7 @@ def mib(size: float) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
-def write(rows: list[Row], failed: dict[str, str]) -> str:
+def write(rows: list[Row], failed: dict[str, str], load: float) -> str:
     """Writes docs/benchmarks.md and answers its text."""
     misses = [row.what for row in rows if row.met is False]
     lines = [
@@ -72,6 +72,8 @@ def write(rows: list[Row], failed: dict[str, str]) -> str:
         "the ratio (time of ours / time of the peer); absolute times move with the machine.",
         "",
         f"Measured {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, {platform.system()} {platform.release()}.",
+        f"Load average when it began: {load:.1f}"
+        + (": other programs were at work, all times are too high." * (load > 1)),
         "",
         "| what | Stead | peer | ratio | aim | met |",
         "|---|---|---|---|---|---|",

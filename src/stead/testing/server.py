@@ -100,8 +100,13 @@ class Server:
 
     def stop(self, *, stop_workspaces: bool = True) -> None:
         """Stops it as a person does; with its workspaces, unless they are to outlive it."""
-        if stop_workspaces:
-            self.delete_workspaces()
+        try:
+            if stop_workspaces:
+                self.delete_workspaces()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
