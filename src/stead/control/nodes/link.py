@@ -57,6 +57,9 @@ log = logging.getLogger(__name__)
 HELLO_SECONDS = 15.0
 MOST_REPORTS = 100_000
 MOST_DRIVERS = 32
+LARGEST_EPOCH = 2**63 - 1
+LARGEST_COUNT = 2**31 - 1
+"""What the database takes."""
 REFUSED = 4403
 REFUSED_SECONDS = 60.0
 
@@ -113,6 +116,8 @@ class NodeLinks:
         check_labels(hello.labels, "labels")
         if len(hello.drivers) > MOST_DRIVERS:
             raise SteadError("invalid", f"drivers: at most {MOST_DRIVERS}")
+        if not (0 <= hello.epoch <= LARGEST_EPOCH and 0 <= hello.max_workspaces <= LARGEST_COUNT):
+            raise SteadError("invalid", f"epoch: 0 to {LARGEST_EPOCH}, max_workspaces: 0 to {LARGEST_COUNT}")
         row = await self.store.read(nodes.by_id, hello.node_id)
         if row is None:
             raise SteadError("unauthenticated", "the node's proof is not valid")

@@ -112,6 +112,10 @@ async def test_a_hello_out_of_bounds_is_refused(core: Core) -> None:
     assert await refusal(core, node) == "invalid"
     node.labels, node.drivers = {}, node.drivers * 40
     assert await refusal(core, node) == "invalid"
+    node.drivers = node.drivers[:1]
+    for epoch, most in ((2**63, 1), (-1, 1), (1, 2**31), (1, -1)):
+        node.epoch, node.max_workspaces = epoch, most
+        assert await refusal(core, node) == "invalid"
 
 
 async def test_a_new_link_takes_the_place_of_the_old_one(core: Core) -> None:
