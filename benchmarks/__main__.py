@@ -33,7 +33,7 @@ async def main(names: list[str]) -> int:
             rows += await measure(name)
         except Exception as error:  # noqa: BLE001 - the report names it, and the exit code tells
             traceback.print_exc()
-            failed[name] = str(error).splitlines()[0] if str(error) else type(error).__name__
+            failed[name] = type(error).__name__
     print("\n".join(row.line() for row in rows) if names else report.write(rows, failed, load))
     return 1 if failed else 0
 
