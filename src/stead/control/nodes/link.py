@@ -87,7 +87,7 @@ class NodeLinks:
     async def serve(self, messages: Messages) -> None:
         """From the challenge to the end."""
         try:
-            known = await self._greet(messages)
+            known, key = await self._greet(messages)
         except SteadError as error:
             await _refuse(messages, error)
             return
@@ -96,6 +96,8 @@ class NodeLinks:
         before = self.registry.remember(known)
         if before is not None and before.peer is not None:
             await before.peer.close("another link of the same node took its place")
+        if not await self._still_may(known.node_id, key):
+            await peer.close("the node's key was replaced or the node removed meanwhile")
         await self._attached(known, peer)
         await peer.run()
 
@@ -107,8 +109,16 @@ class NodeLinks:
             await self.streams.attached(known.node_id, peer)
         self.dispatcher.replay(known.node_id)
 
-    async def _greet(self, messages: Messages) -> Known:
-        """Who it is, proved and recorded; the node is told that it is welcome."""
+    async def _still_may(self, node_id: str, key: str) -> bool:
+        """Whether the proof still holds, now that whoever takes the right away would find the link and cut it."""
+        try:
+            row = await self.store.read(nodes.by_id, node_id)
+        except SteadError:
+            return False
+        return row is not None and row.approved and row.public_key == key
+
+    async def _greet(self, messages: Messages) -> tuple[Known, str]:
+        """Who it is, proved by which key, and recorded; the node is told that it is welcome."""
         nonce = secrets.token_urlsafe(24)
         await messages.send(codec.encode(Challenge(nonce=nonce)).decode())
         hello = await _hello(messages)
@@ -125,7 +135,7 @@ class NodeLinks:
         known = await self.store.write(_accept, hello, version, self.clock())
         welcome = Welcome(protocol=version, boot_id=self._boot_id, server_version=stead.__version__)
         await messages.send(codec.encode(welcome).decode())
-        return known
+        return known, row.public_key
 
 
 async def _hello(messages: Messages) -> NodeHello:

@@ -87,9 +87,10 @@ class Nodes:
         return await self._store.write(_enrol, body, self._clock())
 
     async def rotate_key(self, node_id: str, body: KeyRotate) -> Node:
-        """The old key signs `rotate:<node id>:<new key>`."""
+        """The old key signs `rotate:<node id>:<new key>`. A link that the old key opened is cut."""
         check_key(body.public_key)
         await self._store.write(_rotate, node_id, body)
+        await self._registry.cut(node_id)
         return await self._node(node_id)
 
     # --- looking ---------------------------------------------------------------------------------------------------

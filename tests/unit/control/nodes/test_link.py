@@ -362,7 +362,10 @@ async def test_a_key_is_replaced_only_by_its_owner(core: Core) -> None:
 
     await refused("unauthenticated", core.nodes.rotate_key(node.node_id, signed(new)))
     await refused("unauthenticated", core.nodes.rotate_key("nd_" + "0" * 26, signed(node.key)))
-    await core.nodes.rotate_key(node.node_id, signed(node.key))
+    async with node.link(core) as peer:
+        await core.nodes.rotate_key(node.node_id, signed(node.key))
+        with anyio.fail_after(30):
+            await peer.closed.wait()
     assert await refusal(core, node) == "unauthenticated"
     node.key = new
     assert isinstance(await greeted(core, node), Welcome)
