@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from unit.control.face import ORIGIN, face
@@ -38,6 +39,7 @@ async def test_a_session_ends_by_itself(tmp_path: Path) -> None:
     async with face(tmp_path, limits={"session_seconds": 0.001}) as it, it.client() as browser:
         answer = await browser.post("/login", json={"code": await it.app.people.logins.issue(it.user.id)})
         cookie = answer.headers["set-cookie"].split(";")[0]
+        await anyio.sleep(0.01)
         assert (await browser.get("/whoami", headers={"Cookie": cookie})).status_code == 401
 
 

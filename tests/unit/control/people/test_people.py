@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from stead.api.types import TokenCreate, UserCreate, UserPatch
@@ -127,6 +128,7 @@ async def test_a_new_login_code_voids_the_one_before(tmp_path: Path) -> None:
 async def test_a_login_code_grows_old(tmp_path: Path) -> None:
     async with face(tmp_path, limits={"login_seconds": 0.001}) as it:
         code = await it.app.people.logins.issue(it.user.id)
+        await anyio.sleep(0.01)
         with pytest.raises(SteadError, match="too old"):
             await it.app.people.logins.redeem(code)
 
