@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import anyio
+import psutil
 import pytest
 from anyio import to_thread
 
@@ -137,6 +138,48 @@ async def test_creates_and_stops_have_one_effect_each(
         for workspace in made:
             await workspace.delete()
         await aftermath.holds(stead)
+
+
+@pytest.mark.parametrize("part", ["guest", "holder"])
+async def test_a_workspace_whose_inside_dies_in_each_step_of_its_life(
+    cluster: Cluster, aftermath: Aftermath, part: Part
+) -> None:
+    async with cluster.client(patience=90) as stead:
+        workspace = await stead.workspaces.create(f"steps-{part}", wait=False)
+        await crash(cluster, part, workspace.id)
+        with anyio.fail_after(150):
+            await workspace.wait(Observed.RUNNING)
+            await _answers(workspace)
+            if part == "guest":
+                running = await workspace.start_exec(lines(20))
+                await crash(cluster, part, workspace.id)
+                assert b"".join([piece.data async for piece in running.output()]) == numbered(20)
+            await workspace.restart(wait=False)
+            await crash(cluster, part, workspace.id)
+            await workspace.wait(Observed.RUNNING, generation=workspace.info.generation)
+            await _answers(workspace)
+            await workspace.stop(wait=False)
+            await _kill_if_there(cluster, part, workspace.id)
+            await workspace.wait(Observed.STOPPED)
+        await workspace.delete()
+        await aftermath.holds(stead)
+
+
+async def _answers(workspace: Workspace) -> None:
+    """It is repaired when a command runs in it."""
+    while True:
+        with suppress(SteadError):
+            assert (await workspace.exec(["echo", "here"])).stdout == b"here\n"
+            return
+        await anyio.sleep(0.1)
+
+
+async def _kill_if_there(cluster: Cluster, part: Part, workspace: str) -> None:
+    """Stopping may have been quicker."""
+    process = await to_thread.run_sync(cluster.process, part, workspace)
+    if process is not None:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 async def _create(stead: Stead, name: str) -> None:
