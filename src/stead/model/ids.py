@@ -12,6 +12,8 @@ from stead.protocol.errors import SteadError
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ENTROPY_BYTES = 10
+TICKS = 250_000
+"""Steps of time a second: the 50 bits of it last until 2112."""
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 
 
@@ -32,8 +34,8 @@ class Kind(StrEnum):
 
 
 def make(kind: Kind, now: float, entropy: bytes) -> str:
-    """An id of this kind; two made at the same millisecond differ by their entropy."""
-    number = (int(now * 1000) & ((1 << 50) - 1)) << 80 | int.from_bytes(entropy[:ENTROPY_BYTES], "big")
+    """An id of this kind; two made within the same 4 microseconds differ by their entropy only."""
+    number = (int(now * TICKS) & ((1 << 50) - 1)) << 80 | int.from_bytes(entropy[:ENTROPY_BYTES], "big")
     digits = [ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5)]
     return f"{kind.value}_{''.join(digits)}"
 

@@ -348,7 +348,7 @@ async def test_two_editors_of_a_node_meet(core: Core) -> None:
     await refused("precondition_failed", core.nodes.patch(SYSTEM, "one", NodePatch(name="x"), before.version_number))
     await refused("already_exists", core.nodes.patch(SYSTEM, "one", NodePatch(name="two"), None))
     assert (await core.nodes.get(SYSTEM, before.id[:-1])).name == "one"
-    await refused("ambiguous", core.nodes.get(SYSTEM, "nd_0"))
+    await refused("ambiguous", core.nodes.get(SYSTEM, before.id[:4]))
     await refused("not_found", core.nodes.get(SYSTEM, "none"))
 
 
