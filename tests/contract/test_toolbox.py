@@ -1,6 +1,6 @@
 """The local, the scripted and the remote toolbox (over a real guest's link) behave the same."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,8 @@ from support.guests import WORKSPACE, GuestProcess
 pytestmark = pytest.mark.anyio
 
 
-def _scripted(root: Root, execs: Execs, info: Info) -> ScriptedToolbox:
-    return ScriptedToolbox(root, execs, info, Script(latency=0.001, jitter=0.5, seed=7))
+def _scripted(root: Root, execs: Execs, info: Info, environment: Mapping[str, str]) -> ScriptedToolbox:
+    return ScriptedToolbox(root, execs, info, environment, Script(latency=0.001, jitter=0.5, seed=7))
 
 
 @pytest.fixture(scope="module", params=["local", "scripted"])

@@ -16,9 +16,11 @@ import msgspec
 from stead.guest.attendance import Attendance
 from stead.protocol.codec import MESSAGE_BYTES
 from stead.protocol.errors import SteadError
+from stead.toolbox import areas
 from stead.toolbox import contract as t
 from stead.toolbox.execs import new_id
 from stead.toolbox.local import LocalToolbox
+from stead.toolbox.operations import Operation
 
 LISTING_BYTES = MESSAGE_BYTES - (1 << 16)
 """What a listing may have as JSON, with room for the message around it."""
@@ -53,11 +55,26 @@ class Calls:
         """The result."""
         if method == "exec.run":
             return await self._run(decode(self._exec, params), timeout)
-        found = self._table.get(method)
-        if found is None:
+        if method in self._table:
+            decoder, work = self._table[method]
+            return await work(decode(decoder, params))
+        operation = areas.find(method)
+        if operation is None:
             raise SteadError("method_not_found", f"no method {method[:100]!r}")
-        decoder, work = found
-        return await work(decode(decoder, params))
+        return await self._ask(operation, params, timeout)
+
+    async def _ask(self, operation: Operation[Any, Any], params: bytes | msgspec.Raw, timeout: float) -> msgspec.Raw:
+        """An operation of an area, in the time that the call may take; its answer has the size of a message at most."""
+        seconds = min(operation.seconds, timeout) if timeout > 0 else operation.seconds
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._toolbox.ask(operation, decode(_decoder(operation.params), params))
+        except TimeoutError:
+            raise SteadError("timeout", f"{operation.name} took longer than {seconds:g} s and was ended") from None
+        encoded = msgspec.json.encode(answer)
+        if len(encoded) > LISTING_BYTES:
+            raise SteadError("too_large", f"the answer to {operation.name} is too large; ask for less at once")
+        return msgspec.Raw(encoded)
 
     async def _run(self, exec: t.Exec, timeout: float) -> t.ExecResult:
         """Waits as long as the call may take; the exec goes on, and the same id asked again waits for the same exec."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -126,7 +127,7 @@ async def serve(
         hostname=socket.gethostname(),
         guest_restarts=restarts,
     )
-    toolbox = LocalToolbox(root, Execs(holder, settings.run, log_bytes=settings.log_bytes), info)
+    toolbox = LocalToolbox(root, Execs(holder, settings.run, log_bytes=settings.log_bytes), info, settings.environment)
     try:
         async with anyio.create_task_group() as group:
             guest = Guest(settings, toolbox, boot_id, group)
@@ -145,8 +146,8 @@ async def serve_scripted(settings: Settings) -> None:
     """One channel on standard input and output, with the scripted toolbox and a holder of its own; ends with it."""
     script = script_of(settings.environment)
 
-    def make(root: Root, execs: Execs, info: Info) -> ScriptedToolbox:
-        return ScriptedToolbox(root, execs, info, script)
+    def make(root: Root, execs: Execs, info: Info, environment: Mapping[str, str]) -> ScriptedToolbox:
+        return ScriptedToolbox(root, execs, info, environment, script)
 
     given: dict[str, Any] = {"environment": settings.environment, "detach_seconds": settings.detach_seconds}
     given["workspace_id"] = settings.workspace_id

@@ -68,6 +68,9 @@ TABLE: dict[str, Row] = {
     "permission_denied": Row(403, False, "The workspace's user may not do this to that file."),
     "not_text": Row(409, False, "The file is not valid text in this encoding; read it as bytes."),
     "disk_full": Row(507, True, "Free space on the machine and try again."),
+    # programs of the workspace
+    "program_missing": Row(424, False, "Install the program in the workspace, or use an image that has it."),
+    "program_failed": Row(422, False, "The program ended with an error; the message has its own words."),
     # ours
     "database_unavailable": Row(503, True, "The database does not answer; it is tried again by itself."),
     "driver_failed": Row(502, True, "The driver could not do it; the message and `stead doctor` say why."),

@@ -20,6 +20,7 @@ from stead.model import ids
 from stead.protocol.errors import SteadError
 from stead.sdk.link import ClientLink
 from stead.toolbox import contract
+from stead.toolbox.areas import Areas
 from stead.toolbox.contract import (
     CALL_BYTES,
     LIST_ENTRIES,
@@ -38,15 +39,20 @@ from stead.toolbox.contract import (
     Stat,
     Written,
 )
+from stead.toolbox.operations import Operation
 from stead.toolbox.records import STDOUT, Decoder
 from stead.transport.backoff import Backoff
 from stead.transport.streams import Stream
 
 T = TypeVar("T")
+P = TypeVar("P", bound=contract.Params)
+R = TypeVar("R")
 Argv = list[str]
 
 EXEC_SLICE = 45.0
 """How long one `exec.run` call waits before it is asked again."""
+ANSWER = 15.0
+"""How much longer than the work itself its answer may take."""
 RETURN = 120.0
 """How long a workspace whose guest died may take to answer again."""
 GONE = frozenset({"stream_unknown", "stream_reset", "workspace_unreachable"})
@@ -57,12 +63,17 @@ def new_exec_id() -> str:
     return ids.make(ids.Kind.EXEC, time.time(), os.urandom(ids.ENTROPY_BYTES))
 
 
-class RemoteToolbox:
+class RemoteToolbox(Areas):
     """The toolbox of one workspace."""
 
     def __init__(self, link: ClientLink, workspace_id: str) -> None:
         self.link = link
         self._workspace_id = workspace_id
+
+    async def ask(self, operation: Operation[P, R], params: P) -> R:
+        """An operation of an area. One that may not be repeated is asked once, also when the answer is lost."""
+        patience = operation.seconds + ANSWER
+        return await self._call(operation.name, params, operation.result, timeout=patience, repeat=operation.repeat)
 
     # --- files -----------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from stead.sdk.client import Stead
 
-NOUNS = "stead.sdk."
+NOUNS = ("stead.sdk.", "stead.toolbox.")
 
 
 class SyncStead:

@@ -13,7 +13,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ import msgspec
 
 from stead import __version__
 from stead.protocol.errors import SteadError
+from stead.toolbox.areas import Areas
 from stead.toolbox.confine import Root
 from stead.toolbox.contract import (
     CALL_BYTES,
@@ -35,32 +36,37 @@ from stead.toolbox.contract import (
     FileContent,
     Info,
     Listing,
+    Params,
     Stat,
     Written,
 )
 from stead.toolbox.execs import Execs, Holder, LocalRunning
-from stead.toolbox.files import Files, Reader, Writer
+from stead.toolbox.files import Reader, Writer
+from stead.toolbox.holding.settings import Settings
+from stead.toolbox.operations import Operation
+from stead.toolbox.place import LocalWork, Place
 
-T = TypeVar("T")
+P = TypeVar("P", bound=Params)
+R = TypeVar("R")
 
-THREADS = 8
-"""File operations at once."""
 CLOSE_SECONDS = 15.0
 
 
-class LocalToolbox:
-    """The contract, here."""
+class LocalToolbox(Areas):
+    """The contract, here. `environment` is what programs of the areas get."""
 
-    def __init__(self, root: Root, execs: Execs, info: Info) -> None:
-        self.files = Files(root)
+    def __init__(self, root: Root, execs: Execs, info: Info, environment: Mapping[str, str]) -> None:
+        self.place = Place(root, environment)
+        self.files = self.place.files
         self.execs_ = execs
+        self.in_thread = self.place.in_thread
         self._root = root
         self._info = info
-        self._threads = anyio.CapacityLimiter(THREADS)
+        self._work = LocalWork(self.place)
 
-    async def in_thread(self, work: Callable[..., T], *args: object, **named: object) -> T:
-        """Runs what may wait for a disk."""
-        return await anyio.to_thread.run_sync(functools.partial(work, *args, **named), limiter=self._threads)
+    async def ask(self, operation: Operation[P, R], params: P) -> R:
+        answer: R = await self._work.of(operation.name)(params)
+        return answer
 
     async def info(self) -> Info:
         return self._info
@@ -188,7 +194,7 @@ class LocalToolbox:
         return ""
 
 
-Make = Callable[[Root, Execs, Info], "LocalToolbox"]
+Make = Callable[[Root, Execs, Info, Mapping[str, str]], "LocalToolbox"]
 
 
 @contextlib.asynccontextmanager
@@ -210,7 +216,8 @@ async def opened(
         hostname=socket.gethostname(),
     )
     try:
-        yield make(confined, Execs(holder, run, log_bytes=settings.get("log_bytes", CALL_BYTES << 6)), info)
+        execs = Execs(holder, run, log_bytes=settings.get("log_bytes", CALL_BYTES << 6))
+        yield make(confined, execs, info, Settings(config).environment)
     finally:
         holder.close()
         confined.close()

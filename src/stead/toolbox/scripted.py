@@ -9,7 +9,8 @@ comes.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import anyio
 import msgspec
@@ -26,12 +27,17 @@ from stead.toolbox.contract import (
     FileContent,
     Info,
     Listing,
+    Params,
     Stat,
     Written,
 )
 from stead.toolbox.execs import Execs, LocalRunning
 from stead.toolbox.files import Reader, Writer
 from stead.toolbox.local import LocalToolbox
+from stead.toolbox.operations import Operation
+
+P = TypeVar("P", bound=Params)
+R = TypeVar("R")
 
 VARIABLE = "STEAD_TOOLBOX_SCRIPT"
 """A workspace may bring its script as JSON in its environment."""
@@ -70,8 +76,15 @@ def _nothing() -> None:
 class ScriptedToolbox(LocalToolbox):
     """The contract, with a script."""
 
-    def __init__(self, root: Root, execs: Execs, info: Info, script: Script | None = None) -> None:
-        super().__init__(root, execs, info)
+    def __init__(
+        self,
+        root: Root,
+        execs: Execs,
+        info: Info,
+        environment: Mapping[str, str],
+        script: Script | None = None,
+    ) -> None:
+        super().__init__(root, execs, info, environment)
         self.script = script or Script()
         self.operations = 0
         self.on_death: Callable[[], None] = _nothing
@@ -93,6 +106,10 @@ class ScriptedToolbox(LocalToolbox):
             await anyio.sleep(script.latency * (1 + script.jitter * slower))
         if self.operations <= script.fail_first or draw < script.fail_rate:
             raise SteadError("unavailable", "the script fails now and then")
+
+    async def ask(self, operation: Operation[P, R], params: P) -> R:
+        await self.turn()
+        return await super().ask(operation, params)
 
     async def info(self) -> Info:
         await self.turn()

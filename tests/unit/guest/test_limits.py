@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stead.guest import rpc, streams
-from stead.toolbox import confine, contract, execs, files, local
+from stead.toolbox import confine, contract, execs, files, place
 from stead.toolbox.holding import settings
 
 PAGE = Path(__file__).parents[3] / "docs" / "workspace-limits.md"
@@ -24,7 +24,7 @@ IN_FORCE = {
     "output in one finished result": [contract.CALL_BYTES, execs.RESULT_BYTES],
     "a foreground exec that nobody attends": [int(settings.DETACH_SECONDS)],
     "streams of one guest at once": [streams.STREAMS],
-    "file operations at once": [local.THREADS],
+    "file operations at once": [place.THREADS],
     "one JSON-RPC line": [rpc.LINE_BYTES],
     "JSON-RPC requests of one channel at once": [rpc.CONCURRENT],
     "JSON-RPC batch": [rpc.BATCH],

@@ -1,7 +1,7 @@
 """The script: the same faults for the same seed, before any effect, and each thing once."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def _scripted(place: Path, **script: Any) -> AsyncIterator[ScriptedToolbox]:
-    def make(root: Root, execs: Execs, info: Info) -> ScriptedToolbox:
-        return ScriptedToolbox(root, execs, info, Script(**script))
+    def make(root: Root, execs: Execs, info: Info, environment: Mapping[str, str]) -> ScriptedToolbox:
+        return ScriptedToolbox(root, execs, info, environment, Script(**script))
 
     (place / "root").mkdir(exist_ok=True)
     async with opened(place / "root", place / "run", make=make) as found:

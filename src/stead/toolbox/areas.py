@@ -1,0 +1,35 @@
+"""The areas of a toolbox: which there are, and their faces; each is loaded when first used.
+
+Contract: `Areas` is the part of a toolbox that has the faces. `find(name)` gives the operation of a call, or None.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, TypeVar
+
+from stead.toolbox.contract import Params
+from stead.toolbox.operations import Operation
+
+P = TypeVar("P", bound=Params)
+R = TypeVar("R")
+
+AREAS: tuple[str, ...] = ()
+"""Names of calls begin with one of these and a dot."""
+
+
+class Areas:
+    """The faces of a toolbox."""
+
+    async def ask(self, operation: Operation[P, R], params: P) -> R:
+        """Does one operation."""
+        raise NotImplementedError
+
+
+def find(name: str) -> Operation[Any, Any] | None:
+    """The operation that a call names."""
+    area = name.partition(".")[0]
+    if area not in AREAS:
+        return None
+    operations: dict[str, Operation[Any, Any]] = import_module(f"stead.toolbox.{area}.contract").OPERATIONS
+    return operations.get(name)

@@ -1,0 +1,60 @@
+"""Where the local areas work: a confined root, threads for what may wait for a disk, and programs of the workspace.
+
+Contract: `Place` is given to each area's `work`. `in_thread` runs what blocks. `programs` runs a program to its end or line by
+line (`stead.toolbox.programs`), in a directory that was found inside the root. `LocalWork` is all areas' work at one place.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import import_module
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from stead.toolbox.confine import DIRECTORY, Root
+from stead.toolbox.files import Files
+from stead.toolbox.operations import Work
+from stead.toolbox.programs import Programs
+
+T = TypeVar("T")
+
+THREADS = 8
+"""File operations at once."""
+
+
+class Place:
+    """One workspace's, seen from inside."""
+
+    def __init__(self, root: Root, environment: Mapping[str, str]) -> None:
+        self.root = root
+        self.files = Files(root)
+        self.programs = Programs(environment)
+        self._threads = anyio.CapacityLimiter(THREADS)
+
+    async def in_thread(self, work: Callable[..., T], *args: object, **named: object) -> T:
+        """Runs what may wait for a disk."""
+        return await anyio.to_thread.run_sync(functools.partial(work, *args, **named), limiter=self._threads)
+
+    def directory(self, path: str) -> str:
+        """The absolute path of a directory inside the root, checked; where a program is to run."""
+        os.close(self.root.open(path, DIRECTORY))
+        return os.path.normpath(f"{self.root.path}/{self.root.relative(path)}")
+
+
+class LocalWork:
+    """What does the operations of every area at one place."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._loaded: dict[str, Work] = {}
+
+    def of(self, name: str) -> Callable[[Any], Awaitable[Any]]:
+        """The work of one operation."""
+        area = name.partition(".")[0]
+        if area not in self._loaded:
+            self._loaded[area] = import_module(f"stead.toolbox.{area}.local").work(self._place)
+        return self._loaded[area][name]

@@ -1,0 +1,144 @@
+"""Programs that areas run on somebody's behalf (git, ripgrep, language servers): argument vectors, bounded, never left behind.
+
+Contract: `run` waits for the end and keeps the first `limit` bytes of each output; `started` is a context in which the
+program runs. Either way the whole process group is killed when the caller is cancelled, fails or is done. Standard input is
+empty unless given. The environment is the workspace's, `C.UTF-8`, and what the caller adds. A program that is not there is
+"program_missing".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stead.protocol.errors import SteadError
+
+OUTPUT_BYTES = 1 << 20
+LINE_BYTES = 1 << 20
+_PIECE = 1 << 16
+
+
+class Finished(NamedTuple):
+    """A program that ended; `code` is negative when a signal ended it."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+    clipped: bool
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    @property
+    def complaint(self) -> str:
+        """What it said was wrong, short."""
+        return self.stderr.decode(errors="replace").strip()[-2000:] or f"exit code {self.code}"
+
+
+class Programs:
+    """Those of one workspace."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = dict(environment)
+
+    def find(self, program: str) -> str | None:
+        """The file of a program of the workspace, or else of one that came with us."""
+        ours = str(Path(sys.executable).parent)
+        path = self.environment.get("PATH", os.defpath)
+        return shutil.which(program, path=path) or shutil.which(program, path=ours)
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        seconds: float = 60.0,
+        limit: int = OUTPUT_BYTES,
+        descriptors: Sequence[int] = (),
+    ) -> Finished:
+        """To its end; `descriptors` stay open in it. Over its time it is killed: "timeout"."""
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self.started(argv, cwd=cwd, environment=environment, descriptors=descriptors) as process,
+            ):
+                assert process.stdout is not None
+                assert process.stderr is not None
+                outcome = await asyncio.gather(
+                    _feed(process, stdin), _gather(process.stdout, limit), _gather(process.stderr, limit)
+                )
+                code = await process.wait()
+        except TimeoutError:
+            raise SteadError("timeout", f"{argv[0]} took longer than {seconds:g} s and was ended") from None
+        (stdout, cut_out), (stderr, cut_err) = outcome[1], outcome[2]
+        return Finished(code, stdout, stderr, cut_out or cut_err)
+
+    @contextlib.asynccontextmanager
+    async def started(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        environment: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Runs it while the caller is in here; its three standard streams are pipes."""
+        program = self.find(argv[0])
+        if program is None:
+            raise SteadError("program_missing", f"{argv[0]} is not installed in the workspace", program=argv[0])
+        try:
+            process = await asyncio.create_subprocess_exec(
+                program,
+                *argv[1:],
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=cwd,
+                env=self.environment | {"LC_ALL": "C.UTF-8"} | dict(environment or {}),
+                start_new_session=True,
+                pass_fds=descriptors,
+                limit=LINE_BYTES,
+            )
+        except (OSError, ValueError) as error:
+            raise SteadError("unavailable", f"{argv[0]} cannot be started: {error}") from error
+        try:
+            yield process
+        finally:
+            await asyncio.shield(_end(process))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Nothing of its group stays, and the process is collected."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.stdin is not None:
+        process.stdin.close()
+    await process.wait()
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(data)
+        await process.stdin.drain()
+    process.stdin.close()
+
+
+async def _gather(reader: asyncio.StreamReader, limit: int) -> tuple[bytes, bool]:
+    """The first bytes, and whether there were more; all of it is read, so that the program can end."""
+    kept = bytearray()
+    clipped = False
+    while piece := await reader.read(_PIECE):
+        clipped = clipped or len(kept) + len(piece) > limit
+        kept += piece[: limit - len(kept)]
+    return bytes(kept), clipped

@@ -1,0 +1,64 @@
+"""Programs run for areas: bounded output, ended with their whole group, told apart when they are missing or too slow."""
+
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.programs import Programs
+from support.deadline import eventually_async
+
+pytestmark = pytest.mark.anyio
+
+PROGRAMS = Programs({"PATH": os.environ["PATH"], "WORD": "from the workspace"})
+
+
+async def test_output_code_and_environment(tmp_path: Path) -> None:
+    line = 'cat; echo "$WORD $MORE"; echo bad >&2; exit 3'
+    done = await PROGRAMS.run(["sh", "-c", line], cwd=str(tmp_path), environment={"MORE": "x"}, stdin=b"in ")
+    assert (done.code, done.stdout, done.stderr, done.clipped) == (3, b"in from the workspace x\n", b"bad\n", False)
+    assert done.complaint == "bad"
+
+
+async def test_output_is_clipped_and_the_program_still_ends(tmp_path: Path) -> None:
+    done = await PROGRAMS.run(["head", "-c", "3000000", "/dev/zero"], cwd=str(tmp_path), limit=1000)
+    assert (done.code, len(done.stdout), done.clipped) == (0, 1000, True)
+
+
+async def test_input_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
+    assert (await PROGRAMS.run(["true"], cwd=str(tmp_path), stdin=bytes(1 << 20))).ok
+
+
+async def test_a_missing_program_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SteadError) as caught:
+        await PROGRAMS.run(["no-such-program"], cwd=str(tmp_path))
+    assert caught.value.code == "program_missing"
+
+
+async def test_over_its_time_the_whole_group_is_killed(tmp_path: Path) -> None:
+    line = "sleep 1000 & echo $! > child; wait"
+    with pytest.raises(SteadError) as caught:
+        await PROGRAMS.run(["sh", "-c", line], cwd=str(tmp_path), seconds=1.0)
+    assert caught.value.code == "timeout"
+    child = int((tmp_path / "child").read_text())
+    await eventually_async(lambda: not os.path.lexists(f"/proc/{child}/exe"), "the child is gone")
+
+
+async def test_nothing_of_ours_is_open_in_it(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    try:
+        done = await PROGRAMS.run(["ls", "/proc/self/fd"], cwd=str(tmp_path))
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert done.stdout.split() == [b"0", b"1", b"2", b"3"]
+
+
+async def test_who_leaves_ends_the_program(tmp_path: Path) -> None:
+    with anyio.fail_after(30):
+        async with PROGRAMS.started(["sleep", "1000"], cwd=str(tmp_path)) as process:
+            assert process.returncode is None
+    assert process.returncode is not None
