@@ -3,7 +3,7 @@
 Contract: `connect(url, headers=...)` ("unauthenticated", "forbidden", "version_unsupported" ... as the server answered,
 "unavailable" when it cannot be reached); `serve(on_connection, host, port)`; `accept(receive, send)` and
 `refuse(receive, send, status, body)` for raw ASGI. Credentials go in headers, never in the URL. No compression; keepalive
-is the link's own ping. A message over the limit closes the connection with 1009.
+is the link's own ping. A message over the limit closes the connection with 1009; both sides' calls then raise "too_large".
 """
 
 from __future__ import annotations
@@ -44,15 +44,17 @@ class WebSocket:
         try:
             return await self._connection.recv()
         except ConnectionClosed as closed:
-            if closed.sent is not None and closed.sent.code == 1009:
+            if _too_large(closed):
                 raise SteadError("too_large", f"a message has at most {MESSAGE_BYTES} bytes") from None
             return None
 
     async def send(self, message: str | bytes) -> None:
-        """Returns when the message is taken."""
+        """Returns when the message is taken; the other side may refuse it, and close, before it has all of it."""
         try:
             await self._connection.send(message)
-        except ConnectionClosed:
+        except ConnectionClosed as closed:
+            if _too_large(closed):
+                raise SteadError("too_large", f"a message has at most {MESSAGE_BYTES} bytes") from None
             raise SteadError("unavailable", "the connection is closed") from None
 
     def ready(self) -> bool:
@@ -74,6 +76,11 @@ class WebSocket:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Says goodbye, bounded, then closes."""
         await self._connection.close(code, reason[:100])
+
+
+def _too_large(closed: ConnectionClosed) -> bool:
+    """Whether one of the sides closed because of the size of a message."""
+    return any(said is not None and said.code == 1009 for said in (closed.sent, closed.rcvd))
 
 
 async def connect(

@@ -196,12 +196,12 @@ async def test_a_ticket_opens_one_link(server: Program) -> None:
 
 async def test_a_message_that_is_too_large_closes_the_link(server: Program) -> None:
     link = await websocket.connect(address(server), bearer(server.token), proxy=None)
-    with anyio.fail_after(60):
-        await link.send("x" * ((2 << 20) + 1))
-        with pytest.raises(SteadError):
-            while await link.receive() is not None:
-                pass
-            raise SteadError("unavailable", "closed")
+    with anyio.fail_after(60), pytest.raises(SteadError) as caught:
+        await link.send("x" * ((2 << 20) + 1))  # may be told already here: the server closes before it has all of it
+        while await link.receive() is not None:
+            pass
+        raise SteadError("unavailable", "closed")
+    assert caught.value.code in {"too_large", "unavailable"}  # a reset can overtake the reason
 
 
 async def test_a_revoked_token_ends_its_link_within_a_second(server: Program) -> None:

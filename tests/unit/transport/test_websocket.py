@@ -104,11 +104,23 @@ async def test_a_message_over_the_limit_ends_the_connection(kind: str) -> None:
         connection = await websocket.connect(url, proxy=None)
         await connection.send(bytes(MESSAGE_BYTES))
         assert len(await connection.receive() or b"") == MESSAGE_BYTES
-        await connection.send(bytes(MESSAGE_BYTES + 1))
         with pytest.raises(SteadError) as caught:
-            await connection.receive()
+            await connection.send(bytes(MESSAGE_BYTES + 1))  # the server may close before it has all of it
+            assert await connection.receive() is not None
         assert caught.value.code == "too_large"
         await eventually_async(lambda: reasons == ["too_large"], "the server knows why")
+
+
+async def test_who_sends_on_learns_that_it_was_too_large() -> None:
+    async def attend(connection: websocket.WebSocket, path: str, headers: Mapping[str, str]) -> None:
+        await connection.close(1009)
+
+    async with websocket.serve(attend, "127.0.0.1", 0) as port:
+        connection = await websocket.connect(f"ws://127.0.0.1:{port}", proxy=None)
+        await eventually_async(lambda: not connection.ready(), "the server closed")
+        with pytest.raises(SteadError) as caught:
+            await connection.send("more")
+        assert caught.value.code == "too_large"
 
 
 async def test_a_refusal_says_what_the_server_said() -> None:
