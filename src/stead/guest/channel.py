@@ -12,9 +12,10 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from stead.guest.rpc import INVALID_REQUEST, LINE_BYTES, Rpc, RpcError, encode, envelope, parse, too_long
+from stead.guest.rpc import Rpc, RpcError, encode, envelope, parse, too_long
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
+from stead.protocol.guest import INVALID_REQUEST, LINE_BYTES
 
 READ = 1 << 16
 LINES = 64

@@ -9,52 +9,21 @@ from __future__ import annotations
 import base64
 import sys
 import time
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from stead import __version__
-from stead.guest.rpc import COMMAND_FAILED, LINE_BYTES, TIMED_OUT, Params, RpcError
+from stead.guest.rpc import Params, RpcError
+from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
+from stead.protocol.guest import COMMAND_FAILED, LINE_BYTES, TIMED_OUT
 from stead.toolbox.contract import CALL_BYTES, Exec, ExecState
 from stead.toolbox.local import LocalToolbox
 
-PROTOCOL_VERSION = "1.0.0"
 CAPABILITIES = ["exec_command", "file_read", "file_write", "link.upgrade"]
 OUTPUT_BYTES = LINE_BYTES // 3
 """What an answer carries of each output, before escapes."""
-MAX_TIMEOUT = 300.0
-
-
-class Nothing(msgspec.Struct):
-    """No params; what is given is ignored."""
-
-
-class Command(msgspec.Struct, forbid_unknown_fields=True):
-    """exec_command."""
-
-    command: str
-    args: list[str] = []
-    timeout_seconds: float = 30.0
-    capture_output: bool = True
-    working_directory: str | None = None
-
-
-class Read(msgspec.Struct, forbid_unknown_fields=True):
-    """file_read."""
-
-    path: str
-    encoding: Literal["utf8", "base64"] = "utf8"
-
-
-class Write(msgspec.Struct, forbid_unknown_fields=True):
-    """file_write."""
-
-    path: str
-    content: str
-    encoding: Literal["utf8", "base64"] = "utf8"
-    create_dirs: bool = False
-    permissions: str | None = None
 
 
 class Methods:
@@ -66,27 +35,27 @@ class Methods:
     def table(self) -> Params:
         """For an `Rpc`."""
         return {
-            "ping": (Nothing, self.ping),
-            "get_agent_info": (Nothing, self.get_agent_info),
-            "exec_command": (Command, self.exec_command),
-            "file_read": (Read, self.file_read),
-            "file_write": (Write, self.file_write),
+            "ping": (wire.Nothing, self.ping),
+            "get_agent_info": (wire.Nothing, self.get_agent_info),
+            "exec_command": (wire.ExecCommand, self.exec_command),
+            "file_read": (wire.FileRead, self.file_read),
+            "file_write": (wire.FileWrite, self.file_write),
         }
 
-    async def ping(self, params: Nothing) -> dict[str, Any]:
+    async def ping(self, params: wire.Nothing) -> dict[str, Any]:
         return {"pong": True, "timestamp": int(time.time())}
 
-    async def get_agent_info(self, params: Nothing) -> dict[str, Any]:
+    async def get_agent_info(self, params: wire.Nothing) -> dict[str, Any]:
         return {
             "version": __version__,
-            "protocol_version": PROTOCOL_VERSION,
+            "protocol_version": wire.VERSION,
             "platform": sys.platform,
             "capabilities": CAPABILITIES,
         }
 
-    async def exec_command(self, params: Command) -> dict[str, Any]:
-        if not 0 < params.timeout_seconds <= MAX_TIMEOUT:
-            raise SteadError("invalid", f"timeout_seconds must be over 0, at most {MAX_TIMEOUT:g}")
+    async def exec_command(self, params: wire.ExecCommand) -> dict[str, Any]:
+        if not 0 < params.timeout_seconds <= wire.MAX_EXEC_SECONDS:
+            raise SteadError("invalid", f"timeout_seconds must be over 0, at most {wire.MAX_EXEC_SECONDS:g}")
         began = time.monotonic()
         result = await self._toolbox.run(
             Exec(
@@ -109,7 +78,7 @@ class Methods:
             return answer | {"stdout": "", "stderr": ""}
         return answer | _fitting(result.stdout, result.stderr, truncated=status.truncated or result.clipped)
 
-    async def file_read(self, params: Read) -> dict[str, Any]:
+    async def file_read(self, params: wire.FileRead) -> dict[str, Any]:
         found = await self._toolbox.read(params.path, 0, LINE_BYTES)
         if found.size > len(found.content):
             raise SteadError("too_large", f"a file of {found.size} bytes does not fit one line; use link.upgrade")
@@ -117,7 +86,7 @@ class Methods:
         content = base64.b64encode(found.content).decode() if base else _text(found.content)
         return {"content": content, "size_bytes": found.size, "encoding": params.encoding}
 
-    async def file_write(self, params: Write) -> dict[str, Any]:
+    async def file_write(self, params: wire.FileWrite) -> dict[str, Any]:
         mode = None if params.permissions is None else _mode(params.permissions)
         content = _bytes(params.content) if params.encoding == "base64" else params.content.encode()
         done = await self._toolbox.write(params.path, content, mode=mode, parents=params.create_dirs)

@@ -15,21 +15,22 @@ from typing import Any
 import msgspec
 
 from stead.protocol.errors import SteadError
+from stead.protocol.guest import (
+    COMMAND_FAILED,
+    INTERNAL,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LINE_BYTES,
+    METHOD_NOT_FOUND,
+    NOT_FOUND,
+    PARSE,
+    PERMISSION_DENIED,
+    TIMED_OUT,
+)
 
-LINE_BYTES = 1 << 16
 CONCURRENT = 16
 """Requests of one channel at once; a ping is always answered."""
 BATCH = 64
-
-PARSE = -32700
-INVALID_REQUEST = -32600
-METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
-INTERNAL = -32603
-COMMAND_FAILED = -32000
-PERMISSION_DENIED = -32001
-NOT_FOUND = -32002
-TIMED_OUT = -32003
 
 CODES = {
     "malformed": INVALID_PARAMS,

@@ -14,8 +14,8 @@ from typing import Any
 import anyio
 import pytest
 
-from stead.guest import rpc
 from stead.guest.streams import STREAMS as STREAMS_AT_ONCE
+from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import Call, Inventory, StreamOpen
 from stead.protocol.methods import CALLS, STREAMS
@@ -68,7 +68,7 @@ class Lines:
                 assert piece, "the guest closed the channel"
                 self._buffer += piece
         line, _, self._buffer = self._buffer.partition(b"\n")
-        assert len(line) < rpc.LINE_BYTES
+        assert len(line) < wire.LINE_BYTES
         return json.loads(line)
 
     async def ask(self, method: str, **params: object) -> Any:
@@ -138,18 +138,18 @@ async def test_the_methods_of_the_guest_protocol(lines: Lines) -> None:
 @pytest.mark.parametrize(
     ("method", "params", "code"),
     [
-        ("exec_command", {"command": "no-such-program"}, rpc.COMMAND_FAILED),
-        ("exec_command", {"command": "sleep", "args": ["60"], "timeout_seconds": 0.1}, rpc.TIMED_OUT),
-        ("exec_command", {"command": "true", "timeout_seconds": 1e9}, rpc.INVALID_PARAMS),
-        ("exec_command", {"command": "true", "working_directory": "/etc"}, rpc.COMMAND_FAILED),
-        ("exec_command", {}, rpc.INVALID_PARAMS),
-        ("exec_command", {"command": "true", "more": 1}, rpc.INVALID_PARAMS),
-        ("file_read", {"path": "nothing"}, rpc.NOT_FOUND),
-        ("file_read", {"path": "../../etc/passwd"}, rpc.PERMISSION_DENIED),
-        ("file_read", {"path": "x", "encoding": "latin1"}, rpc.INVALID_PARAMS),
-        ("file_write", {"path": "x", "content": "!", "encoding": "base64"}, rpc.INVALID_PARAMS),
-        ("file_write", {"path": "x", "content": "", "permissions": "9"}, rpc.INVALID_PARAMS),
-        ("shutdown", {}, rpc.METHOD_NOT_FOUND),
+        ("exec_command", {"command": "no-such-program"}, wire.COMMAND_FAILED),
+        ("exec_command", {"command": "sleep", "args": ["60"], "timeout_seconds": 0.1}, wire.TIMED_OUT),
+        ("exec_command", {"command": "true", "timeout_seconds": 1e9}, wire.INVALID_PARAMS),
+        ("exec_command", {"command": "true", "working_directory": "/etc"}, wire.COMMAND_FAILED),
+        ("exec_command", {}, wire.INVALID_PARAMS),
+        ("exec_command", {"command": "true", "more": 1}, wire.INVALID_PARAMS),
+        ("file_read", {"path": "nothing"}, wire.NOT_FOUND),
+        ("file_read", {"path": "../../etc/passwd"}, wire.PERMISSION_DENIED),
+        ("file_read", {"path": "x", "encoding": "latin1"}, wire.INVALID_PARAMS),
+        ("file_write", {"path": "x", "content": "!", "encoding": "base64"}, wire.INVALID_PARAMS),
+        ("file_write", {"path": "x", "content": "", "permissions": "9"}, wire.INVALID_PARAMS),
+        ("shutdown", {}, wire.METHOD_NOT_FOUND),
     ],
 )
 async def test_the_error_codes_of_the_guest_protocol(
@@ -162,7 +162,7 @@ async def test_output_that_does_not_fit_a_line_is_cut_and_told(lines: Lines) -> 
     line = "head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2"
     done = await lines.ask("exec_command", command="sh", args=["-c", line])
     assert done["truncated"] is True
-    assert 0 < len(done["stdout"]) < rpc.LINE_BYTES
+    assert 0 < len(done["stdout"]) < wire.LINE_BYTES
     await lines.ask("exec_command", command="sh", args=["-c", "head -c 90000 /dev/zero > big"])
     assert (await lines.ask("file_read", path="big"))["data"] == {"code": "too_large"}
 
@@ -170,15 +170,15 @@ async def test_output_that_does_not_fit_a_line_is_cut_and_told(lines: Lines) -> 
 async def test_a_malformed_line_costs_nothing_else(lines: Lines) -> None:
     for junk in (b"{", b"\xff\xff", b"[[[[", b"null null"):
         await lines.send(junk)
-        assert (await lines.receive())["error"]["code"] == rpc.PARSE
+        assert (await lines.receive())["error"]["code"] == wire.PARSE
     await lines.send(b"\n\n  ")
     assert (await lines.ask("ping"))["pong"] is True
 
 
 async def test_a_line_that_is_too_long_is_passed_over(lines: Lines) -> None:
-    for size in (rpc.LINE_BYTES, 1 << 20):
+    for size in (wire.LINE_BYTES, 1 << 20):
         await lines.send(b"x" * size)
-        assert (await lines.receive())["error"]["code"] == rpc.INVALID_REQUEST
+        assert (await lines.receive())["error"]["code"] == wire.INVALID_REQUEST
         assert (await lines.ask("ping"))["pong"] is True
 
 
@@ -187,7 +187,7 @@ async def test_a_long_exec_blocks_nothing(lines: Lines) -> None:
     await lines.send(request | {"params": {"command": "sh", "args": ["-c", "until test -e go; do sleep 0.02; done"]}})
     assert (await lines.ask("ping"))["pong"] is True
     upgrade = await lines.ask("link.upgrade")
-    assert upgrade["code"] == rpc.INVALID_REQUEST
+    assert upgrade["code"] == wire.INVALID_REQUEST
     assert (await lines.ask("file_write", path="go", content=""))["bytes_written"] == 0
     assert (await lines.receive())["result"]["exit_code"] == 0
 
@@ -195,7 +195,7 @@ async def test_a_long_exec_blocks_nothing(lines: Lines) -> None:
 async def test_the_upgrade_is_a_request_like_any_other(lines: Lines) -> None:
     await lines.send({"jsonrpc": "2.0", "method": "link.upgrade"})
     await lines.send([{"jsonrpc": "2.0", "id": 1, "method": "link.upgrade"}])
-    assert (await lines.receive())[0]["error"]["code"] == rpc.METHOD_NOT_FOUND
+    assert (await lines.receive())[0]["error"]["code"] == wire.METHOD_NOT_FOUND
     assert (await lines.ask("ping"))["pong"] is True
 
 

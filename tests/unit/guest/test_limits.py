@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stead.guest import rpc, streams
+from stead.protocol import guest as wire
 from stead.toolbox import confine, contract, execs, files, place
 from stead.toolbox.holding import settings
 
@@ -25,7 +26,7 @@ IN_FORCE = {
     "a foreground exec that nobody attends": [int(settings.DETACH_SECONDS)],
     "streams of one guest at once": [streams.STREAMS],
     "file operations at once": [place.THREADS],
-    "one JSON-RPC line": [rpc.LINE_BYTES],
+    "one JSON-RPC line": [wire.LINE_BYTES],
     "JSON-RPC requests of one channel at once": [rpc.CONCURRENT],
     "JSON-RPC batch": [rpc.BATCH],
 }

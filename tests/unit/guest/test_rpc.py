@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stead.guest import rpc
+from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +76,7 @@ async def test_a_request_is_answered_under_its_id() -> None:
 )
 async def test_what_is_no_json(line: bytes) -> None:
     found = await _answer(line)
-    assert found["error"]["code"] == rpc.PARSE
+    assert found["error"]["code"] == wire.PARSE
     assert found["id"] is None
 
 
@@ -99,15 +100,15 @@ async def test_what_is_no_json(line: bytes) -> None:
 )
 async def test_what_is_no_request(value: object, number: object) -> None:
     found = await _answer(value)
-    assert found["error"]["code"] == rpc.INVALID_REQUEST
+    assert found["error"]["code"] == wire.INVALID_REQUEST
     assert found["id"] == number
 
 
 async def test_methods_and_params_that_are_wrong() -> None:
-    assert (await _answer(_request("nothing")))["error"]["code"] == rpc.METHOD_NOT_FOUND
+    assert (await _answer(_request("nothing")))["error"]["code"] == wire.METHOD_NOT_FOUND
     wrong: list[object] = [{"text": 5}, {"other": "x"}, [], "x", 5]
     for params in wrong:
-        assert (await _answer(_request(params=params)))["error"]["code"] == rpc.INVALID_PARAMS
+        assert (await _answer(_request(params=params)))["error"]["code"] == wire.INVALID_PARAMS
 
 
 @pytest.mark.parametrize(
@@ -138,30 +139,30 @@ async def test_a_batch_is_answered_as_one() -> None:
     found = await _answer(batch)
     assert [(each["id"], each.get("error", {}).get("code")) for each in found] == [
         (1, None),
-        (None, rpc.INVALID_REQUEST),
-        (2, rpc.METHOD_NOT_FOUND),
-        (None, rpc.INVALID_REQUEST),
+        (None, wire.INVALID_REQUEST),
+        (2, wire.METHOD_NOT_FOUND),
+        (None, wire.INVALID_REQUEST),
     ]
 
 
 async def test_no_answer_is_longer_than_a_line() -> None:
     found = await rpc.Rpc({"big": (Echo, _big)}).answer(json.dumps(_request("big")).encode())
     assert found is not None
-    assert len(found) < rpc.LINE_BYTES
+    assert len(found) < wire.LINE_BYTES
     assert json.loads(found)["error"]["data"] == {"code": "too_large"}
     batch = json.dumps([_request("half", number) for number in range(3)]).encode()
     found = await rpc.Rpc({"half": (Echo, _half)}).answer(batch)
     assert found is not None
-    assert len(found) < rpc.LINE_BYTES
+    assert len(found) < wire.LINE_BYTES
     assert {each["error"]["data"]["code"] for each in json.loads(found)} == {"too_large"}
 
 
 async def _big(params: Echo) -> str:
-    return "x" * rpc.LINE_BYTES
+    return "x" * wire.LINE_BYTES
 
 
 async def _half(params: Echo) -> str:
-    return "x" * (rpc.LINE_BYTES // 2)
+    return "x" * (wire.LINE_BYTES // 2)
 
 
 async def test_only_so_many_at_once_but_a_ping_always() -> None:
