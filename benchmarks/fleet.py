@@ -1,7 +1,8 @@
 """Simulated nodes: `python -m benchmarks.fleet URL` reads `count label` and enrolment tokens from stdin and keeps the nodes
 connected until stdin closes. Each proves its key, sends an inventory and heartbeats, and completes commands at once.
 
-It prints `enrolled N` once, and `connected N` whenever all are connected. A lost link is opened again with a random pause.
+It prints `enrolled N` once, and `connected TIME` (monotonic) whenever all are connected. A lost link is opened again after
+a random pause.
 """
 
 import asyncio
@@ -63,7 +64,7 @@ class Fleet:
         """A node connected or was lost."""
         self.connected += by
         if self.connected == self.count:
-            print(f"connected {self.count}", flush=True)
+            print(f"connected {time.monotonic()}", flush=True)
 
 
 @dataclass
