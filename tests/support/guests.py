@@ -92,6 +92,7 @@ class GuestProcess:
         argv = [sys.executable, "-P", "-m", "stead.guest.holder", "--config", str(self.config)]
         self.holder = subprocess.Popen(argv, start_new_session=True, stdin=subprocess.DEVNULL)
         eventually((self.run / "guest.sock").exists, "the guest listens")
+        eventually((self.run / "holder.json").exists, "the holder tells its state")
 
     def stop(self) -> int:
         """Asks the holder to end everything; its exit code."""
