@@ -10,28 +10,19 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, insert, select
 
 from stead.api.types import AuditEntry, AuditPage
+from stead.control.store.later import later
+from stead.control.store.prepared import Prepared
 from stead.control.store.schema import audit
 from stead.protocol.errors import SteadError
+
+_COLUMNS = ("id", "at", "actor", "via", "action", "subject", "outcome", "details")
+_INSERT = Prepared(insert(audit).inline(), _COLUMNS)
 
 
 def append(conn: Connection, entries: Sequence[AuditEntry]) -> None:
     """Adds entries in their order."""
-    conn.execute(
-        insert(audit),
-        [
-            {
-                "id": entry.id,
-                "at": entry.at,
-                "actor": entry.actor,
-                "via": entry.via,
-                "action": entry.action,
-                "subject": entry.subject,
-                "outcome": entry.outcome,
-                "details": entry.details,
-            }
-            for entry in entries
-        ],
-    )
+    for entry in entries:
+        later(conn, _INSERT, {name: getattr(entry, name) for name in _COLUMNS})
 
 
 def page(conn: Connection, actor: str, subject: str, action: str, after: str, limit: int) -> AuditPage:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, exists, func, or_, select, update
 
+from stead.control.store.prepared import Prepared
 from stead.control.store.schema import commands
 from stead.model.commands import RUN_LEASE, SENT_LEASE, CommandState, before
 
@@ -23,14 +24,18 @@ def _in(states: Sequence[CommandState]) -> ColumnElement[bool]:
     return or_(*[c.state == state.value for state in states])
 
 
-_INSERT = commands.insert().inline()
-_BY_ID: Select[Any] = select(commands).where(c.id == bindparam("wanted"))
+_INSERT = Prepared(commands.insert().inline())
+_BY_ID = Prepared(select(commands).where(c.id == bindparam("wanted")))
+_OF_WORKSPACE = Prepared(
+    select(commands).where(c.workspace_id == bindparam("workspace"), c.sequence == bindparam("number"))
+)
+_EVER_SENT = Prepared(select(c.id).where(c.workspace_id == bindparam("workspace"), c.sent.is_not(None)).limit(1))
 _FIRST = commands.alias("first")
 _HEADS: Select[Any] = select(commands).where(
     c.ended.is_(None),
     ~exists().where(_FIRST.c.workspace_id == c.workspace_id, _FIRST.c.sequence < c.sequence, _FIRST.c.ended.is_(None)),
 )
-_SEND = (
+_SEND = Prepared(
     update(commands)
     .where(c.id == bindparam("wanted"), c.ended.is_(None))
     .values(
@@ -40,7 +45,7 @@ _SEND = (
         lease=bindparam("until"),
     )
 )
-_ACKNOWLEDGE = (
+_ACKNOWLEDGE = Prepared(
     update(commands)
     .where(c.id == bindparam("wanted"), c.ended.is_(None))
     .values(
@@ -49,7 +54,7 @@ _ACKNOWLEDGE = (
         lease=bindparam("until"),
     )
 )
-_RUN = (
+_RUN = Prepared(
     update(commands)
     .where(c.id == bindparam("wanted"), c.ended.is_(None))
     .values(
@@ -58,17 +63,17 @@ _RUN = (
         lease=bindparam("until"),
     )
 )
-_END = {
+_ENDING = {
     state: update(commands)
     .where(c.id == bindparam("wanted"), c.ended.is_(None), _in(before(state)))
     .values(state=state.value, ended=bindparam("now"), error=bindparam("fault"))
     for state in CommandState
     if before(state)
 }
-
+_END = {state: Prepared(statement) for state, statement in _ENDING.items()}
 _END_OF = {
-    state: statement.where(c.node_id == bindparam("speaker")).returning(*commands.c)
-    for state, statement in _END.items()
+    state: Prepared(statement.where(c.node_id == bindparam("speaker")).returning(*commands.c))
+    for state, statement in _ENDING.items()
 }
 _DUE = or_(c.state == CommandState.QUEUED.value, c.lease < bindparam("now"))
 _CLAIM = (
@@ -81,11 +86,12 @@ _REPLAY = update(commands).where(c.ended.is_(None), c.node_id.in_(bindparam("bac
 
 def insert(conn: Connection, values: dict[str, Any]) -> None:
     """A new command, queued."""
-    conn.execute(_INSERT, values)
+    _INSERT.run(conn, values)
 
 
 def by_id(conn: Connection, command_id: str) -> Row[Any] | None:
-    return conn.execute(_BY_ID, {"wanted": command_id}).first()
+    found: Row[Any] | None = _BY_ID.first(conn, {"wanted": command_id})
+    return found
 
 
 def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
@@ -94,7 +100,8 @@ def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
 
 def of_workspace(conn: Connection, workspace_id: str, sequence: int) -> Row[Any] | None:
     """The command of this number."""
-    return conn.execute(select(commands).where(c.workspace_id == workspace_id, c.sequence == sequence)).first()
+    found: Row[Any] | None = _OF_WORKSPACE.first(conn, {"workspace": workspace_id, "number": sequence})
+    return found
 
 
 def newest_sequence(conn: Connection, workspace_id: str) -> int:
@@ -111,8 +118,7 @@ def live_workspaces(conn: Connection, node_id: str) -> set[str]:
 
 def ever_sent(conn: Connection, workspace_id: str) -> bool:
     """Whether a node may have heard of the workspace."""
-    query = select(c.id).where(c.workspace_id == workspace_id, c.sent.is_not(None)).limit(1)
-    return conn.execute(query).first() is not None
+    return _EVER_SENT.first(conn, {"workspace": workspace_id}) is not None
 
 
 def claim(conn: Connection, nodes: Sequence[str], back: Sequence[str], limit: int, now: float) -> list[Row[Any]]:
@@ -121,21 +127,21 @@ def claim(conn: Connection, nodes: Sequence[str], back: Sequence[str], limit: in
         conn.execute(_REPLAY, {"back": back})
     rows = list(conn.execute(_CLAIM, {"nodes": nodes, "now": now, "most": limit}))
     if rows:
-        conn.execute(_SEND, [{"wanted": row.id, "now": now, "until": now + SENT_LEASE} for row in rows])
+        _SEND.many(conn, [{"wanted": row.id, "now": now, "until": now + SENT_LEASE} for row in rows])
     return rows
 
 
 def acknowledge(conn: Connection, ids: Sequence[str], now: float) -> None:
-    conn.execute(_ACKNOWLEDGE, [{"wanted": name, "now": now, "until": now + RUN_LEASE} for name in ids])
+    _ACKNOWLEDGE.many(conn, [{"wanted": name, "now": now, "until": now + RUN_LEASE} for name in ids])
 
 
 def run(conn: Connection, ids: Sequence[str], now: float) -> None:
-    conn.execute(_RUN, [{"wanted": name, "now": now, "until": now + RUN_LEASE} for name in ids])
+    _RUN.many(conn, [{"wanted": name, "now": now, "until": now + RUN_LEASE} for name in ids])
 
 
 def end(conn: Connection, command_id: str, state: CommandState, error: Any, now: float) -> bool:
     """Compare-and-set; False when it has ended already or may not end so."""
-    return conn.execute(_END[state], {"wanted": command_id, "now": now, "fault": error}).rowcount == 1
+    return _END[state].run(conn, {"wanted": command_id, "now": now, "fault": error}) == 1
 
 
 def end_of(
@@ -143,7 +149,8 @@ def end_of(
 ) -> Row[Any] | None:
     """The same for a command of this node, which is answered; None when nothing was changed."""
     values = {"wanted": command_id, "speaker": node_id, "now": now, "fault": error}
-    return conn.execute(_END_OF[state], values).first()
+    found: Row[Any] | None = _END_OF[state].first(conn, values)
+    return found
 
 
 def overdue(conn: Connection, now: float, limit: int) -> list[Row[Any]]:

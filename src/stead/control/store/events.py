@@ -18,6 +18,8 @@ from sqlalchemy import Connection, bindparam, func, or_, select
 
 from stead.api.types import Event, EventPage
 from stead.control.people.caller import Caller
+from stead.control.store.later import later
+from stead.control.store.prepared import Prepared
 from stead.control.store.schema import events
 from stead.protocol.errors import SteadError
 
@@ -27,7 +29,7 @@ DIGITS = 18
 PAUSE = 0.02
 """Seconds between two announcements: many commits wake the watchers once."""
 
-_INSERT = events.insert().inline()
+_INSERT = Prepared(events.insert().inline(), ("at", "kind", "subject", "owner", "data"))
 _ALL = select(events).where(events.c.seq > bindparam("after")).order_by(events.c.seq).limit(bindparam("most"))
 
 
@@ -67,10 +69,9 @@ def append(conn: Connection, kind: str, subject: str, owner: str, data: dict[str
 
 def append_all(conn: Connection, told: Sequence[tuple[str, str, str, dict[str, Any]]]) -> None:
     """Several at once: kind, subject, owner, data."""
-    if told:
-        now = time.time()
-        rows = [{"at": now, "kind": k, "subject": s, "owner": o, "data": d} for k, s, o, d in told]
-        conn.execute(_INSERT, rows if len(rows) > 1 else rows[0])
+    now = time.time()
+    for kind, subject, owner, data in told:
+        later(conn, _INSERT, {"at": now, "kind": kind, "subject": subject, "owner": owner, "data": data})
         conn.info[EVENTS] = True
 
 

@@ -7,20 +7,27 @@ Contract: `claim` says in one unit whether the caller is the first with this key
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, text, update
 from sqlalchemy import delete as delete_from
-from sqlalchemy.exc import IntegrityError
 
+from stead.control.store.later import later
+from stead.control.store.prepared import Prepared
 from stead.control.store.schema import idempotency
 from stead.protocol.errors import SteadError
 
 DONE = "done"
 
 _AT = (idempotency.c.user_id == bindparam("who")) & (idempotency.c.key == bindparam("what"))
-_FIND = select(idempotency).where(_AT)
-_INSERT = insert(idempotency).inline()
-_TAKE = update(idempotency).where(_AT).values(state=bindparam("life"), created=bindparam("now"))
-_KEEP = update(idempotency).where(_AT).values(state=DONE, status=bindparam("code"), body=bindparam("text"))
+_FIND = Prepared(select(idempotency).where(_AT))
+_INSERT = Prepared(
+    text(
+        "INSERT INTO idempotency (user_id, key, fingerprint, state, created)"
+        " VALUES (:who, :what, :print, :life, :now) ON CONFLICT DO NOTHING"
+    )
+)
+_TAKE = Prepared(update(idempotency).where(_AT).values(state=bindparam("life"), created=bindparam("now")))
+_KEEP = Prepared(update(idempotency).where(_AT).values(state=DONE, status=bindparam("code"), body=bindparam("text")))
+_RELEASE = Prepared(delete_from(idempotency).where(_AT, idempotency.c.state != DONE))
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -33,45 +40,27 @@ class Kept(msgspec.Struct, frozen=True):
 def claim(conn: Connection, user_id: str, key: str, fingerprint: str, boot_id: str, now: float) -> Kept | None:
     """None: go on, the key is yours. Else the answer that was given."""
     at = {"who": user_id, "what": key}
-    row = conn.execute(_FIND, at).first()
-    if row is None:
-        values = {
-            "user_id": user_id,
-            "key": key,
-            "fingerprint": fingerprint,
-            "state": boot_id,
-            "created": now,
-            "status": None,
-            "body": None,
-        }
-        _insert(conn, values)
+    if _INSERT.run(conn, at | {"print": fingerprint, "life": boot_id, "now": now}):
         return None
+    row = _FIND.first(conn, at)
     if row.fingerprint != fingerprint:
         raise SteadError("key_reused", "this Idempotency-Key was used for another request")
     if row.state == DONE:
         return Kept(row.status, row.body)
     if row.state == boot_id:
         raise SteadError("in_progress", "the same request is still running")
-    conn.execute(_TAKE, at | {"life": boot_id, "now": now})
+    _TAKE.run(conn, at | {"life": boot_id, "now": now})
     return None
-
-
-def _insert(conn: Connection, values: dict[str, object]) -> None:
-    try:
-        conn.execute(_INSERT, values)
-    except IntegrityError as error:
-        raise SteadError("in_progress", "the same request is still running") from error
 
 
 def keep(conn: Connection, user_id: str, key: str, kept: Kept) -> None:
     """The request is over; this is its answer from now on."""
-    conn.execute(_KEEP, {"who": user_id, "what": key, "code": kept.status, "text": kept.body})
+    later(conn, _KEEP, {"who": user_id, "what": key, "code": kept.status, "text": kept.body})
 
 
 def release(conn: Connection, user_id: str, key: str) -> None:
     """The request had no effect; the key is free again."""
-    at = (idempotency.c.user_id == user_id) & (idempotency.c.key == key)
-    conn.execute(delete_from(idempotency).where(at, idempotency.c.state != DONE))
+    _RELEASE.run(conn, {"who": user_id, "what": key})
 
 
 def remove_before(conn: Connection, at: float) -> int:

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from stead.control.store import units
+from stead.control.store import later, units
 from stead.control.store.events import EVENTS, Hints
 from stead.control.store.faults import translate
 from stead.control.store.units import Unit
@@ -133,13 +133,18 @@ class PostgresStore:
         """All that waits without savepoints, for they cost two round trips each; once more with them if one fails."""
         with conn.begin() as transaction:
             conn.execute(TURN)
-            if not self._plainly(conn, taken):
+            later.begin(conn)
+            if self._plainly(conn, taken):
+                later.flush(conn)
+            else:
                 transaction.rollback()
         if any(unit.failed for unit in taken):
             with conn.begin():
                 conn.execute(TURN)
+                later.begin(conn)
                 for unit in taken:
                     _alone(conn, unit)
+                later.flush(conn)
         return bool(conn.info.pop(EVENTS, False))
 
     def _plainly(self, conn: Connection, taken: list[Unit]) -> bool:
@@ -159,10 +164,12 @@ class PostgresStore:
 def _alone(conn: Connection, unit: Unit) -> None:
     """Runs one unit so that its failure undoes only itself; a lost connection is everybody's failure."""
     unit.again()
+    mark = later.mark(conn)
     try:
         with conn.begin_nested():
             unit.run(conn)
     except Exception as error:
         if conn.invalidated or conn.closed:
             raise
+        later.undo(conn, mark)
         unit.fail(translate(error))

@@ -21,7 +21,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
-from stead.control.store import units
+from stead.control.store import later, units
 from stead.control.store.events import EVENTS, Hints
 from stead.control.store.faults import translate
 from stead.control.store.units import Unit
@@ -159,8 +159,10 @@ class _Writer:
         try:
             conn = self._opened.get()
             with conn.begin():
+                later.begin(conn)
                 for unit in batch:
                     _alone(conn, unit)
+                later.flush(conn)
             if conn.info.pop(EVENTS, False):
                 announce = self._announce
         except Exception as error:  # noqa: BLE001 - goes to everyone who waits for this commit
@@ -211,6 +213,7 @@ def _alone(conn: Connection, unit: Unit) -> None:
     """Runs one unit so that its failure undoes only itself."""
     raw = conn.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
+    mark = later.mark(conn)
     raw.execute("SAVEPOINT unit")
     try:
         unit.run(conn)
@@ -218,6 +221,7 @@ def _alone(conn: Connection, unit: Unit) -> None:
         if not raw.in_transaction:
             raise
         raw.execute("ROLLBACK TO unit")
+        later.undo(conn, mark)
         unit.fail(translate(error))
     raw.execute("RELEASE unit")
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from stead.control.people.caller import Caller
 from stead.control.store.filters import has_labels, is_ref, shown
+from stead.control.store.prepared import Prepared
 from stead.control.store.schema import UNSETTLED, nodes, users, workspaces
 from stead.model.workspaces import Observed
 from stead.protocol.errors import SteadError
@@ -44,15 +45,16 @@ SAVED = (
 _WITH_NODE: Select[Any] = select(workspaces, nodes.c.name.label("node_name")).outerjoin_from(
     workspaces, nodes, w.node_id == nodes.c.id
 )
-_BY_ID = _WITH_NODE.where(w.id == bindparam("wanted"))
-_SAVE = (
+_BY_ID = Prepared(_WITH_NODE.where(w.id == bindparam("wanted")))
+_BY_KEY = Prepared(_WITH_NODE.where(w.owner == bindparam("whose"), w.request_key == bindparam("asked")))
+_SAVE = Prepared(
     update(workspaces)
     .where(w.id == bindparam("wanted"))
     .values({name: bindparam(name) for name in SAVED} | {"updated": bindparam("updated"), "version": w.version + 1})
 )
-_INSERT = workspaces.insert().inline()
+_INSERT = Prepared(workspaces.insert().inline())
 _PENDING = _WITH_NODE.where(w.id.in_(bindparam("ids", expanding=True)), w.state == Observed.PENDING.value)
-_BEGIN = (
+_BEGIN = Prepared(
     update(workspaces)
     .where(w.id == bindparam("wanted"), w.state == Observed.PENDING.value)
     .values(state=Observed.STARTING.value, updated=bindparam("updated"), version=w.version + 1)
@@ -63,13 +65,14 @@ _COUNTS = select(w.node_id, func.count()).where(w.state != Observed.DELETED.valu
 def insert(conn: Connection, values: dict[str, Any]) -> None:
     """A new workspace; "already_exists" when the owner has one of this name."""
     try:
-        conn.execute(_INSERT, values)
+        _INSERT.run(conn, values)
     except IntegrityError as error:
         raise SteadError("already_exists", f"there is a workspace {values['name']} already") from error
 
 
 def by_id(conn: Connection, workspace_id: str) -> Row[Any] | None:
-    return conn.execute(_BY_ID, {"wanted": workspace_id}).first()
+    found: Row[Any] | None = _BY_ID.first(conn, {"wanted": workspace_id})
+    return found
 
 
 def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
@@ -79,7 +82,8 @@ def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
 
 def by_key(conn: Connection, owner: str, key: str) -> Row[Any] | None:
     """The workspace that this key made."""
-    return conn.execute(_WITH_NODE.where(w.owner == owner, w.request_key == key)).first()
+    found: Row[Any] | None = _BY_KEY.first(conn, {"whose": owner, "asked": key})
+    return found
 
 
 def resolve(conn: Connection, caller: Caller, ref: str) -> Row[Any]:
@@ -130,7 +134,7 @@ def on_node(ref: str) -> ColumnElement[bool]:
 
 def save(conn: Connection, workspace_id: str, values: dict[str, Any], now: float) -> None:
     """Writes all columns of `SAVED`."""
-    conn.execute(_SAVE, values | {"wanted": workspace_id, "updated": now})
+    _SAVE.run(conn, values | {"wanted": workspace_id, "updated": now})
 
 
 def change(conn: Connection, workspace_id: str, values: dict[str, Any], now: float) -> None:
@@ -147,7 +151,7 @@ def begun(conn: Connection, ids: Sequence[str], now: float) -> list[Row[Any]]:
     """Those of the pending ones that a node has taken are starting now."""
     pending = list(conn.execute(_PENDING, {"ids": ids}))
     if pending:
-        conn.execute(_BEGIN, [{"wanted": row.id, "updated": now} for row in pending])
+        _BEGIN.many(conn, [{"wanted": row.id, "updated": now} for row in pending])
     return pending
 
 
