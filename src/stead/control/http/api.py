@@ -79,7 +79,7 @@ def build_api(body_bytes: int) -> Litestar:
     """The framework's application; it holds nothing of a server, so it is made once for each limit."""
     return Litestar(
         route_handlers=[Router(path=PREFIX, route_handlers=ROUTES)],
-        guards=[guard],
+        before_request=guard,
         dependencies=PROVIDED,
         exception_handlers={**HANDLERS, MethodNotAllowedException: _answer_method},
         request_max_body_size=body_bytes,

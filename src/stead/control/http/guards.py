@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar import Request
 
 from stead.control.http.scope import known
 
@@ -28,11 +27,13 @@ def public() -> dict[str, Any]:
     return {NEEDS: PUBLIC}
 
 
-def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Raises "unauthenticated" or "forbidden"."""
+async def guard(request: Request[Any, Any, Any]) -> None:
+    """Raises "unauthenticated" or "forbidden". It runs before the request is read; the framework's own guards would each
+    copy the handler and cross to a thread."""
+    handler = request.scope["route_handler"]
     right = handler.opt.get(NEEDS, ANYONE) if handler.handler_name == "options_handler" else handler.opt[NEEDS]
     if right == PUBLIC:
         return
-    caller = known(connection.scope).caller
+    caller = known(request.scope).caller
     if right != ANYONE:
         caller.require(right)
