@@ -10,7 +10,7 @@ FAILED = 1
 
 
 async def selfcheck(context: Context, arguments: Namespace) -> int:
-    """0 when every check passed."""
+    """0 when no check failed."""
     from stead.toolbox import behaviour
 
     if unknown := [name for name in arguments.checks if name not in behaviour.CHECKS]:
@@ -22,7 +22,8 @@ async def selfcheck(context: Context, arguments: Namespace) -> int:
             if context.out.json:
                 context.out.row(outcome._asdict())
             elif not outcome.ok or not arguments.quiet:
-                context.out.line(f"{'ok' if outcome.ok else 'FAILED':7} {outcome.name} {outcome.detail}".rstrip())
+                word = "skipped" if outcome.skipped else "ok" if outcome.ok else "FAILED"
+                context.out.line(f"{word:7} {outcome.name} {outcome.detail}".rstrip())
     return FAILED if failed else 0
 
 

@@ -71,6 +71,8 @@ TABLE: dict[str, Row] = {
     # programs of the workspace
     "program_missing": Row(424, False, "Install the program in the workspace, or use an image that has it."),
     "program_failed": Row(422, False, "The program ended with an error; the message has its own words."),
+    # git
+    "no_repository": Row(409, False, "Name a directory inside a git repository of the workspace, or clone one."),
     # ours
     "database_unavailable": Row(503, True, "The database does not answer; it is tried again by itself."),
     "driver_failed": Row(502, True, "The driver could not do it; the message and `stead doctor` say why."),

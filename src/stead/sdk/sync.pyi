@@ -7,6 +7,7 @@ from stead.api import types as api
 from stead.model.workspaces import Isolation, Observed
 from stead.sdk.config import Target
 from stead.toolbox import contract
+from stead.toolbox.git import contract as git
 
 OnChange = Callable[[api.Workspace], None]
 Strings = list[str]
@@ -21,7 +22,11 @@ class SyncRunning:
     def kill(self, signal: int = 15) -> None: ...
     def close(self) -> None: ...
 
+class SyncGit:
+    def status(self, directory: str = ".", *, untracked: bool = True, limit: int = ...) -> git.Status: ...
+
 class SyncToolbox:
+    git: SyncGit
     def info(self) -> contract.Info: ...
     def read(self, path: str, offset: int = 0, limit: int = ...) -> contract.FileContent: ...
     def write(

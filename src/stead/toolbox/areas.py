@@ -6,15 +6,19 @@ Contract: `Areas` is the part of a toolbox that has the faces. `find(name)` give
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stead.toolbox.contract import Params
 from stead.toolbox.operations import Operation
 
+if TYPE_CHECKING:
+    from stead.toolbox.git.contract import Git
+    from stead.toolbox.search.contract import Search
+
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 
-AREAS: tuple[str, ...] = ()
+AREAS: tuple[str, ...] = ("git", "search")
 """Names of calls begin with one of these and a dot."""
 
 
@@ -24,6 +28,18 @@ class Areas:
     async def ask(self, operation: Operation[P, R], params: P) -> R:
         """Does one operation."""
         raise NotImplementedError
+
+    @property
+    def git(self) -> Git:
+        from stead.toolbox.git.contract import Git
+
+        return Git(self)
+
+    @property
+    def search(self) -> Search:
+        from stead.toolbox.search.contract import Search
+
+        return Search(self)
 
 
 def find(name: str) -> Operation[Any, Any] | None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from stead.toolbox.git.contract import Git
 
 CALL_BYTES = 1 << 20
 """The most content one call carries; more goes through streams."""
@@ -290,6 +293,8 @@ class Toolbox(Protocol):
     async def info(self) -> Info: ...
     async def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent: ...
     async def write(
+    @property
+    def git(self) -> Git: ...
         self, path: str, content: bytes, *, mode: int | None = None, parents: bool = False, exclusive: bool = False
     ) -> Written: ...
     async def append(self, path: str, content: bytes, *, parents: bool = False) -> Written: ...

@@ -19,6 +19,7 @@ from stead.sdk.sync import SyncStead
 from stead.sdk.tokens import Tokens
 from stead.sdk.users import Users
 from stead.sdk.workspaces import Workspace, Workspaces
+from stead.toolbox.git.contract import Git
 
 FACES: dict[str, type[Any]] = {
     "SyncStead": Stead,
@@ -26,6 +27,7 @@ FACES: dict[str, type[Any]] = {
     "SyncWorkspaces": Workspaces,
     "SyncToolbox": RemoteToolbox,
     "SyncRunning": RemoteRunning,
+    "SyncGit": Git,
     "SyncNodes": Nodes,
     "SyncCommands": Commands,
     "SyncUsers": Users,
@@ -34,7 +36,7 @@ FACES: dict[str, type[Any]] = {
     "SyncEvents": Events,
     "SyncAudit": Audit,
 }
-NOT_FOR_SYNC = {"changes", "attachment"}
+NOT_FOR_SYNC = {"ask", "attachment", "changes"}
 
 
 def stub() -> dict[str, ast.ClassDef]:

@@ -13,6 +13,8 @@ from stead.toolbox.contract import Exec, ExecResult, Toolbox
 
 SECONDS = 60.0
 """A check that takes longer has failed."""
+MISSING = "program_missing"
+"""The error after which a check is skipped."""
 
 Work = Callable[[Toolbox, str], Awaitable[None]]
 
@@ -26,16 +28,21 @@ class Check(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How one check ended."""
+    """How one check ended. `skipped`: nothing was tried, because the workspace lacks what `detail` says; that is no failure."""
 
     name: str
     ok: bool
     seconds: float
     detail: str = ""
+    skipped: bool = False
+
+
+class NotTriedError(Exception):
+    """A check says so when it cannot be tried here, and why."""
 
 
 CHECKS: dict[str, Check] = {}
-"""Every check by its name; filled by the modules `files`, `streams` and `execs`."""
+"""Every check by its name; filled by the other modules."""
 
 
 def check(work: Work) -> Work:
@@ -67,6 +74,8 @@ async def refused(code: str, work: Awaitable[object]) -> SteadError:
     try:
         answer = await work
     except SteadError as error:
+        if error.code == MISSING != code:
+            raise
         expect(error.code == code, f"refused with {error.code} ({error.message}) instead of {code}")
         return error
     raise AssertionError(f"not refused with {code} but answered {str(answer)[:200]}")
@@ -76,8 +85,12 @@ async def run(toolbox: Toolbox, names: Iterable[str] = ()) -> AsyncIterator[Outc
     """All of them, or the named ones, one after the other."""
     for name in list(names) or list(CHECKS):
         began = time.monotonic()
-        detail = await _one(CHECKS[name], toolbox)
-        yield Outcome(name, not detail, time.monotonic() - began, detail)
+        detail, skipped = "", False
+        try:
+            detail = await _one(CHECKS[name], toolbox)
+        except NotTriedError as reason:
+            detail, skipped = str(reason), True
+        yield Outcome(name, skipped or not detail, time.monotonic() - began, detail, skipped)
 
 
 async def _one(check: Check, toolbox: Toolbox) -> str:
@@ -92,6 +105,9 @@ async def _one(check: Check, toolbox: Toolbox) -> str:
     except AssertionError as error:
         return str(error) or "an expectation failed"
     except SteadError as error:
+        if error.code == MISSING:
+            await toolbox.delete(place, recursive=True)
+            raise NotTriedError(error.message) from error
         return f"{error.code}: {error.message}"
     except TimeoutError:
         return f"not done within {SECONDS:g} s"

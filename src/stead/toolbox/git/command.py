@@ -1,0 +1,129 @@
+"""Running git: never a prompt, a pager or an editor; found repositories are inside the workspace; failures are typed.
+
+Contract: `Git.find(directory)` gives the repository that a directory is in. `Git.look` runs a command that only reads: it
+starts nothing that the repository names and reaches no other machine. `Git.act` runs one that may. Both give what the
+program said, or raise; `accept` are further exit codes that are an answer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.place import Place
+from stead.toolbox.programs import Finished, Programs
+
+LOOK_BYTES = 8 << 20
+"""The most that is taken from git for one answer."""
+PROTOCOLS = "file:git:http:https:ssh"
+"""How other repositories may be reached; never `ext`, which is a command line."""
+
+_DROPPED = re.compile(r"GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|NAMESPACE|COMMON_DIR|CURL_VERBOSE|TRACE.*)")
+_ALWAYS = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "GIT_PAGER": "cat",
+    "GIT_EDITOR": "false",
+    "GIT_SEQUENCE_EDITOR": "false",
+    "GIT_MERGE_AUTOEDIT": "no",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "LANGUAGE": "",
+}
+_LOOKING = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "log.showSignature=false"]
+_LOOKING_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+_ACTING = ["-c", "submodule.recurse=false", "-c", "advice.detachedHead=false"]
+
+
+class Repository(NamedTuple):
+    """Absolute paths: the working tree's top, and its git directory. `shown` is the top as answers give it."""
+
+    top: str
+    git: str
+    shown: str
+
+
+class Git:
+    """Git in one workspace."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        kept = {name: value for name, value in place.programs.environment.items() if not _DROPPED.fullmatch(name)}
+        root = Path(place.root.path)
+        ceiling = {str(root.parent), str(root.resolve().parent)}
+        self._programs = Programs(kept | _ALWAYS | {"GIT_CEILING_DIRECTORIES": os.pathsep.join(sorted(ceiling))})
+
+    async def find(self, directory: str) -> Repository:
+        """The repository; both its directories must be inside the workspace, wherever its files point."""
+        cwd = await self.place.in_thread(self.place.directory, directory)
+        asked = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "--show-toplevel"]
+        found = await self.look(cwd, asked)
+        git, common, top = os.fsdecode(found.stdout).removesuffix("\n").split("\n")
+        inside = await self.place.in_thread(lambda: [self.place.directory(path) for path in (git, common, top)])
+        return Repository(inside[2], inside[0], self.place.root.relative(top))
+
+    async def look(
+        self, cwd: str, arguments: Sequence[str], *, limit: int = LOOK_BYTES, accept: Collection[int] = (0,)
+    ) -> Finished:
+        """A command that only reads."""
+        argv = ["git", *_LOOKING, *arguments]
+        done = await self._programs.run(argv, cwd=cwd, environment=_LOOKING_ENVIRONMENT, limit=limit)
+        return _checked(done, arguments[0], accept)
+
+    async def act(
+        self,
+        cwd: str,
+        arguments: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+        seconds: float = 60.0,
+        accept: Collection[int] = (0,),
+        descriptors: Sequence[int] = (),
+    ) -> Finished:
+        """A command that changes something, or reaches another repository."""
+        done = await self._programs.run(
+            ["git", *_ACTING, *arguments],
+            cwd=cwd,
+            stdin=stdin,
+            environment={"GIT_ALLOW_PROTOCOL": PROTOCOLS, **(environment or {})},
+            seconds=seconds,
+            descriptors=descriptors,
+        )
+        return _checked(done, arguments[0], accept)
+
+    async def unfiltered(self, repository: Repository) -> list[str]:
+        """Options under which the repository's filters (programs that change content on its way) are not run."""
+        asked = ["config", "-z", "--name-only", "--get-regexp", r"^filter\..*\.(clean|smudge|process)$"]
+        found = await self.look(repository.top, asked, accept=(0, 1))
+        names = {os.fsdecode(name).rpartition(".")[0] for name in found.stdout.split(b"\0") if name}
+        return [word for name in sorted(names) for word in _switched_off(name)]
+
+
+def text(raw: bytes) -> str:
+    """What git printed; a name that is not UTF-8 has replacement characters."""
+    return raw.decode(errors="replace")
+
+
+def _switched_off(filter: str) -> list[str]:
+    values = {"clean": "", "smudge": "", "process": "", "required": "false"}
+    return [word for key, value in values.items() for word in ("-c", f"{filter}.{key}={value}")]
+
+
+_KNOWN = (
+    (re.compile(r"not a git repository|must be run in a work tree"), "no_repository"),
+    (re.compile(r"detected dubious ownership"), "permission_denied"),
+)
+
+
+def _checked(done: Finished, command: str, accept: Collection[int]) -> Finished:
+    """What git said is the message; its kind is the code."""
+    if done.code in accept:
+        return done
+    complaint = done.complaint
+    code = next((code for pattern, code in _KNOWN if pattern.search(complaint)), "program_failed")
+    raise SteadError(code, f"git {command}: {complaint}", exit_code=done.code)
