@@ -102,7 +102,8 @@ class Guest:
         self._ends.detach(peer)
 
     def _check(self, workspace_id: str) -> None:
-        if workspace_id != self._settings.workspace_id:
+        """Who comes straight to the guest names no workspace."""
+        if workspace_id and workspace_id != self._settings.workspace_id:
             raise SteadError("not_found", "this guest serves another workspace")
 
 

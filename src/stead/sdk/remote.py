@@ -11,14 +11,13 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import msgspec
 
 from stead.model import ids
 from stead.protocol.errors import SteadError
-from stead.sdk.link import ClientLink
 from stead.toolbox import contract
 from stead.toolbox.areas import Areas
 from stead.toolbox.contract import (
@@ -63,10 +62,19 @@ def new_exec_id() -> str:
     return ids.make(ids.Kind.EXEC, time.time(), os.urandom(ids.ENTROPY_BYTES))
 
 
+class Link(Protocol):
+    """What a toolbox needs: of a control plane's link, or of one straight to a guest."""
+
+    async def call(
+        self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0, repeat: bool = True
+    ) -> bytes | msgspec.Raw: ...
+    async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream: ...
+
+
 class RemoteToolbox(Areas):
     """The toolbox of one workspace."""
 
-    def __init__(self, link: ClientLink, workspace_id: str) -> None:
+    def __init__(self, link: Link, workspace_id: str) -> None:
         self.link = link
         self._workspace_id = workspace_id
 

@@ -1,0 +1,226 @@
+"""The JSON-RPC client of the guest protocol: many requests at once over one unix socket that comes and goes.
+
+Contract: `async with Lines(path) as lines: await lines.call(method, params)`. The connection is made when needed and made
+anew when it is gone; answers are matched by id, and what cannot be matched (the rest of a line from before, an answer that
+came too late) is passed over. Only methods that may be repeated are sent again after a loss; of the others the outcome is
+unknown, and that is what the caller is told. A guest that says that it is ready has forgotten what it was asked before. Each
+call has a deadline. A guest that fails often is left alone for a while (`breaker`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import msgspec
+
+from stead.protocol import guest as wire
+from stead.protocol.connections import Bytes
+from stead.protocol.errors import SteadError
+from stead.sdk.guest.breaker import Breaker
+from stead.transport import unix
+from stead.transport.backoff import Backoff
+
+ANSWER_SECONDS = 30.0
+"""How long a guest that is silent is waited for."""
+CONCURRENT = 10
+"""Requests at once, as the protocol has it."""
+TRIES = 4
+READ = 1 << 16
+READY = "agent_ready"
+
+CODES = {
+    wire.PARSE: "malformed",
+    wire.INVALID_REQUEST: "invalid",
+    wire.METHOD_NOT_FOUND: "method_not_found",
+    wire.INVALID_PARAMS: "invalid",
+    wire.INTERNAL: "internal",
+    wire.COMMAND_FAILED: "program_failed",
+    wire.PERMISSION_DENIED: "permission_denied",
+    wire.NOT_FOUND: "not_found",
+    wire.TIMED_OUT: "timeout",
+}
+"""Codes of the guest protocol in our table; a guest of ours says its own code beside."""
+
+
+class LostError(Exception):
+    """The connection ended before the answer came."""
+
+
+class Connection:
+    """One connection from its first byte to its last."""
+
+    def __init__(self, stream: Bytes) -> None:
+        self.stream = stream
+        self.waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self.over = False
+
+    async def run(self, told: Callable[[dict[str, Any]], None]) -> None:
+        """Hands out answers until the end; notifications go to `told`."""
+        buffer = bytearray()
+        try:
+            while data := await self.stream.read(READ):
+                buffer += data
+                *lines, rest = buffer.split(b"\n")
+                buffer = bytearray(b"" if len(rest) > wire.LINE_BYTES else rest)
+                for line in lines:
+                    self._take(bytes(line), told)
+        except SteadError:
+            return
+        finally:
+            self.over = True
+            self._lose()
+            await self.stream.close()
+
+    async def ask(self, number: str, line: bytes) -> dict[str, Any]:
+        """Sends a request and waits for its answer."""
+        future = self.waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            if self.over:
+                raise LostError
+            await self.stream.write(line)
+            answer: dict[str, Any] = await future
+            return answer
+        finally:
+            self.waiting.pop(number, None)
+
+    def _lose(self) -> None:
+        """Whoever waits is told that no answer will come."""
+        for future in self.waiting.values():
+            if not future.done():
+                future.set_exception(LostError())
+
+    def _take(self, line: bytes, told: Callable[[dict[str, Any]], None]) -> None:
+        try:
+            value: Any = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return
+        if not isinstance(value, dict):
+            return
+        future = self.waiting.get(value["id"]) if isinstance(value.get("id"), str) else None
+        if future is not None and not future.done():
+            future.set_result(value)
+        elif "method" in value:
+            if value["method"] == READY:
+                self._lose()
+            told(value)
+
+
+class Lines:
+    """A client of one guest."""
+
+    def __init__(self, path: str | Path, *, breaker: Breaker | None = None) -> None:
+        self.path = Path(path)
+        self.breaker = breaker or Breaker()
+        self.notifications: list[dict[str, Any]] = []
+        self._connection: Connection | None = None
+        self._connecting = anyio.Lock()
+        self._limit = anyio.CapacityLimiter(CONCURRENT)
+        self._numbers = itertools.count(1)
+        self._session = secrets.token_hex(4)
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        assert self._tasks is not None
+        self._tasks.cancel_scope.cancel()
+        await self._stack.__aexit__(kind, error, at)
+
+    async def call(self, method: str, params: Any = None, *, seconds: float = ANSWER_SECONDS) -> Any:
+        """The result as plain JSON data."""
+        with anyio.move_on_after(seconds) as deadline:
+            async with self._limit:
+                return await self._patiently(method, params)
+        assert deadline.cancelled_caught
+        self.breaker.failed(time.monotonic())
+        raise SteadError("timeout", f"the guest did not answer {method} within {seconds:g} s")
+
+    async def _patiently(self, method: str, params: Any) -> Any:
+        """Some attempts, where another one does no harm."""
+        repeat = method in wire.METHODS and wire.METHODS[method].repeat
+        backoff = Backoff(limit=2.0)
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._attempt(method, params)
+            except LostError:
+                if not repeat:
+                    raise SteadError("outcome_unknown", f"the guest was lost during {method}") from None
+                if not left:
+                    raise SteadError("workspace_unreachable", f"the guest was lost {TRIES} times") from None
+            except SteadError as error:
+                if error.code != "unavailable" or not left or self.breaker.state == "open":
+                    raise
+            await anyio.sleep(backoff.delay())
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, method: str, params: Any) -> Any:
+        number = f"{self._session}-{next(self._numbers)}"
+        line = _request(number, method, params)
+        self.breaker.allow(time.monotonic())
+        try:
+            answer = await (await self.connected()).ask(number, line)
+        except (SteadError, LostError):
+            self.breaker.failed(time.monotonic())
+            raise
+        except BaseException:
+            self.breaker.abandoned()
+            raise
+        self.breaker.succeeded()
+        if "error" in answer:
+            raise fault(answer["error"])
+        return answer.get("result")
+
+    async def connected(self) -> Connection:
+        """The live connection, made now where there is none."""
+        async with self._connecting:
+            if self._connection is None or self._connection.over:
+                if self._tasks is None:
+                    raise SteadError("invalid", "the client is used outside of `async with`")
+                stream = await unix.connect(self.path)
+                await stream.write(b"\n")
+                self._connection = Connection(stream)
+                self._tasks.start_soon(self._connection.run, self._told)
+            return self._connection
+
+    async def let_go(self) -> None:
+        """Closes the connection; the next call makes another."""
+        async with self._connecting:
+            if self._connection is not None:
+                connection, self._connection = self._connection, None
+                await connection.stream.close()
+
+    def _told(self, notification: dict[str, Any]) -> None:
+        """Keeps the last few."""
+        self.notifications = [*self.notifications[-15:], notification]
+
+
+def _request(number: str, method: str, params: Any) -> bytes:
+    request = {"jsonrpc": "2.0", "id": number, "method": method} | ({} if params is None else {"params": params})
+    line = msgspec.json.encode(request) + b"\n"
+    if len(line) > wire.LINE_BYTES:
+        raise SteadError("too_large", f"a request has at most {wire.LINE_BYTES} bytes; use the link for more")
+    return line
+
+
+def fault(error: Any) -> SteadError:
+    """The error of our table for a JSON-RPC error object."""
+    if not isinstance(error, dict):
+        return SteadError("malformed", "the guest answered with something that is no error object")
+    data = error.get("data")
+    own = data.get("code") if isinstance(data, dict) else None
+    code = own if isinstance(own, str) else CODES.get(error.get("code", 0), "program_failed")
+    return SteadError(code, str(error.get("message", "")), rpc_code=error.get("code"))
