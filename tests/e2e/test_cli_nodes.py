@@ -42,9 +42,16 @@ def test_a_node_joins_works_is_drained_and_removed(cli: Cli, joined: str) -> Non
     assert refused.returncode == 1
     assert b"drain" in refused.stderr
     cli.ok("node", "undrain", "far")
+    cli.ok("node", "rename", "far", "farther")
+    assert cli.json("node", "limit", "farther", "1")["max_workspaces"] == 1
+    assert "1/1" in cli.ok("node", "ls")
+    full = cli("ws", "create", "--node", "farther")
+    assert (full.returncode, b"1 workspaces" in full.stderr) == (1, True), full.stderr
+    assert b"max_workspaces" in cli("node", "limit", "farther", "-1").stderr
+    assert cli.ok("node", "limit", "farther", "0").split() == ["name", "farther", "workspaces", "1"]
     cli.ok("ws", "rm", name)
-    cli.ok("node", "rm", "far")
-    assert "far" not in cli.ok("node", "ls")
+    cli.ok("node", "rm", "farther")
+    assert "farther" not in cli.ok("node", "ls")
 
 
 def test_running_without_having_joined_says_how(cli: Cli, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_somebody_new_logs_in_with_the_link_and_out_again(cli: Cli, elsewhere: C
     forbidden = elsewhere("user", "add", "mallory")
     assert forbidden.returncode == 1
     assert b"administrator" in forbidden.stderr
-    elsewhere.ok("logout")
+    assert elsewhere.json("logout") == {"url": link.partition("/login#")[0], "revoked": True}
     assert elsewhere("whoami").returncode == 1
     assert elsewhere("logout").returncode == 1
     cli.ok("user", "rm", "ada")

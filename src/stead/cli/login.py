@@ -37,14 +37,18 @@ async def logout(context: Context, arguments: Namespace) -> None:
     target = context.target
     if target.source != "saved login":
         raise SteadError("not_found", f"no saved login is in use ({target.source})")
+    revoked = False
     try:
         async with context.stead(patience=2.0) as stead:
             await stead.logout()
+            revoked = True
     except SteadError as error:
         context.out.note(f"stead: {target.url} did not revoke the token ({error.message}); it is forgotten here")
     finally:
         forget_login(target.url)
-    if not context.out.json:
+    if context.out.json:
+        context.out.value({"url": target.url, "revoked": revoked})
+    else:
         context.out.note(f"logged out of {target.url}")
 
 

@@ -124,6 +124,20 @@ async def relabel(context: Context, arguments: Namespace) -> None:
     context.out.facts(changed, {"labels": output.pairs(changed.labels) or "none"})
 
 
+async def rename(context: Context, arguments: Namespace) -> None:
+    async with context.stead() as stead:
+        node = await stead.nodes.get(arguments.node)
+        changed = await stead.nodes.update(node.id, name=arguments.name)
+    context.out.facts(changed, {"name": changed.name})
+
+
+async def limit(context: Context, arguments: Namespace) -> None:
+    async with context.stead() as stead:
+        node = await stead.nodes.get(arguments.node)
+        changed = await stead.nodes.update(node.id, max_workspaces=arguments.workspaces)
+    context.out.facts(changed, {"name": changed.name, "workspaces": _room(changed)})
+
+
 def _node_data(context: Context) -> Path:
     from stead.sdk.config import data_directory
 
@@ -199,6 +213,16 @@ def _label_arguments(parser: Parser) -> None:
     parser.add_argument("labels", nargs="+", type=label, metavar="K=V|K-", help="set a label, or remove it")
 
 
+def _rename_arguments(parser: Parser) -> None:
+    _node_argument(parser)
+    parser.add_argument("name", help="its new name")
+
+
+def _limit_arguments(parser: Parser) -> None:
+    _node_argument(parser)
+    parser.add_argument("workspaces", type=int, metavar="COUNT", help="at most so many; 0: no limit")
+
+
 def _join_arguments(parser: Parser) -> None:
     parser.add_argument("address", metavar="URL", help="the control plane")
     parser.add_argument("--name", default="", help="the node's name (the machine's)")
@@ -225,4 +249,6 @@ VERBS = {
     "rm": Verb("remove it; its link ends within a second", rm, _rm_arguments),
     "token": Verb("a single-use token for a machine to join with", token, _token_arguments),
     "label": Verb("set or remove labels", relabel, _label_arguments),
+    "rename": Verb("give it another name", rename, _rename_arguments),
+    "limit": Verb("how many workspaces it takes; those it has go on", limit, _limit_arguments),
 }
