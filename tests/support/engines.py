@@ -69,6 +69,7 @@ ENGINES: dict[str, Probe] = {
     "socat": _program("socat"),
     "node": _program("node"),
     "git": _program("git"),
+    "qemu-ga": _program("qemu-ga"),
 }
 
 
