@@ -2,7 +2,8 @@
 
 Contract: `Audited` wraps the API. Whatever a POST, PUT, PATCH or DELETE of a known route answers is written down: who, the
 operation, the subject, the outcome. What cannot be written down is answered as an error, whatever became of it. A route
-names its subject by its path, or by the Location of what it made.
+names its subject by its path, or by the Location of what it made. Who holds answers back further out collects the entries
+with `collected(scope)` and writes them itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from stead.api.types import AuditEntry
 from stead.control.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from stead.control.http.auth import SAFE
 from stead.control.http.errors import send_error
@@ -22,6 +24,15 @@ from stead.protocol.errors import SteadError
 
 ACTOR = "actor"
 _NOTED = ("path", "source", "target")
+
+
+_COLLECTED = "audit_entries"
+
+
+def collected(scope: Any) -> list[AuditEntry]:
+    """From now on the entries of this request go here; whoever asked for it writes them before the answer goes out."""
+    entries: list[AuditEntry] = state_of(scope).setdefault(_COLLECTED, [])
+    return entries
 
 
 class Audited:
@@ -68,7 +79,10 @@ class Audited:
         if made and made != subject:
             details["made"] = made
         entry = self._audit.entry(_actor(scope), handler.operation_id, subject, _outcome(started, body), details)
-        await self._audit.record(entry)
+        if (entries := state_of(scope).get(_COLLECTED)) is not None:
+            entries.append(entry)
+        else:
+            await self._audit.record(entry)
 
 
 def _actor(scope: Any) -> Caller | None:

@@ -21,7 +21,9 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from stead.api.types import AuditEntry
 from stead.control.http.asgi import ASGIApp, Message, Receive, Scope, Send
+from stead.control.http.audited import collected
 from stead.control.http.bodies import read_body, replayed
 from stead.control.http.limits import KEY_CHARACTERS
 from stead.control.http.scope import header, known_or_none
@@ -76,7 +78,8 @@ class Idempotency:
             await _answer(send, _open(kept.body, key))
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, claim: tuple[str, str, str]) -> None:
-        user, hashed, key = claim
+        user, hashed, _ = claim
+        entries = collected(scope)
         answer = Answer(headers=[])
         held: list[Message] = []
 
@@ -91,19 +94,26 @@ class Idempotency:
         settled = False
         try:
             await self._inner(scope, receive, hold)
-            if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES and len(answer.body) <= KEPT_BYTES:
-                await self._store.write(idempotency.keep, user, hashed, Kept(answer.status, _seal(answer, key)))
-                settled = True
+            await self._settle(answer, claim, entries)
+            settled = True
         finally:
             if not settled:
-                await self._release(user, hashed)
+                await self._release(user, hashed, entries)
         for message in held:
             await send(message)
 
-    async def _release(self, user: str, hashed: str) -> None:
+    async def _settle(self, answer: Answer, claim: tuple[str, str, str], entries: list[AuditEntry]) -> None:
+        """The answer and the audit entries, durable together before the answer goes out."""
+        user, hashed, key = claim
+        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES and len(answer.body) <= KEPT_BYTES:
+            await self._store.write(idempotency.keep, user, hashed, Kept(answer.status, _seal(answer, key)), entries)
+        else:
+            await self._store.write(idempotency.release, user, hashed, entries)
+
+    async def _release(self, user: str, hashed: str, entries: list[AuditEntry]) -> None:
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
             try:
-                await self._store.write(idempotency.release, user, hashed)
+                await self._store.write(idempotency.release, user, hashed, entries)
             except SteadError as error:
                 log.warning("an idempotency key stays claimed", error=error.message)
 

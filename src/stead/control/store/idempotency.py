@@ -6,10 +6,14 @@ Contract: `claim` says in one unit whether the caller is the first with this key
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from sqlalchemy import Connection, bindparam, select, text, update
 from sqlalchemy import delete as delete_from
 
+from stead.api.types import AuditEntry
+from stead.control.store import audits
 from stead.control.store.later import later
 from stead.control.store.prepared import Prepared
 from stead.control.store.schema import idempotency
@@ -53,13 +57,15 @@ def claim(conn: Connection, user_id: str, key: str, fingerprint: str, boot_id: s
     return None
 
 
-def keep(conn: Connection, user_id: str, key: str, kept: Kept) -> None:
-    """The request is over; this is its answer from now on."""
+def keep(conn: Connection, user_id: str, key: str, kept: Kept, entries: Sequence[AuditEntry] = ()) -> None:
+    """The request is over; this is its answer from now on, and these are its audit entries."""
+    audits.append(conn, entries)
     later(conn, _KEEP, {"who": user_id, "what": key, "code": kept.status, "text": kept.body})
 
 
-def release(conn: Connection, user_id: str, key: str) -> None:
+def release(conn: Connection, user_id: str, key: str, entries: Sequence[AuditEntry] = ()) -> None:
     """The request had no effect; the key is free again."""
+    audits.append(conn, entries)
     _RELEASE.run(conn, {"who": user_id, "what": key})
 
 
