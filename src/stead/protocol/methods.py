@@ -31,6 +31,7 @@ CALLS: dict[str, Right] = {
     "exec.list": Right.READ,
     "exec.show": Right.READ,
     "exec.kill": Right.EXEC,
+    "search.content": Right.READ,
     "git.status": Right.READ,
 }
 

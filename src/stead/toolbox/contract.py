@@ -15,6 +15,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
+    from stead.toolbox.search.contract import Search
 
 CALL_BYTES = 1 << 20
 """The most content one call carries; more goes through streams."""
@@ -290,6 +291,10 @@ class Running(Protocol):
 class Toolbox(Protocol):
     """The contract. Every implementation passes `stead.toolbox.behaviour`."""
 
+    @property
+    def git(self) -> Git: ...
+    @property
+    def search(self) -> Search: ...
     async def info(self) -> Info: ...
     async def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent: ...
     async def write(

@@ -14,7 +14,7 @@ from stead.guest.calls import Calls
 from stead.protocol.errors import TABLE, SteadError
 from stead.protocol.messages import Call
 from stead.protocol.methods import CALLS, STREAMS
-from stead.toolbox import contract
+from stead.toolbox import areas, contract
 from stead.toolbox.local import LocalToolbox, opened
 from support.deadline import PATIENCE
 from support.guests import WORKSPACE, Client, GuestProcess
@@ -70,7 +70,7 @@ FIELDS: dict[str, type[contract.Params]] = {
     "exec.attach": contract.Attach,
     "file.read": contract.ReadStream,
     "file.write": contract.WriteStream,
-}
+} | {name: operation.params for name in CALLS if (operation := areas.find(name)) is not None}
 
 
 def test_nothing_is_left_out() -> None:

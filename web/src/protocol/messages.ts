@@ -5,7 +5,7 @@ export const PROTOCOL = "1.0";
 /** Codes of errors after which trying again unchanged can help. */
 export const RETRY_CODES: ReadonlySet<string> = new Set(["in_progress", "rate_limited", "too_many", "no_node", "approval_needed", "node_unreachable", "workspace_unreachable", "timeout", "draining", "disk_full", "database_unavailable", "driver_failed", "unavailable"]);
 
-export type CallMethod = "workspace.info" | "files.read" | "files.list" | "files.stat" | "files.write" | "files.append" | "files.mkdir" | "files.delete" | "files.move" | "exec.run" | "exec.list" | "exec.show" | "exec.kill" | "git.status";
+export type CallMethod = "workspace.info" | "files.read" | "files.list" | "files.stat" | "files.write" | "files.append" | "files.mkdir" | "files.delete" | "files.move" | "exec.run" | "exec.list" | "exec.show" | "exec.kill" | "search.content" | "git.status";
 
 export type StreamKind = "exec" | "exec.attach" | "file.read" | "file.write";
 

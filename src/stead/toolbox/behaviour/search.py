@@ -1,0 +1,96 @@
+"""Searching: content, names, symbols and what fits best."""
+
+from __future__ import annotations
+
+from stead.toolbox.behaviour.checks import check, expect, refused, sh
+from stead.toolbox.contract import Toolbox
+
+
+async def _files(toolbox: Toolbox, place: str, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        await toolbox.write(f"{place}/{path}", text.encode(), parents=True)
+
+
+@check
+async def search_content(toolbox: Toolbox, place: str) -> None:
+    """Lines with their places, by path; an expression, a text, without case, whole words, and lines around."""
+    await _files(toolbox, place, {"b.py": "one\nTwo äone\nthree\n", "a/x.txt": "a.c\nabc\nlone\n"})
+    found = await toolbox.search.content("one", place)
+    told = [(match.path.removeprefix(f"{place}/"), match.line, match.text) for match in found.matches]
+    expect(told == [("a/x.txt", 3, "lone"), ("b.py", 1, "one"), ("b.py", 2, "Two äone")], f"found {told}")
+    expect(found.files == 2 and not found.truncated and not found.problems, f"said {found}")
+    span = found.matches[2].spans[0]
+    expect((span.start, span.end, span.column, span.end_column) == (6, 9, 6, 9), f"the place is {span}")
+    lines = [match.text for match in (await toolbox.search.content("a.c", place, literal=True)).matches]
+    expect(lines == ["a.c"], f"a text is no expression: {lines}")
+    lines = [match.text for match in (await toolbox.search.content("two", place, case="insensitive")).matches]
+    expect(lines == ["Two äone"], f"without case: {lines}")
+    lines = [match.text for match in (await toolbox.search.content("one", place, word=True)).matches]
+    expect(lines == ["one"], f"whole words: {lines}")
+    around = (await toolbox.search.content("Two", place, before=1, after=1)).matches[0]
+    expect([line.text for line in around.before + around.after] == ["one", "three"], f"around: {around}")
+    expect(not (await toolbox.search.content("nowhere to be found", place)).matches, "found what is not there")
+
+
+@check
+async def search_content_of_some_files(toolbox: Toolbox, place: str) -> None:
+    """Globs choose, ignore files and dots leave out, and a glob brings nothing back that is left out."""
+    files = {
+        ".gitignore": "*.log\nout/\n",
+        "a.py": "",
+        "b.ts": "",
+        "x.log": "",
+        "out/c.py": "",
+        ".h/d.py": "",
+        "s/e.py": "",
+    }
+    await _files(toolbox, place, {path: f"{text}needle\n" for path, text in files.items()})
+
+    async def paths(**options: object) -> list[str]:
+        found = await toolbox.search.content("needle", place, **options)  # type: ignore[arg-type]
+        return [match.path.removeprefix(f"{place}/") for match in found.matches]
+
+    expect(await paths() == ["a.py", "b.ts", "s/e.py"], "left out too much or too little")
+    expect(await paths(include=["*.py"]) == ["a.py", "s/e.py"], "the included are others")
+    expect(await paths(include=["*.log", "*.{ts,tsx}"]) == ["b.ts"], "what is ignored was brought back")
+    expect(await paths(exclude=["s/"]) == ["a.py", "b.ts"], "the excluded are others")
+    expect(await paths(ignored=True) == ["a.py", "b.ts", "out/c.py", "s/e.py", "x.log"], "the ignored are not there")
+    hidden = await paths(hidden=True)
+    expect(hidden == [".gitignore", ".h/d.py", "a.py", "b.ts", "s/e.py"], f"hidden: {hidden}")
+
+
+@check
+async def search_content_limits(toolbox: Toolbox, place: str) -> None:
+    """Cut at a limit in all, in a file and of a line, and each is told."""
+    await _files(toolbox, place, {"a": "hit\n" * 20, "b": "x" * 1000 + "hit" + "y" * 1000 + "\n"})
+    found = await toolbox.search.content("hit", place, limit=5)
+    expect(len(found.matches) == 5 and found.truncated, f"{len(found.matches)} with a limit of 5")
+    found = await toolbox.search.content("hit", place, per_file=3)
+    expect(len(found.matches) == 4 and found.truncated and found.cut == [f"{place}/a"], f"said {found.cut}")
+    exact = await toolbox.search.content("hit", f"{place}/a", limit=20, per_file=20)
+    expect(len(exact.matches) == 20 and not exact.truncated, "the last one is no more than the limit")
+    line = (await toolbox.search.content("hit", f"{place}/b", characters=100)).matches[0]
+    expect(len(line.text) == 100 and line.clipped and "hit" in line.text, f"clipped to {line.text!r}")
+    expect(line.skipped == 975 and line.spans[0].column == 1001, f"the place is {line.skipped} {line.spans}")
+
+
+@check
+async def search_content_hostile(toolbox: Toolbox, place: str) -> None:
+    """Queries are no options and reach no shell, files may be called anything, and links out are not followed."""
+    await _files(toolbox, place, {"-e": "--files $(id) `id`\n", "a\nb": "--files\n", " ": "x\n"})
+    await sh(toolbox, "ln -s /etc out && printf 'caf\\351 x\\n' > latin", cwd=place)
+    found = await toolbox.search.content("--files", place)
+    expect([match.path for match in found.matches] == [f"{place}/-e", f"{place}/a\nb"], f"found {found.matches}")
+    expect(len((await toolbox.search.content("$(id)", place, literal=True)).matches) == 1, "the shell's words")
+    latin = (await toolbox.search.content("x", f"{place}/latin")).matches[0]
+    expect(latin.text == "caf� x" and latin.spans[0].start == 5, f"bytes that are no text: {latin}")
+    expect(not (await toolbox.search.content("root:", place)).matches, "a link out was followed")
+    await refused("path_outside", toolbox.search.content("root", f"{place}/out"))
+    await refused("path_outside", toolbox.search.content("root", "../"))
+    await refused("not_found", toolbox.search.content("x", f"{place}/nothing"))
+    wrong = await refused("invalid", toolbox.search.content("(", place))
+    expect("unclosed" in wrong.message, f"the words of ripgrep are missing: {wrong.message}")
+    for query in ("", "a\0b"):
+        await refused("invalid", toolbox.search.content(query, place))
+    await refused("invalid", toolbox.search.content("x", place, include=["[z-a]"]))
+    await refused("invalid", toolbox.search.content("x", place, limit=0))

@@ -1,0 +1,147 @@
+"""What can be searched for: params, results, operations, and the face `toolbox.search`.
+
+Contract: paths are relative to the workspace's root. Hidden files and what ignore files leave out are searched only when asked;
+`.git` never is, unless it is the path to search. `truncated` says that there was more. Names and lines that are not UTF-8 come
+with replacement characters.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict, Unpack
+
+from stead.toolbox.contract import Params, Result
+from stead.toolbox.operations import Asking, Operation, by_name
+
+MATCHES = 1000
+"""Matches of a content search unless it says otherwise, and `MOST` at most."""
+MOST = 10_000
+CONTEXT = 50
+"""The most lines before, and after, a match."""
+CHARACTERS = 500
+"""Characters of a line that are shown unless it says otherwise, and `LONGEST` at most."""
+LONGEST = 10_000
+SPANS = 100
+"""The most places told of one line."""
+QUERY_CHARACTERS = 10_000
+GLOBS = 100
+"""The most globs of a kind, each of `GLOB_CHARACTERS` at most."""
+GLOB_CHARACTERS = 1000
+GLOBS_BYTES = 1 << 14
+PROBLEMS = 20
+"""The most files told that could not be searched."""
+
+Case = Literal["sensitive", "insensitive", "smart"]
+"""`smart`: insensitive unless the query has a capital."""
+
+
+class Where(Params):
+    """Which files: under `path`, of those that fit an `include` (when there is one) and no `exclude`."""
+
+    path: str = "."
+    include: list[str] = []
+    exclude: list[str] = []
+    hidden: bool = False
+    ignored: bool = False
+
+
+class FindContent(Where, kw_only=True):
+    """search.content: a regular expression of ripgrep, or with `literal` a text. `per_file` 0: no limit of its own."""
+
+    query: str
+    literal: bool = False
+    case: Case = "sensitive"
+    word: bool = False
+    multiline: bool = False
+    before: int = 0
+    after: int = 0
+    limit: int = MATCHES
+    per_file: int = 0
+    characters: int = CHARACTERS
+
+
+class Line(Result, frozen=True):
+    """A line around a match."""
+
+    line: int
+    text: str
+    clipped: bool = False
+
+
+class Span(Result, frozen=True):
+    """Where in the line: bytes from 0 on, and characters from 1 on."""
+
+    start: int
+    end: int
+    column: int
+    end_column: int
+
+
+class Match(Result, frozen=True):
+    """A line with what was found in it, or several lines of a multiline match (`lines`).
+
+    `text` may be a part: `skipped` characters are left out at its beginning, and `clipped` says that there is more at its end.
+    `offset` is where the line begins in the file, in bytes.
+    """
+
+    path: str
+    line: int
+    text: str
+    spans: list[Span] = []
+    offset: int = 0
+    lines: int = 1
+    skipped: int = 0
+    clipped: bool = False
+    before: list[Line] = []
+    after: list[Line] = []
+
+
+class Content(Result, frozen=True):
+    """Matches by path and line. When there were more than the limit, they are those that were found first.
+
+    `cut` are files with more matches than `per_file`; `problems` says what could not be searched.
+    """
+
+    matches: list[Match]
+    files: int = 0
+    truncated: bool = False
+    cut: list[str] = []
+    problems: list[str] = []
+
+
+class WhereOptions(TypedDict, total=False):
+    """The fields of `Where` but for the path."""
+
+    include: list[str]
+    exclude: list[str]
+    hidden: bool
+    ignored: bool
+
+
+class ContentOptions(WhereOptions, total=False):
+    """The fields of `FindContent`."""
+
+    literal: bool
+    case: Case
+    word: bool
+    multiline: bool
+    before: int
+    after: int
+    limit: int
+    per_file: int
+    characters: int
+
+
+CONTENT = Operation("search.content", FindContent, Content)
+
+OPERATIONS = by_name([CONTENT])
+
+
+class Search:
+    """Searches of one toolbox."""
+
+    def __init__(self, toolbox: Asking) -> None:
+        self._ask = toolbox.ask
+
+    async def content(self, query: str, path: str = ".", **options: Unpack[ContentOptions]) -> Content:
+        """Lines that fit a regular expression of ripgrep, or with `literal` have a text."""
+        return await self._ask(CONTENT, FindContent(query=query, path=path, **options))

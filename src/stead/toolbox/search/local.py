@@ -1,0 +1,12 @@
+"""The searches, done here."""
+
+from __future__ import annotations
+
+from stead.toolbox.operations import Work
+from stead.toolbox.place import Place
+from stead.toolbox.search.content import ContentSearch
+
+
+def work(place: Place) -> Work:
+    """What does each operation of the area."""
+    return {"search.content": ContentSearch(place).find}

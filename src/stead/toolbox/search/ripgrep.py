@@ -1,0 +1,104 @@
+"""What every call of ripgrep has in common: which files it looks at, and how it is run and told apart from a failure.
+
+Contract: `checked(where)` refuses what cannot be asked. `started(place, options, where)` runs it at the root while the caller
+is inside, and gives `Running`: the process, and what of its output belongs to whom. No query, glob or path is ever taken for
+an option; the machine's own settings of ripgrep do not count.
+
+A glob to include must not bring back what an ignore file leaves out, as ripgrep's own `--glob` would. So it is given as the
+ignore file of lowest rank, through a pipe; what a `!` of the workspace's own ignore files keeps nevertheless, `Chosen` drops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Iterator
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.confine import QUIET, shown
+from stead.toolbox.ignoring import Chosen, Pattern
+from stead.toolbox.place import Place
+from stead.toolbox.search.contract import GLOB_CHARACTERS, GLOBS, GLOBS_BYTES, Where
+
+_LOOK = getattr(os, "O_PATH", os.O_RDONLY | QUIET) | os.O_CLOEXEC
+
+
+def checked(where: Where) -> Chosen:
+    """Which paths of the answer are wanted, or "invalid"."""
+    for name, globs in (("include", where.include), ("exclude", where.exclude)):
+        if len(globs) > GLOBS:
+            raise SteadError("invalid", f"at most {GLOBS} globs", field=name)
+        for glob in globs:
+            if len(glob) > GLOB_CHARACTERS or any(mark in glob for mark in "\0\r\n") or Pattern.glob(glob) is None:
+                raise SteadError("invalid", f"{shown(glob)!r} is no glob", field=name)
+        if sum(len(glob.encode(errors="surrogateescape")) for glob in globs) > GLOBS_BYTES:
+            raise SteadError("invalid", f"globs have at most {GLOBS_BYTES} bytes in all", field=name)
+    return Chosen(where.include)
+
+
+def target(place: Place, path: str) -> str:
+    """What to search, relative to the root, seen to be inside it; a directory or a regular file."""
+    descriptor = place.root.open(path, _LOOK)
+    try:
+        mode = os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise SteadError("not_file", f"{shown(path)}: it is neither a file nor a directory", path=shown(path))
+    return place.root.relative(path)
+
+
+def within(path: bytes) -> str:
+    """A path of the answer as it is told."""
+    return path.removeprefix(b"./").decode(errors="replace")
+
+
+@contextlib.asynccontextmanager
+async def started(place: Place, options: list[str], where: Where) -> AsyncIterator[Process]:
+    """Runs it while the caller is inside; it sees the files of `where`."""
+    inside = await place.in_thread(target, place, where.path)
+    argv = ["rg", "--no-config", "--no-require-git", *options, *_which(where)]
+    with _rules(where) as rules:
+        if rules is not None:
+            argv.append(f"--ignore-file=/dev/fd/{rules}")
+        argv += ["--", f"./{inside}" if inside != "." else "./"]
+        keep = () if rules is None else (rules,)
+        async with place.programs.started(argv, cwd=place.root.path, descriptors=keep) as process:
+            yield process
+
+
+def _which(where: Where) -> list[str]:
+    found = [f"--glob=!{_escaped(glob)}" for glob in where.exclude]
+    if where.hidden:
+        found += ["--hidden", "--glob=!.git"]
+    if where.ignored:
+        found.append("--no-ignore")
+    return found
+
+
+@contextlib.contextmanager
+def _rules(where: Where) -> Iterator[int | None]:
+    """The descriptor of an ignore file that leaves out all but what is included."""
+    if not where.include:
+        yield None
+        return
+    lines = ["*", "!*/", *(f"!{_escaped(glob)}" for glob in where.include)]
+    if not where.hidden:
+        lines.append(".*")
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "wb") as file:
+            file.write("\n".join([*lines, ""]).encode(errors="surrogateescape"))
+        yield reading
+    finally:
+        os.close(reading)
+
+
+def _escaped(glob: str) -> str:
+    """In a glob `!` and `#` are characters like others, and so are blanks at its end."""
+    if glob.startswith(("!", "#")):
+        glob = f"\\{glob}"
+    bare = glob.rstrip(" ")
+    return bare + "\\ " * (len(glob) - len(bare))
