@@ -138,9 +138,12 @@ async def test_leaving_the_client_lets_go_of_its_foreground_execs_but_not_of_oth
 
 @pytest.mark.anyio
 async def test_output_is_not_lost_in_silence(work: Workspace) -> None:
+    """One in the foreground waits for its reader; one in the background says that it printed more than is kept."""
+    argv = ["head", "-c", "5000000", "/dev/zero"]
+    assert sum([len(piece.data) async for piece in work.stream(argv, log_bytes=50_000)]) == 5_000_000
     size = 0
     with pytest.raises(SteadError) as caught:
-        async for piece in work.stream(["head", "-c", "100000", "/dev/zero"], log_bytes=50_000):
+        async for piece in work.stream(argv, log_bytes=50_000, background=True):
             size += len(piece.data)
     assert caught.value.code == "too_large"
     assert size <= 50_000

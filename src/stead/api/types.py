@@ -448,6 +448,7 @@ class ExecStatus(Answer):
     ended: float | None = None
     output_bytes: int = 0
     truncated: bool = False
+    first_cursor: int = 0
     background: bool = False
     error: str = ""
 

@@ -82,23 +82,30 @@ class Calls:
             raise SteadError("invalid", "input needs a stream; open one of kind exec", field="stdin")
         exec.exec_id = exec.exec_id or new_id()
         self._attendance.enter(exec.exec_id)
-        over = False
+        result, failed = None, False
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout if timeout > 0 else None):
-                    running, _ = await self._toolbox.begin(exec, wait=not exec.background)
-                    over = exec.background or bool(await running.wait())
+                    result = await self._result(exec)
         except SteadError:
-            over = True
+            failed = True
             raise
         finally:
-            if over:
+            if failed or result is not None:
                 self._attendance.left(exec.exec_id)
             else:
                 self._attendance.leave(exec.exec_id, given_up=False)
-        if not over:
+        if result is None:
             raise SteadError("timeout", "the exec still runs; ask again under its id", exec_id=exec.exec_id)
-        return t.ExecResult(status=running.status) if exec.background else await running.collect()
+        return result
+
+    async def _result(self, exec: t.Exec) -> t.ExecResult:
+        """One that is there already may wait for its reader: this one reads as well, and leaves without letting it go."""
+        running, _ = await self._toolbox.begin(exec, wait=not exec.background)
+        try:
+            return t.ExecResult(status=running.status) if exec.background else await running.collect()
+        finally:
+            running.close(hold=True)
 
     async def _write(self, p: t.WriteFile) -> t.Written:
         return await self._toolbox.write(p.path, p.content, mode=p.mode, parents=p.parents, exclusive=p.exclusive)

@@ -120,7 +120,7 @@ class Streams:
     # --- execs -------------------------------------------------------------------------------------------------------
 
     async def _exec(self, stream: Stream, params: t.Exec) -> tuple[Any, Serve]:
-        running, _ = await self._toolbox.begin(params)
+        running, _ = await self._toolbox.begin(params, hold=not params.background)
         return running.status, lambda: self._serve_exec(stream, running, stdin=params.stdin, owner=True)
 
     async def _attach(self, stream: Stream, params: t.Attach) -> tuple[Any, Serve]:
@@ -137,16 +137,18 @@ class Streams:
             self._attendance.leave(running.exec_id, given_up=False)
             raise
         finally:
-            running.close()
+            running.close(hold=True)
         if stream.fault is None:
             self._attendance.left(running.exec_id)
         else:
             self._attendance.leave(running.exec_id, given_up=owner)
 
     async def _output(self, stream: Stream, running: LocalRunning, group: TaskGroup) -> None:
+        first = running.cursor
         try:
             async for piece in running.pieces():
                 await stream.send(piece)
+                running.took(first + stream.consumed)
             await stream.end(await running.wait())
         except SteadError as error:
             await stream.reset(error)

@@ -6,7 +6,7 @@ grants credit to the other end. When the link was lost or frames were dropped, t
 `received` with the other end (`stream.resume`), and calls `resume` with the other's number: what is missing is sent again,
 and what arrives twice is taken once. `gap` says that bytes are missing in front of a frame that arrived, so that a resume
 is due. `fault` is set when the stream was reset by either end, or when the two ends cannot be joined without losing bytes.
-`over` is true when nothing more can happen.
+`over` is true when nothing more can happen. `consumed`: how many written bytes the other end's consumer has taken.
 
 Offsets: an END counts as one more offset when it is consumed, so that its sender knows (`consumed == bytes + 1`).
 """
@@ -41,6 +41,7 @@ class StreamEnd:
         self.suspended = False
         self.result = b""
         self.end_taken = False
+        self.consumed = 0
         self._out = SendBuffer()
         self._limit = WINDOW
         self._sent = 0
@@ -185,7 +186,8 @@ class StreamEnd:
         if consumed > self._out.end + self.ended:
             return
         self._limit = max(self._limit, frame.seq)
-        self._release(min(consumed, self._out.end))
+        self.consumed = max(self.consumed, min(consumed, self._out.end))
+        self._release(self.consumed)
         if consumed > self._out.end:
             self._end_acknowledged = self._end_sent = True
             self._settle()

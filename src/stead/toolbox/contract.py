@@ -22,7 +22,8 @@ CALL_BYTES = 1 << 20
 LIST_ENTRIES = 10_000
 """The most entries one list answers (`truncated` tells when there were more)."""
 EXEC_LOG_BYTES = 64 << 20
-"""The most output kept of one exec by default; what is dropped is told (`truncated`)."""
+"""The most output kept of one exec by default. One in the foreground waits when it is so far ahead of its reader; of any
+other, what is more is dropped, and that is told (`truncated`)."""
 EXEC_TIMEOUT = 86_400.0
 """The longest time limit of an exec."""
 
@@ -214,7 +215,8 @@ class ExecState(StrEnum):
 
 
 class ExecStatus(Result, frozen=True):
-    """An exec and, when over, its end. `failed`: it could not be started (`error` says why); that is a result too."""
+    """An exec and, when over, its end. `failed`: it could not be started (`error` says why); that is a result too. Its output
+    is kept from `first_cursor` on; what was before has been read by whom it was for."""
 
     exec_id: str
     state: ExecState
@@ -225,6 +227,7 @@ class ExecStatus(Result, frozen=True):
     ended: float | None = None
     output_bytes: int = 0
     truncated: bool = False
+    first_cursor: int = 0
     background: bool = False
     error: str = ""
 
@@ -275,7 +278,7 @@ class Running(Protocol):
     exec_id: str
 
     def output(self) -> AsyncIterator[Output]:
-        """Every piece in order, to the end."""
+        """Every piece in order, to the end. An exec in the foreground waits for a slow reader."""
 
     async def write(self, data: bytes) -> None:
         """To its stdin (opened with `stdin=True`)."""

@@ -2,7 +2,8 @@
 
 Contract: `Holder` is the connection (JSON lines over a socket pair; see `holding.engine`), `Execs` what can be asked
 through it, `LocalRunning` an exec under way. Output is read from the log on disk by offset, so a slow reader costs nothing
-and delays nobody. A lost holder fails everything with "unavailable".
+and delays nobody but its own exec: one that was started with `hold` waits, as at a full pipe, once it is too far ahead of who
+started it, or, when they are gone, of the slowest who attached. A lost holder fails everything with "unavailable".
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from stead.toolbox.contract import (
     ExecStatus,
     Output,
 )
+from stead.toolbox.holding.log import FILE_BYTES, file_of
 
 ARGV_BYTES = 1 << 19
 """Arguments and environment of one exec, in all."""
@@ -51,13 +53,33 @@ def new_id() -> str:
     return ids.make(ids.Kind.EXEC, time.time(), os.urandom(ids.ENTROPY_BYTES))
 
 
+class Place:
+    """How far one reader of an exec has read."""
+
+    __slots__ = ("cursor", "owner")
+
+    def __init__(self, cursor: int, owner: bool) -> None:
+        self.cursor = cursor
+        self.owner = owner
+
+
 class Followed:
-    """What is known of one exec's output: how much there is, and its end. Shared by all its readers."""
+    """What is known of one exec's output: how much there is, and its end. Shared by all its readers. `held`: how far the exec
+    may be ahead of them, 0 when it waits for nobody; `told`: what the holder knows to be read."""
 
     def __init__(self, status: ExecStatus, size: int) -> None:
         self.status = status
         self.size = size
+        self.held = 0
+        self.told = 0
+        self.places: set[Place] = set()
         self._changed = asyncio.Event()
+
+    @property
+    def read(self) -> int:
+        """What everybody has read who counts: who started the exec, else all."""
+        owners = [place.cursor for place in self.places if place.owner]
+        return min(owners or [place.cursor for place in self.places], default=self.told)
 
     @property
     def over(self) -> bool:
@@ -190,19 +212,23 @@ class Execs:
         self._directory = Path(run) / "execs"
         self._log_bytes = log_bytes
 
-    async def start(self, exec: Exec, *, error: str = "", wait: bool = False) -> tuple[LocalRunning, bool]:
+    async def start(
+        self, exec: Exec, *, error: str = "", wait: bool = False, hold: bool = False
+    ) -> tuple[LocalRunning, bool]:
         """Starts it, or attaches to the one that has its id; `error` records that it cannot be started. True when new.
-        With `wait` a new one is over when this returns, at one message less."""
+        With `wait` a new one is over when this returns, at one message less; with `hold` it waits for this reader."""
         request = self._request(exec)
         if wait:
             request["wait"] = True
+        if hold:
+            request["hold"] = True
         if error:
             request["error"] = error
         exec_id = str(request["exec_id"])
         followed = self._follow(exec_id)
         answer = await self._holder.ask("start", **request)
         _learn(followed, answer)
-        return LocalRunning(self, exec_id, followed, cursor=0), bool(answer["new"])
+        return LocalRunning(self, exec_id, followed, cursor=0, owner=hold), bool(answer["new"])
 
     async def attach(self, exec_id: str, cursor: int = 0) -> LocalRunning:
         """Output from the cursor on, live to the end."""
@@ -211,6 +237,8 @@ class Execs:
         _learn(followed, await self._holder.ask("follow", exec_id=exec_id))
         if not 0 <= cursor <= followed.size:
             raise SteadError("invalid", f"cursor must be 0 to {followed.size}", field="cursor")
+        if cursor < followed.status.first_cursor:
+            raise _no_longer_kept(cursor, followed.status.first_cursor)
         return LocalRunning(self, exec_id, followed, cursor=cursor)
 
     async def listed(self) -> ExecList:
@@ -239,8 +267,27 @@ class Execs:
         """No more input comes."""
         await self._holder.ask("end_stdin", exec_id=exec_id)
 
-    def log(self, exec_id: str) -> Path:
-        return self._directory / f"{exec_id}.log"
+    def read(self, exec_id: str, cursor: int) -> None:
+        """All before the cursor was read."""
+        self._holder.tell("read", exec_id=exec_id, cursor=cursor)
+
+    def let_go(self, exec_id: str) -> None:
+        """It waits for nobody any more."""
+        self._holder.tell("let_go", exec_id=exec_id)
+
+    def unfollow(self, exec_id: str) -> None:
+        """Nobody here reads it."""
+        self._holder.tell("unfollow", exec_id=exec_id)
+
+    def log(self, exec_id: str, start: int = 0) -> Path:
+        """The file of its output that begins at this place."""
+        return Path(file_of(str(self._directory / f"{exec_id}.log"), start))
+
+    def log_starts(self, exec_id: str) -> list[int]:
+        """Where the files of its output begin."""
+        numbers = (path.name.rpartition(".")[2] for path in self._directory.glob(f"{exec_id}.log.*"))
+        later = sorted(int(number) for number in numbers if number.isascii() and number.isdecimal())
+        return [0, *later] if self.log(exec_id).exists() else later
 
     def stdin(self, exec_id: str) -> Path:
         return self._directory / f"{exec_id}.stdin"
@@ -267,34 +314,47 @@ class Execs:
 
 
 class LocalRunning:
-    """An exec under way, or over and still to be read."""
+    """An exec under way, or over and still to be read. `owner`: an exec that is held waits for this reader above all."""
 
-    def __init__(self, execs: Execs, exec_id: str, followed: Followed, cursor: int) -> None:
+    def __init__(self, execs: Execs, exec_id: str, followed: Followed, cursor: int, *, owner: bool = False) -> None:
         self.exec_id = exec_id
         self._execs = execs
         self._followed = followed
         self._cursor = cursor
+        self._place = Place(cursor, owner)
+        followed.places.add(self._place)
         self._log = -1
+        self._log_start = 0
         self._stdin = -1
-        self._closed = False
 
     @property
     def status(self) -> ExecStatus:
         """As last heard."""
         return self._followed.status
 
+    @property
+    def cursor(self) -> int:
+        """Where it goes on reading."""
+        return self._cursor
+
     async def pieces(self, limit: int = records.DATA_BYTES) -> AsyncIterator[bytes]:
-        """The log's bytes from the cursor on, in any pieces, to the end."""
+        """The log's bytes from the cursor on, in any pieces, to the end. Who takes them says so with `took`."""
         while True:
             await self._followed.more(self._cursor)
             if self._cursor >= self._followed.size:
                 return
             with confine.errors("the log"):
-                data = os.pread(self._open_log(), min(limit, self._followed.size - self._cursor), self._cursor)
-            if not data:
-                return
+                data = self._read(min(limit, self._followed.size - self._cursor))
             self._cursor += len(data)
             yield data
+
+    def took(self, cursor: int) -> None:
+        """All before the cursor was taken by whom it is for; an exec that is held may go on."""
+        followed = self._followed
+        self._place.cursor = cursor
+        if followed.held and (read := followed.read) - followed.told >= followed.held >> 3:
+            followed.told = read
+            self._execs.read(self.exec_id, read)
 
     async def output(self) -> AsyncIterator[Output]:
         """Every piece in order, to the end."""
@@ -302,6 +362,7 @@ class LocalRunning:
         async for piece in self.pieces():
             for channel, data, cursor in _decoded(decoder, piece):
                 yield Output(channel="stdout" if channel == records.STDOUT else "stderr", data=data, cursor=cursor)
+            self.took(decoder.cursor)
 
     async def write(self, data: bytes) -> None:
         """To its stdin; waits while the exec does not read. "conflict" when it reads no more."""
@@ -323,7 +384,12 @@ class LocalRunning:
         await self._execs.end_stdin(self.exec_id)
 
     async def wait(self) -> ExecStatus:
-        """Its end."""
+        """Its end; it is not held any more, so what is not read yet may be dropped."""
+        self._let_go()
+        return await self._followed.end()
+
+    async def end(self) -> ExecStatus:
+        """Its end, which may never come while nobody reads what it prints."""
         return await self._followed.end()
 
     async def kill(self, signal: int = 15) -> None:
@@ -331,34 +397,82 @@ class LocalRunning:
         await self._execs.kill(self.exec_id, signal)
 
     async def collect(self) -> ExecResult:
-        """Waits for the end and gathers what fits into one answer."""
-        status = await self.wait()
+        """Waits for the end and gathers what fits into one answer; reads all meanwhile if the exec is held."""
+        held = self._followed.held > 0
+        if not held:
+            await self.end()
+        self._cursor = max(self._cursor, self.status.first_cursor)
         parts: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
-        room, clipped = RESULT_BYTES, False
+        room, clipped = RESULT_BYTES, self._cursor > 0
         async for piece in self.output():
             part = parts[piece.channel]
             kept = piece.data[: min(CALL_BYTES - len(part), room)]
             part += kept
             room -= len(kept)
             clipped = clipped or len(kept) < len(piece.data)
-            if room == 0:
+            if room == 0 and not held:
                 break
-        return ExecResult(status=status, stdout=bytes(parts["stdout"]), stderr=bytes(parts["stderr"]), clipped=clipped)
+        stdout, stderr = bytes(parts["stdout"]), bytes(parts["stderr"])
+        return ExecResult(status=self.status, stdout=stdout, stderr=stderr, clipped=clipped)
 
-    def close(self) -> None:
-        """Lets go of the exec, which runs on; may be called twice."""
+    def close(self, *, hold: bool = False) -> None:
+        """Lets go of the exec, which runs on; may be called twice. With `hold` a held exec waits for the next reader, if
+        this was the last one."""
+        self._leave()
+        if self._followed.places:
+            return
+        if not self._followed.over:
+            if not hold:
+                self._let_go()
+        elif self._followed.size > FILE_BYTES:
+            self._execs.unfollow(self.exec_id)
+
+    def __del__(self) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._followed.places.discard(self._place)
         self._close_stdin()
+        self._close_log()
+
+    def _let_go(self) -> None:
+        if self._followed.held and not self._followed.over:
+            self._followed.held = 0
+            self._execs.let_go(self.exec_id)
+
+    def _read(self, limit: int) -> bytes:
+        """What is next, from this file of the log or the next one; never nothing."""
+        if self._log < 0:
+            self._open_log(self._first_file())
+        data = os.pread(self._log, limit, self._cursor - self._log_start)
+        if not data:
+            self._close_log()
+            self._open_log(self._cursor)
+            data = os.pread(self._log, limit, 0)
+        if not data:
+            raise SteadError("internal", f"the log ends at {self._cursor}")
+        return data
+
+    def _first_file(self) -> int:
+        if self._cursor == 0 or self._followed.size <= FILE_BYTES:
+            return 0
+        return max((start for start in self._execs.log_starts(self.exec_id) if start <= self._cursor), default=0)
+
+    def _open_log(self, start: int) -> None:
+        try:
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._log = os.open(self._execs.log(self.exec_id, start), flags)
+        except FileNotFoundError:
+            later = [start for start in self._execs.log_starts(self.exec_id) if start > self._cursor]
+            if not later:
+                raise
+            raise _no_longer_kept(self._cursor, min(later)) from None
+        self._log_start = start
+
+    def _close_log(self) -> None:
         if self._log >= 0:
             os.close(self._log)
             self._log = -1
-
-    def __del__(self) -> None:
-        self.close()
-
-    def _open_log(self) -> int:
-        if self._log < 0:
-            self._log = os.open(self._execs.log(self.exec_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        return self._log
 
     def _open_stdin(self) -> int:
         if self._stdin < 0:
@@ -394,6 +508,7 @@ def _learn(followed: Followed, answer: dict[str, Any]) -> None:
     """An answer may be older than the end that was told meanwhile."""
     if not followed.over:
         followed.update(answer["size"], _status(answer["status"]))
+        followed.held = answer.get("held", 0)
 
 
 def _settle(future: asyncio.Future[None]) -> None:
@@ -403,6 +518,11 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 def _gone() -> SteadError:
     return SteadError("unavailable", "the holder of this workspace's execs is gone")
+
+
+def _no_longer_kept(cursor: int, first: int) -> SteadError:
+    message = f"the output from {cursor} on is no longer kept; it begins at {first}"
+    return SteadError("range_unsatisfiable", message, first_cursor=first)
 
 
 def _decoded(decoder: records.Decoder, piece: bytes) -> list[tuple[int, bytes, int]]:

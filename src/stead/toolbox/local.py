@@ -153,21 +153,23 @@ class LocalToolbox(Areas):
         """Runs to the end, or only starts it when it is to go on in the background."""
         if exec.stdin:
             raise SteadError("invalid", "input needs a stream; start it instead", field="stdin")
-        running = await self.start(exec)
+        running, _ = await self.begin(exec)
         if exec.background:
             return ExecResult(status=running.status)
         return await running.collect()
 
     async def start(self, exec: Exec) -> LocalRunning:
-        return (await self.begin(exec))[0]
+        return (await self.begin(exec, hold=not exec.background))[0]
 
-    async def begin(self, exec: Exec, *, wait: bool = False) -> tuple[LocalRunning, bool]:
-        """Starts it, or attaches to the one that has this id. True when it was started now. `wait`: a new one to its end."""
+    async def begin(self, exec: Exec, *, wait: bool = False, hold: bool = False) -> tuple[LocalRunning, bool]:
+        """Starts it, or attaches to the one that has this id. True when it was started now. `wait`: a new one to its end;
+        `hold`: a new one waits when it is too far ahead of this reader."""
         if exec.cwd == ".":
-            return await self.execs_.start(exec, wait=wait)
+            return await self.execs_.start(exec, wait=wait, hold=hold)
         if error := await self.in_thread(self._cwd_error, exec.cwd):
             return await self.execs_.start(exec, error=error)
-        return await self.execs_.start(msgspec.structs.replace(exec, cwd=self._root.relative(exec.cwd)), wait=wait)
+        placed = msgspec.structs.replace(exec, cwd=self._root.relative(exec.cwd))
+        return await self.execs_.start(placed, wait=wait, hold=hold)
 
     async def attach(self, exec_id: str, cursor: int = 0) -> LocalRunning:
         return await self.execs_.attach(exec_id, cursor)

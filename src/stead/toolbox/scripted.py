@@ -166,9 +166,9 @@ class ScriptedToolbox(LocalToolbox):
         await self.turn()
         return await super().writer(path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256)
 
-    async def begin(self, exec: Exec, *, wait: bool = False) -> tuple[LocalRunning, bool]:
+    async def begin(self, exec: Exec, *, wait: bool = False, hold: bool = False) -> tuple[LocalRunning, bool]:
         await self.turn()
-        return await super().begin(exec, wait=wait)
+        return await super().begin(exec, wait=wait, hold=hold)
 
     async def attach(self, exec_id: str, cursor: int = 0) -> LocalRunning:
         await self.turn()

@@ -125,6 +125,11 @@ class Stream:
         return self._end.received
 
     @property
+    def consumed(self) -> int:
+        """How many of the bytes sent the other end's consumer has taken, as far as it has said so."""
+        return self._end.consumed
+
+    @property
     def attached(self) -> bool:
         """Whether a link carries the stream now."""
         return self._peer is not None

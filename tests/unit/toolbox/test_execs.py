@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from stead.protocol.errors import SteadError
 from stead.toolbox import execs
 from stead.toolbox.contract import Exec, ExecState
 from stead.toolbox.holding import tree
+from stead.toolbox.holding.log import FILE_BYTES, KEPT_READ
 from stead.toolbox.local import LocalToolbox, opened
 from support.deadline import eventually_async
 
@@ -122,7 +124,8 @@ async def test_closing_the_toolbox_ends_everything(tmp_path: Path) -> None:
 
 async def test_a_flood_is_cut_and_delays_nobody(toolbox: LocalToolbox) -> None:
     """1 GB of output: the process is not stalled, the log has its cap, others are served meanwhile."""
-    flood = await toolbox.start(Exec(argv=["head", "-c", "1000000000", "/dev/zero"], log_bytes=1 << 20))
+    argv = ["head", "-c", "1000000000", "/dev/zero"]
+    flood = await toolbox.start(Exec(argv=argv, log_bytes=1 << 20, background=True))
     while flood.status.state is ExecState.RUNNING:
         with anyio.fail_after(30):
             assert (await toolbox.exec(["true"])).status.ok
@@ -133,6 +136,105 @@ async def test_a_flood_is_cut_and_delays_nobody(toolbox: LocalToolbox) -> None:
     assert status.output_bytes == 1_000_000_000
     log = toolbox.execs_.log(status.exec_id)
     assert log.stat().st_size <= 1 << 20
+
+
+PRINTED = 40_000_000
+HELD = 8 << 20
+NUMBERS = Exec(argv=["seq 1 100000000 | head -c 40000000"], shell=True, log_bytes=HELD)
+
+
+def _numbers() -> bytes:
+    """What NUMBERS prints."""
+    return subprocess.run(["/bin/sh", "-c", NUMBERS.argv[0]], capture_output=True, check=True).stdout
+
+
+def _on_disk(toolbox: LocalToolbox, exec_id: str) -> int:
+    """A file may go while they are counted, and its successor grow."""
+    size = 0
+    for path in toolbox.execs_.log(exec_id).parent.glob(f"{exec_id}.log*"):
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size
+
+
+async def _stands_still(toolbox: LocalToolbox, exec_id: str) -> int:
+    """Waits until an exec has printed much, and then nothing for a moment."""
+    before = -1
+    with anyio.fail_after(30):
+        while (printed := (await toolbox.show(exec_id)).output_bytes) > before or printed < HELD // 2:
+            before = printed
+            await anyio.sleep(0.1)
+    return printed
+
+
+async def test_an_exec_waits_for_its_reader_and_nothing_is_lost(toolbox: LocalToolbox) -> None:
+    running = await toolbox.start(NUMBERS)
+    assert await _stands_still(toolbox, running.exec_id) <= HELD
+    output = bytearray()
+    async for piece in running.output():
+        output += piece.data
+        assert _on_disk(toolbox, running.exec_id) < HELD + 2 * FILE_BYTES + KEPT_READ + (1 << 20)
+    status = await running.wait()
+    assert (status.ok, status.truncated, status.output_bytes) == (True, False, PRINTED)
+    assert output == _numbers()
+    shown = await toolbox.show(running.exec_id)
+    assert shown.first_cursor > PRINTED - HELD - FILE_BYTES - KEPT_READ
+    with pytest.raises(SteadError) as found:
+        await toolbox.attach(running.exec_id, shown.first_cursor - 1)
+    assert found.value.code == "range_unsatisfiable"
+    assert found.value.details == {"first_cursor": shown.first_cursor}
+    again = await toolbox.attach(running.exec_id, shown.first_cursor)
+    rest = b"".join([piece.data async for piece in again.output()])
+    assert output.endswith(rest)
+    assert len(rest) > 4_000_000
+    result = await toolbox.run(msgspec.structs.replace(NUMBERS, exec_id=running.exec_id))
+    assert result.clipped
+    assert result.stdout == rest[: len(result.stdout)]
+    again.close()
+    running.close()
+
+
+async def test_only_the_reader_that_counts_holds_an_exec_back(toolbox: LocalToolbox) -> None:
+    """Who looks on is overtaken, and told; when who started it is gone, who looks on counts."""
+    running = await toolbox.start(NUMBERS)
+    onlooker = await toolbox.attach(running.exec_id)
+    seen = onlooker.output()
+    await anext(aiter(seen))
+    pieces = running.output()
+    read = 0
+    while read < PRINTED // 2:
+        read += len((await anext(aiter(pieces))).data)
+    assert await _stands_still(toolbox, running.exec_id) < PRINTED
+    late = await toolbox.attach(running.exec_id, (await toolbox.show(running.exec_id)).first_cursor)
+    running.close()
+    assert await _stands_still(toolbox, running.exec_id) < PRINTED
+    with pytest.raises(SteadError) as found:
+        _ = [piece async for piece in seen]
+    assert found.value.code == "range_unsatisfiable"
+    onlooker.close()
+    rest = b"".join([piece.data async for piece in late.output()])
+    assert _numbers().endswith(rest)
+    assert len(rest) >= PRINTED // 2
+
+
+async def test_what_waits_for_its_reader_can_be_ended_and_let_go(toolbox: LocalToolbox) -> None:
+    running = await toolbox.start(NUMBERS)
+    await _stands_still(toolbox, running.exec_id)
+    status = await toolbox.kill(running.exec_id, 15)
+    assert (status.state, status.truncated) == (ExecState.SIGNALLED, False)
+    kept = b"".join([piece.data async for piece in running.output()])
+    assert (len(kept), _numbers().startswith(kept)) == (status.output_bytes, True)
+    limited = await toolbox.start(msgspec.structs.replace(NUMBERS, timeout=0.3))
+    assert (await limited.end()).state is ExecState.TIMED_OUT
+    free = await toolbox.start(NUMBERS)
+    await _stands_still(toolbox, free.exec_id)
+    status = await free.wait()
+    assert (status.ok, status.truncated, status.output_bytes) == (True, True, PRINTED)
+    closed = await toolbox.start(NUMBERS)
+    await _stands_still(toolbox, closed.exec_id)
+    closed.close()
+    again = await toolbox.attach(closed.exec_id)
+    assert (await again.end()).truncated
 
 
 async def test_a_reader_that_stops_delays_nobody(toolbox: LocalToolbox) -> None:

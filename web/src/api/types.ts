@@ -125,6 +125,7 @@ export interface ExecStatus {
   ended: number | null;
   output_bytes: number;
   truncated: boolean;
+  first_cursor: number;
   background: boolean;
   error: string;
 }

@@ -47,6 +47,7 @@ const ENDED: ExecStatus = {
   ended: 2,
   output_bytes: 0,
   truncated: false,
+  first_cursor: 0,
   background: true,
   error: "",
 };

@@ -1,12 +1,13 @@
 """The holder's work: answers JSON lines about execs, reaps what ends, and goes down in order.
 
 Contract, one JSON object a line. Asked: `{"id", "do": ...}` with
-`start` (exec_id, argv, shown, cwd, environment, timeout, grace, stdin, background, log_bytes, error?, wait?) -> new, status,
-size: at once, or with `wait` as part of the new exec's `ended`;
-`show`, `follow`, `unfollow` (exec_id) -> status, size; `list` -> execs; `kill` (exec_id, signal, grace) -> status;
-`cancel` (exec_id) -> status; `end_stdin` (exec_id) -> nothing. Answered: `{"id", "ok": true, ...}` or
-`{"id", "ok": false, "code", "message"}`. Told unasked: `{"on": "output", "exec_id", "size"}` of followed execs (starting one
-follows it) and `{"on": "ended", "status", "size"}` of all.
+`start` (exec_id, argv, shown, cwd, environment, timeout, grace, stdin, background, log_bytes, error?, wait?, hold?) -> new,
+status, size, held: at once, or with `wait` as part of the new exec's `ended`;
+`show`, `follow`, `unfollow` (exec_id) -> status, size, held; `list` -> execs; `kill` (exec_id, signal, grace) -> status;
+`cancel` (exec_id) -> status; `end_stdin` (exec_id) -> nothing. With `hold` an exec waits for its reader once its log is `held`
+bytes ahead; `read` (exec_id, cursor) says what was read, `let_go` (exec_id) that nobody is waited for.
+Answered: `{"id", "ok": true, ...}` or `{"id", "ok": false, "code", "message"}`. Told unasked: `{"on": "output", "exec_id",
+"size"}` of followed execs (starting one follows it) and `{"on": "ended", "status", "size"}` of all.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Engine:
         self.children: dict[int, Callable[[int], None]] = {}
         self.execs = Execs(loop, settings)
         self.execs.ended = self._ended
+        self.execs.in_use = lambda exec_id: any(exec_id in followed for followed in self._lines.values())
         self.closing = False
         self._lines: dict[Line, set[str]] = {}
         self._missed: dict[Line, set[str]] = {}
@@ -54,6 +56,8 @@ class Engine:
             "kill": self._kill,
             "cancel": self._cancel,
             "end_stdin": self._end_stdin,
+            "read": self._read,
+            "let_go": self._let_go,
         }
         tree.adopt()
         loop.on_signal(signal.SIGCHLD, self.reap)
@@ -135,11 +139,12 @@ class Engine:
         if new and message.get("wait") and message["exec_id"] in self.execs.running:
             self._awaited[message["exec_id"]] = line, message.get("id")
             return None
-        return {"new": new, "status": status, "size": self.execs.log_bytes(message["exec_id"])}
+        exec_id = message["exec_id"]
+        return {"new": new, "status": status, "size": self.execs.log_bytes(exec_id), "held": self.execs.held(exec_id)}
 
     def _show(self, line: Line, message: Message) -> Message:
         status, size = self.execs.show(message["exec_id"])
-        return {"status": status, "size": size}
+        return {"status": status, "size": size, "held": self.execs.held(message["exec_id"])}
 
     def _follow(self, line: Line, message: Message) -> Message:
         answer = self._show(line, message)
@@ -164,6 +169,14 @@ class Engine:
         self.execs.end_stdin(message["exec_id"])
         return {}
 
+    def _read(self, line: Line, message: Message) -> Message:
+        self.execs.read(message["exec_id"], message["cursor"])
+        return {}
+
+    def _let_go(self, line: Line, message: Message) -> Message:
+        self.execs.let_go(message["exec_id"])
+        return {}
+
     def _later(self, line: Line, message: Message) -> Callable[[Status], None]:
         return lambda status: self._send(line, {"id": message.get("id"), "ok": True, "status": status})
 
@@ -174,7 +187,8 @@ class Engine:
         told = {"on": "ended", "status": status, "size": self.execs.log_bytes(exec_id)}
         asker, number = self._awaited.pop(exec_id, (None, None))
         for line, followed in list(self._lines.items()):
-            followed.discard(exec_id)
+            if not self.execs.in_several_files(exec_id):
+                followed.discard(exec_id)
             self._missed[line].discard(exec_id)
             self._send(line, told | {"id": number, "ok": True, "new": True} if line is asker else told)
 

@@ -3,6 +3,7 @@
 Contract: an exec's end is the end of its main process; whoever else holds its pipes is not waited for. What is in the pipes at
 that moment is kept; what comes later is read and dropped, so that processes left behind do not fail when they print.
 While the tree is being ended (time limit, kill, cancel) the end is told only when the tree is gone.
+An exec whose log is held waits, as at a full pipe, while its log has no room; `read` makes room, `let_go` ends that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import signal as signals
 import struct
@@ -23,7 +25,7 @@ from stead.toolbox.holding.ending import Ending
 from stead.toolbox.holding.log import Log
 from stead.toolbox.holding.loop import Loop, Timer
 from stead.toolbox.holding.settings import WORKSPACE_MARK, Settings
-from stead.toolbox.holding.shelf import Shelf, Status
+from stead.toolbox.holding.shelf import Kept, Shelf, Status
 from stead.toolbox.records import DATA_BYTES, STDERR, STDOUT
 
 Told = Callable[[Status], None]
@@ -31,6 +33,8 @@ Told = Callable[[Status], None]
 _PIPE_BYTES = 1 << 18
 _SINKS = 256
 """How many pipes of ended execs are still read (and dropped); then the oldest is closed."""
+_IN_USE = 64
+"""So many ended execs, of those whose log has several files, are not forgotten while somebody follows them."""
 _PENDING = getattr(termios, "FIONREAD", 0x541B)
 
 
@@ -55,6 +59,7 @@ class Held:
         self.over = False
         self.cause = ""
         self.pipes: dict[int, int] = {}
+        self.stalled = False
         self.stdin = -1
         self.limit: Timer | None = None
         self.ending: Ending | None = None
@@ -68,7 +73,8 @@ class Held:
 
 
 class Execs:
-    """All of one workspace. `dirty` names those with new output; `ended` is told every end."""
+    """All of one workspace. `dirty` names those with new output; `ended` is told every end; `in_use` is asked whether
+    somebody still follows an ended one."""
 
     def __init__(self, loop: Loop, settings: Settings) -> None:
         self._loop = loop
@@ -79,14 +85,16 @@ class Execs:
         self.finished: dict[str, Status] = {}
         self.dirty: set[str] = set()
         self.ended: Told = lambda status: None
+        self.in_use: Callable[[str], bool] = lambda exec_id: False
         self._by_pid: dict[int, Held] = {}
         self._sinks: dict[int, None] = {}
         self._leftovers: dict[str, Ending] = {}
-        self._log_bytes: dict[str, int] = {}
+        self._logs = self._shelf.logs()
         for status in self._shelf.kept():
-            self.finished[status["exec_id"]] = status
-            self._log_bytes[status["exec_id"]] = self._shelf.log_bytes(status["exec_id"])
-        self._total = sum(self._log_bytes.values())
+            log = self._logs[status["exec_id"]]
+            self.finished[status["exec_id"]] = {**status, "first_cursor": log.starts[0]} if log.starts[0] else status
+        self._several = {exec_id: None for exec_id, log in self._logs.items() if len(log.starts) > 1}
+        self._total = sum(log.bytes for log in self._logs.values())
         self._forget_oldest()
 
     # --- what is asked -----------------------------------------------------------------------------------------------
@@ -105,7 +113,8 @@ class Execs:
                 raise RefusedError("conflict", "this exec id was used before and is forgotten")
         except OSError as error:
             raise RefusedError("disk_full" if error.errno == errno.ENOSPC else "unavailable", str(error)) from error
-        held = Held(status, Log(self._shelf.log(exec_id), request["log_bytes"]), request)
+        log = Log(self._shelf.log(exec_id), request["log_bytes"], held=bool(request.get("hold")))
+        held = Held(status, log, request)
         self._begin(held)
         return True, held.status
 
@@ -117,9 +126,20 @@ class Execs:
         return status, self.log_bytes(exec_id)
 
     def log_bytes(self, exec_id: str) -> int:
-        """How much of the log may be read."""
+        """Up to where the log may be read."""
         held = self.running.get(exec_id)
-        return held.log.size if held else self._log_bytes.get(exec_id, 0)
+        if held is not None:
+            return held.log.size
+        return self._logs[exec_id].size if exec_id in self._logs else 0
+
+    def held(self, exec_id: str) -> int:
+        """How much it may print before its reader has to read; 0 when it waits for nobody."""
+        held = self.running.get(exec_id)
+        return held.log.cap if held is not None and held.log.held else 0
+
+    def in_several_files(self, exec_id: str) -> bool:
+        """Whether an ended exec's log is one that a reader cannot read to its end once it is forgotten."""
+        return exec_id in self._several
 
     def listed(self) -> list[Status]:
         """All, newest first."""
@@ -147,6 +167,20 @@ class Execs:
             return
         held.cause = held.cause or "cancelled"
         self.end(held, signals.SIGTERM, held.request["grace"], told)
+
+    def read(self, exec_id: str, cursor: int) -> None:
+        """Its reader has taken all before the cursor."""
+        held = self.running.get(exec_id)
+        if held is not None:
+            held.log.read(cursor)
+            self._go_on(held)
+
+    def let_go(self, exec_id: str) -> None:
+        """It waits for no reader any more."""
+        held = self.running.get(exec_id)
+        if held is not None:
+            held.log.let_go()
+            self._go_on(held)
 
     def end_stdin(self, exec_id: str) -> None:
         """No more input comes."""
@@ -240,10 +274,14 @@ class Execs:
     def _watch(self, held: Held, pipe: int, channel: int) -> None:
         os.set_blocking(pipe, False)
         held.pipes[pipe] = channel
-        self._loop.watch(pipe, lambda: self._output(held, pipe))
+        self._loop.watch(pipe, functools.partial(self._output, held, pipe))
 
     def _output(self, held: Held, pipe: int) -> None:
-        data = _read(pipe)
+        room = held.log.room
+        if not room:
+            self._stall(held)
+            return
+        data = _read(pipe, room)
         if data is None:
             return
         if data:
@@ -254,6 +292,18 @@ class Execs:
         else:
             del held.pipes[pipe]
             self._let_go(pipe)
+
+    def _stall(self, held: Held) -> None:
+        """What it prints stays in its pipes, and once these are full it waits."""
+        held.stalled = True
+        for pipe in held.pipes:
+            self._loop.unwatch(pipe)
+
+    def _go_on(self, held: Held) -> None:
+        if held.stalled and held.log.room:
+            held.stalled = False
+            for pipe in held.pipes:
+                self._loop.watch(pipe, functools.partial(self._output, held, pipe))
 
     def _drain(self, held: Held) -> None:
         """Takes what is in the pipes now, and reads them into nothing from then on."""
@@ -268,7 +318,7 @@ class Execs:
                 self._let_go(pipe)
                 continue
             self._sinks[pipe] = None
-            self._loop.watch(pipe, lambda pipe=pipe: self._sink(pipe))  # type: ignore[misc]
+            self._loop.watch(pipe, functools.partial(self._sink, pipe))
         held.pipes.clear()
         while len(self._sinks) > _SINKS:
             self._let_go(next(iter(self._sinks)))
@@ -303,8 +353,10 @@ class Execs:
             status["state"] = held.cause or ("signalled" if "signal" in status else "exited")
         status["ended"] = time.time()
         self.running.pop(held.exec_id, None)
-        self._log_bytes[held.exec_id] = held.log.size
-        self._total += held.log.size
+        self._logs[held.exec_id] = log = Kept(held.log.starts, held.log.size)
+        self._total += log.bytes
+        if len(log.starts) > 1:
+            self._several[held.exec_id] = None
         self._shelf.finish(held.exec_id, status)
         if held.request["stdin"]:
             with contextlib.suppress(OSError):
@@ -344,17 +396,26 @@ class Execs:
     def _now(self, held: Held) -> Status:
         held.status["output_bytes"] = held.log.output_bytes
         held.status["truncated"] = held.log.truncated
+        if held.log.first:
+            held.status["first_cursor"] = held.log.first
         return held.status
 
     def _forget_oldest(self) -> None:
-        """Only so many are kept, and only so much of their output."""
-        while len(self.finished) > self._settings.kept or (
-            self._total > self._settings.total_log_bytes and len(self.finished) > 1
-        ):
-            oldest = next(iter(self.finished))
+        """Only so many are kept, and only so much of their output; what somebody still follows may wait for that."""
+        while self._too_many():
+            waits = [exec_id for exec_id in self._several if self.in_use(exec_id)][-_IN_USE:]
+            oldest = next((exec_id for exec_id in self.finished if exec_id not in waits), None)
+            if oldest is None:
+                return
             del self.finished[oldest]
-            self._total -= self._log_bytes.pop(oldest)
-            self._shelf.forget(oldest)
+            self._several.pop(oldest, None)
+            log = self._logs.pop(oldest)
+            self._total -= log.bytes
+            self._shelf.forget(oldest, log.starts)
+
+    def _too_many(self) -> bool:
+        over = self._total > self._settings.total_log_bytes and len(self.finished) > 1
+        return over or len(self.finished) > self._settings.kept
 
 
 def _begun(request: dict[str, Any]) -> Status:
@@ -374,9 +435,9 @@ def _widen(pipe: int) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _read(pipe: int) -> bytes | None:
+def _read(pipe: int, most: int = DATA_BYTES) -> bytes | None:
     """What is there, at most a record; empty at the end, None when there is nothing now."""
     try:
-        return os.read(pipe, DATA_BYTES)
+        return os.read(pipe, most)
     except BlockingIOError:
         return None

@@ -1,9 +1,10 @@
 """The records of execs on disk: one journal of claims and ends, and beside it each exec's log, made with its first output.
 
 Contract: `claim` records an exec before it starts (once; an id that was claimed before is refused, also some time after the
-exec was forgotten), `finish` its end, `forget` removes it. `kept` finds what an earlier holder left: an exec without an end
-there is `unknown`. The journal is rewritten when most of it is of no more use, so it stays small. Making a file or a
-directory costs more than starting a process on some disks: hence one journal and not a directory for each exec.
+exec was forgotten), `finish` its end, `forget` removes it. `kept` finds what an earlier holder left (an exec without an end
+there is `unknown`), `logs` the output of it. The journal is rewritten when most of it is of no more use, so it stays small.
+Making a file or a directory costs more than starting a process on some disks: hence one journal and not a directory for each
+exec.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from stead.toolbox.holding.line import line as as_line
+from stead.toolbox.holding.log import file_of
 
 Status = dict[str, Any]
 """The fields of `contract.ExecStatus`."""
@@ -22,6 +24,18 @@ REMEMBERED = 4096
 """Ids of forgotten execs that are still known to have been used."""
 COMPACT_LINES = 2048
 """The journal is rewritten when it has so many lines, and four for each exec kept."""
+
+
+class Kept(NamedTuple):
+    """The output of an exec that is over: where its files begin, and where it ends."""
+
+    starts: list[int]
+    size: int
+
+    @property
+    def bytes(self) -> int:
+        """So much is on the disk."""
+        return self.size - self.starts[0]
 
 
 class Shelf:
@@ -55,10 +69,12 @@ class Shelf:
             if self._lines > COMPACT_LINES and self._lines > 4 * len(self._known):
                 self._compact()
 
-    def forget(self, exec_id: str) -> None:
-        """Removes an exec and its log."""
+    def forget(self, exec_id: str, starts: list[int]) -> None:
+        """Removes an exec and the files of its log."""
         if self._known.pop(exec_id, {}).get("output_bytes", 1):
-            self._remove_log(exec_id)
+            for start in starts:
+                with contextlib.suppress(OSError):
+                    os.unlink(file_of(self.log(exec_id), start))
         self._remember(exec_id)
         with contextlib.suppress(OSError):
             self._append({"forgotten": [exec_id]})
@@ -75,12 +91,21 @@ class Shelf:
         """The named pipe to its stdin."""
         return f"{self.directory}/{exec_id}.stdin"
 
-    def log_bytes(self, exec_id: str) -> int:
-        """The size of the log."""
+    def logs(self) -> dict[str, Kept]:
+        """The output of every exec in `kept`."""
+        starts: dict[str, list[int]] = {exec_id: [] for exec_id in self._known}
+        for name in os.listdir(self.directory):
+            exec_id, log, start = name.partition(".log")
+            if log and exec_id in starts and (number := _start(start)) is not None:
+                starts[exec_id].append(number)
+        return {exec_id: self._log(exec_id, sorted(found) or [0]) for exec_id, found in starts.items()}
+
+    def _log(self, exec_id: str, starts: list[int]) -> Kept:
         try:
-            return os.stat(self.log(exec_id)).st_size
+            last = os.stat(file_of(self.log(exec_id), starts[-1])).st_size
         except FileNotFoundError:
-            return 0
+            last = 0
+        return Kept(starts, starts[-1] + last)
 
     def close(self) -> None:
         """Lets go of the journal."""
@@ -90,10 +115,6 @@ class Shelf:
         self._forgotten[exec_id] = None
         while len(self._forgotten) > REMEMBERED:
             del self._forgotten[next(iter(self._forgotten))]
-
-    def _remove_log(self, exec_id: str) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink(self.log(exec_id))
 
     def _append(self, line: Status) -> None:
         """Whole or not at all."""
@@ -141,6 +162,14 @@ class Shelf:
             raise
         os.close(self._journal)
         self._journal, self._size, self._lines = fresh, len(data), data.count(b"\n")
+
+
+def _start(ending: str) -> int | None:
+    """Where a file of a log begins, by the end of its name; None when it is none."""
+    number = ending[1:]
+    if not ending:
+        return 0
+    return int(number) if ending[0] == "." and number.isascii() and number.isdecimal() and len(number) < 20 else None
 
 
 def _parsed(line: bytes) -> Status:

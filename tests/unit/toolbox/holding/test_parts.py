@@ -14,8 +14,8 @@ import pytest
 from stead.toolbox import records
 from stead.toolbox.holding import settings, spawn, tree
 from stead.toolbox.holding.line import LINE_BYTES, QUEUE_BYTES, Line
-from stead.toolbox.holding.log import Log
-from stead.toolbox.holding.shelf import COMPACT_LINES, Shelf
+from stead.toolbox.holding.log import FILE_BYTES, KEPT_READ, LEAST_HELD, Log, file_of
+from stead.toolbox.holding.shelf import COMPACT_LINES, Kept, Shelf
 from support.deadline import eventually
 
 
@@ -52,6 +52,64 @@ def test_a_log_that_cannot_be_written_is_a_full_one() -> None:
     log.close()
 
 
+def _fill(log: Log) -> int:
+    """Appends until the log has no more room, and says how much that was."""
+    before = log.output_bytes
+    while room := log.room:
+        log.append(records.STDOUT, os.urandom(16) * (room // 16) + b"x" * (room % 16))
+    return log.output_bytes - before
+
+
+def _whole(path: Path, log: Log) -> bytes:
+    return b"".join(Path(file_of(str(path), start)).read_bytes() for start in log.starts)
+
+
+def test_a_held_log_waits_for_its_reader_and_forgets_what_was_read(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"), 6 << 20, held=True)
+    _fill(log)
+    assert log.size <= 6 << 20
+    assert log.room == 0
+    for _ in range(40):
+        log.read(log.size - 1000)
+        assert _fill(log) > 5 << 20
+        on_disk = sum(path.stat().st_size for path in tmp_path.iterdir())
+        assert on_disk == log.size - log.first <= (6 << 20) + FILE_BYTES + KEPT_READ + (1 << 16)
+    assert not log.truncated
+    assert log.first > 200 << 20
+    kept = records.Decoder(log.first).feed(_whole(tmp_path / "log", log))
+    assert kept[-1][2] == log.size
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("log.")] == []
+    log.close()
+
+
+def test_a_held_log_keeps_more_than_it_has_room_for_at_the_end(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"), 0, held=True)
+    _fill(log)
+    assert LEAST_HELD - (1 << 16) < log.size <= LEAST_HELD
+    log.append(records.STDERR, b"last words")
+    assert (log.truncated, log.room) == (False, 0)
+    assert records.Decoder().feed(_whole(tmp_path / "log", log))[-1][:2] == (records.STDERR, b"last words")
+    log.let_go()
+    log.append(records.STDOUT, b"more")
+    assert (log.truncated, log.room) == (True, records.DATA_BYTES)
+    log.close()
+
+
+def test_a_shelf_knows_the_files_of_every_log(tmp_path: Path) -> None:
+    shelf = _shelf(tmp_path)
+    for exec_id in ("ex_a", "ex_b", "ex_c"):
+        shelf.claim(exec_id, {**BEGUN, "exec_id": exec_id})
+    place = tmp_path / "execs"
+    for name, size in {"ex_a.log.300": 20, "ex_a.log.70": 230, "ex_b.log": 7, "ex_b.log.x": 1, "ex_b.log.²": 1}.items():
+        (place / name).write_bytes(b"x" * size)
+    logs = shelf.logs()
+    assert logs == {"ex_a": Kept([70, 300], 320), "ex_b": Kept([0], 7), "ex_c": Kept([0], 0)}
+    assert logs["ex_a"].bytes == 250
+    shelf.forget("ex_a", logs["ex_a"].starts)
+    assert list(place.glob("ex_a*")) == []
+    shelf.close()
+
+
 BEGUN: dict[str, Any] = {"exec_id": "ex_a", "started": 1.0, "argv": ["x"], "state": "running"}
 
 
@@ -71,7 +129,7 @@ def test_a_shelf_claims_once_and_finds_again(tmp_path: Path) -> None:
     shelf.finish("ex_a", {**BEGUN, "state": "exited"})
     again = _shelf(tmp_path)
     assert _states(again) == [("ex_b", "unknown"), ("ex_a", "exited")]
-    again.forget("ex_a")
+    again.forget("ex_a", [0])
     assert not again.claim("ex_a", BEGUN)
     third = _shelf(tmp_path)
     assert _states(third) == [("ex_b", "unknown")]
@@ -102,7 +160,7 @@ def test_a_journal_stays_small(tmp_path: Path) -> None:
         assert shelf.claim(exec_id, {**BEGUN, "exec_id": exec_id})
         shelf.finish(exec_id, {**BEGUN, "exec_id": exec_id, "state": "exited"})
         if number >= 10:
-            shelf.forget(f"ex_{number - 10}")
+            shelf.forget(f"ex_{number - 10}", [0])
     assert len(shelf.kept()) == 10
     lines = (tmp_path / "execs" / "journal").read_bytes().count(b"\n")
     assert lines < COMPACT_LINES + 100
