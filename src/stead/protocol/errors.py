@@ -67,6 +67,11 @@ TABLE: dict[str, Row] = {
     "not_empty": Row(409, False, "The directory is not empty; delete recursively if that is meant."),
     "permission_denied": Row(403, False, "The workspace's user may not do this to that file."),
     "not_text": Row(409, False, "The file is not valid text in this encoding; read it as bytes."),
+    "text_not_found": Row(409, False, "Read the file again and give the text as it stands there."),
+    "text_not_unique": Row(409, False, "Give more of the text around the place, or replace every one."),
+    "empty_old_string": Row(400, False, "Say which text is to be replaced; write the whole file to begin one."),
+    "identical_strings": Row(400, False, "Give a new text that differs from the old one."),
+    "patch_rejected": Row(409, False, "Read the file again and make the diff anew; the details name file and hunk."),
     "disk_full": Row(507, True, "Free space on the machine and try again."),
     # programs of the workspace
     "program_missing": Row(424, False, "Install the program in the workspace, or use an image that has it."),

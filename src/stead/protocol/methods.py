@@ -31,6 +31,10 @@ CALLS: dict[str, Right] = {
     "exec.list": Right.READ,
     "exec.show": Right.READ,
     "exec.kill": Right.EXEC,
+    "text.read": Right.READ,
+    "text.write": Right.WRITE,
+    "text.edit": Right.WRITE,
+    "text.insert": Right.WRITE,
     "search.content": Right.READ,
     "git.status": Right.READ,
 }

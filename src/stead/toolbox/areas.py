@@ -14,11 +14,12 @@ from stead.toolbox.operations import Operation
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
     from stead.toolbox.search.contract import Search
+    from stead.toolbox.text.contract import Text
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 
-AREAS: tuple[str, ...] = ("git", "search")
+AREAS: tuple[str, ...] = ("git", "search", "text")
 """Names of calls begin with one of these and a dot."""
 
 
@@ -40,6 +41,12 @@ class Areas:
         from stead.toolbox.search.contract import Search
 
         return Search(self)
+
+    @property
+    def text(self) -> Text:
+        from stead.toolbox.text.contract import Text
+
+        return Text(self)
 
 
 def find(name: str) -> Operation[Any, Any] | None:

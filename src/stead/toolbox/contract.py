@@ -16,6 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
     from stead.toolbox.search.contract import Search
+    from stead.toolbox.text.contract import Text
 
 CALL_BYTES = 1 << 20
 """The most content one call carries; more goes through streams."""
@@ -298,6 +299,8 @@ class Toolbox(Protocol):
     def git(self) -> Git: ...
     @property
     def search(self) -> Search: ...
+    @property
+    def text(self) -> Text: ...
     async def info(self) -> Info: ...
     async def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent: ...
     async def write(
