@@ -1,4 +1,7 @@
-"""`python -m stead.node --config FILE`: the node as a program. Exit code 2: settings; 1: it cannot serve."""
+"""`python -m stead.node --config FILE`: the node as a program. Exit code 2: settings; 1: it cannot serve.
+
+It runs on uvloop where that is installed (the extra `server` brings it).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import anyio
@@ -37,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(work: Callable[[settings.NodeSettings], Awaitable[None]], loaded: settings.NodeSettings) -> int:
     failures: list[SteadError] = []
     try:
-        anyio.run(work, loaded)
+        anyio.run(work, loaded, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     except* SteadError as errors:
         failures = _leaves(errors)
     for error in failures:
