@@ -38,6 +38,7 @@ WORDS: dict[str, dict[str, Word]] = {
         "up": Word("server", "up", "control plane, node and web app on this machine"),
         "serve": Word("server", "serve", "the control plane alone"),
         "node": Word("nodes", "", "join, run and look after machines"),
+        "guest": Word("guests", "", "serve a toolbox from this machine, or talk to a machine's guest"),
         "doctor": Word("doctor", "doctor", "what this machine can give, and how to get what is missing"),
         "status": Word("server", "status", "is the control plane there, and how is it"),
         "backup": Word("server", "backup", "write the database to a file"),

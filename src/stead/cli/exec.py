@@ -184,13 +184,17 @@ async def _pass_signals(
 
 async def _tell_of_losses(context: Context, toolbox: RemoteToolbox) -> None:
     """A person who sees nothing come should know why."""
+    from stead.sdk.link import ClientLink
+
+    link = toolbox.link
+    assert isinstance(link, ClientLink)
     while True:
-        await toolbox.link.until("lost")
+        await link.until("lost")
         with anyio.move_on_after(PATIENCE):
-            await toolbox.link.until("connected")
+            await link.until("connected")
             continue
         context.out.note("stead: the link to the control plane is lost; the command goes on, waiting to come back")
-        await toolbox.link.until("connected")
+        await link.until("connected")
         context.out.note("stead: the link is back")
 
 

@@ -41,6 +41,9 @@ class GuestClient(Protocol):
     async def ping(self) -> float:
         """Seconds that the answer took."""
 
+    async def call(self, method: str, params: dict[str, Any], seconds: float) -> Any:
+        """One request in the words of whoever is there."""
+
     async def info(self) -> wire.AgentInfo: ...
     async def system(self) -> wire.SystemInfo: ...
     async def network(self) -> wire.NetworkInfo: ...
@@ -66,6 +69,9 @@ class RpcGuest:
         began = time.monotonic()
         await self._ask("ping", None, wire.Pong)
         return time.monotonic() - began
+
+    async def call(self, method: str, params: dict[str, Any], seconds: float = ANSWER_SECONDS) -> Any:
+        return await self.lines.call(method, params or None, seconds=seconds)
 
     async def info(self) -> wire.AgentInfo:
         return await self._ask("get_agent_info", None, wire.AgentInfo)

@@ -138,7 +138,7 @@ class Lines:
     ) -> None:
         assert self._tasks is not None
         self._tasks.cancel_scope.cancel()
-        await self._stack.__aexit__(kind, error, at)
+        await self._stack.aclose()
 
     async def call(self, method: str, params: Any = None, *, seconds: float = ANSWER_SECONDS) -> Any:
         """The result as plain JSON data."""

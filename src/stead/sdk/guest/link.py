@@ -68,7 +68,7 @@ class GuestLink:
         assert self._tasks is not None
         self._tasks.cancel_scope.cancel()
         self._ends.close(SteadError("unavailable", "the link was closed"))
-        await self._stack.__aexit__(kind, error, at)
+        await self._stack.aclose()
 
     async def call(
         self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0, repeat: bool = True

@@ -148,6 +148,9 @@ class QemuGuest:
         await self._session.ask("guest-ping")
         return time.monotonic() - began
 
+    async def call(self, method: str, params: dict[str, Any], seconds: float = ANSWER_SECONDS) -> Any:
+        return await self._session.ask(method, params, seconds)
+
     async def info(self) -> wire.AgentInfo:
         found = await self._session.ask("guest-info")
         names = sorted(each["name"] for each in found["supported_commands"] if each.get("enabled"))

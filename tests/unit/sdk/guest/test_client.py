@@ -112,6 +112,12 @@ async def test_many_at_once(socket: Path) -> None:
     assert sorted(found, key=int) == [str(number) for number in range(30)]
 
 
+async def test_an_error_leaves_the_client_as_it_is(socket: Path) -> None:
+    with pytest.raises(SteadError):
+        async with connect(socket) as client:
+            await client.exec("/bin/sleep", ["100"], seconds=0.2)
+
+
 @pytest.mark.needs_engine("qemu-ga")
 async def test_a_machine_with_qemu_ga_tells_of_itself(qemu_ga: Path) -> None:
     async with _client(qemu_ga) as client:

@@ -1,0 +1,86 @@
+"""`stead guest`: what a person does with the guest of a machine, through nothing but its socket."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.cli import Cli
+from support.deadline import eventually
+from support.engines import which
+from support.guests import GuestProcess
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuestProcess]:
+    with GuestProcess(tmp_path_factory.mktemp("guest")) as guest:
+        yield guest
+
+
+@pytest.fixture(scope="module")
+def stead(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """Without any control plane."""
+    return Cli({"PATH": os.environ["PATH"], "HOME": str(tmp_path_factory.mktemp("home")), "STEAD_KEEPER": "0"})
+
+
+@pytest.fixture
+def socket(ours: GuestProcess) -> tuple[str, str]:
+    return "--socket", str(ours.run / "guest.sock")
+
+
+def test_a_command_has_its_output_and_its_code(stead: Cli, socket: tuple[str, str]) -> None:
+    done = stead("guest", "exec", *socket, "--", "sh", "-c", "echo out; echo err >&2; exit 5")
+    assert (done.returncode, done.stdout, done.stderr) == (5, b"out\n", b"err\n")
+    assert stead("guest", "exec", *socket, "--timeout", "500ms", "--", "sleep", "600").returncode == 124
+    assert stead("guest", "exec", *socket, "--", "no-such-program").returncode == 125
+    assert stead("guest", "exec", "--socket", "/nowhere.sock", "--", "true").returncode == 125
+
+
+def test_files_go_both_ways(stead: Cli, socket: tuple[str, str], tmp_path: Path) -> None:
+    content = os.urandom(300_000)
+    (tmp_path / "source").write_bytes(content)
+    stead.ok("guest", "write", "a/b", str(tmp_path / "source"), "--parents", "--mode", "600", *socket)
+    assert stead("guest", "read", "a/b", *socket).stdout == content
+    stead.ok("guest", "write", "small", *socket, input=b"by hand")
+    assert stead.ok("guest", "read", "small", *socket) == "by hand"
+
+
+def test_ping_info_and_bare_requests(stead: Cli, socket: tuple[str, str]) -> None:
+    assert stead.json("guest", "ping", *socket)["speaks"] == "stead"
+    assert stead.json("guest", "info", *socket)["agent"]["protocol_version"] == "1.0.0"
+    assert json.loads(stead.ok("guest", "call", "ping", *socket))["pong"] is True
+    failed = stead("guest", "call", "file_read", '{"path": "nothing"}', *socket)
+    assert failed.returncode == 1
+    assert b"nothing" in failed.stderr
+    assert stead("guest", "call", "file_read", "{not json", *socket).returncode == 1
+
+
+def test_selfcheck_straight_to_a_guest(stead: Cli, socket: tuple[str, str]) -> None:
+    printed = stead.ok("guest", "selfcheck", *socket, "write-then-read", "a-result-has-everything")
+    assert [line.split()[:2] for line in printed.splitlines()] == [
+        ["ok", "write-then-read"],
+        ["ok", "a-result-has-everything"],
+    ]
+
+
+@pytest.mark.needs_engine("qemu-ga")
+def test_a_machine_with_qemu_ga(stead: Cli, tmp_path: Path) -> None:
+    program = which("qemu-ga")
+    assert program is not None
+    path = tmp_path / "ga.sock"
+    argv = [program, "-m", "unix-listen", "-p", str(path), "-t", str(tmp_path), "--blacklist=guest-shutdown"]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(path.exists, "qemu-ga listens")
+        socket = ("--socket", str(path))
+        assert stead.json("guest", "info", *socket)["system"]["kernel_version"] == os.uname().release
+        assert "lo" in stead.ok("guest", "network", *socket)
+        assert stead.json("guest", "disks", *socket)["items"]
+        assert stead("guest", "exec", *socket, "--", "sh", "-c", "exit 3").returncode == 3
+        assert json.loads(stead.ok("guest", "call", "guest-get-host-name", *socket))["host-name"]
+    finally:
+        process.kill()
+        process.wait()
