@@ -286,15 +286,18 @@ class UserPage(Answer):
 
 
 class TokenCreate(Body):
-    """POST /tokens: scopes are rights (`workspace:read`, ... or `*`); lifetime 0 never expires."""
+    """POST /tokens: scopes are rights (`workspace:read`, ... or `*`); lifetime 0 never expires.
+
+    Without a lifetime it is 30 days, or less where the token that asks ends sooner: no token outlives the one that made it.
+    """
 
     name: str
     scopes: list[str] = msgspec.field(default_factory=lambda: ["*"])
-    lifetime_seconds: float = 2_592_000.0
+    lifetime_seconds: float | None = None
 
 
 class Token(Answer):
-    """An API token, without its secret."""
+    """An API token, without its secret. `made_by` is the token that made it, which takes it along when it is revoked."""
 
     id: str
     user_id: str
@@ -303,6 +306,7 @@ class Token(Answer):
     created: float
     expires: float | None
     last_used: float | None
+    made_by: str | None = None
 
 
 class TokenCreated(Answer):

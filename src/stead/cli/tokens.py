@@ -39,7 +39,7 @@ async def rm(context: Context, arguments: Namespace) -> None:
 def _create_arguments(parser: Parser) -> None:
     parser.add_argument("name")
     parser.add_argument("--scope", action="append", metavar="RIGHT", help="workspace:read, workspace:exec, ... (all)")
-    parser.add_argument("--lifetime", type=seconds, default=2_592_000.0, metavar="TIME", help="30d; 0 never expires")
+    parser.add_argument("--lifetime", type=seconds, default=None, metavar="TIME", help="30d; 0 never expires")
 
 
 def _token_argument(parser: Parser) -> None:
@@ -49,5 +49,5 @@ def _token_argument(parser: Parser) -> None:
 VERBS = {
     "create": Verb("make a token; its secret is printed once", create, _create_arguments),
     "ls": Verb("list tokens", ls),
-    "rm": Verb("revoke a token; its live links end within a second", rm, _token_argument),
+    "rm": Verb("revoke a token and those made with it; their live links end within a second", rm, _token_argument),
 }

@@ -329,7 +329,7 @@ export interface Ticket {
   expires: number;
 }
 
-/** An API token, without its secret. */
+/** An API token, without its secret. `made_by` is the token that made it, which takes it along when it is revoked. */
 export interface Token {
   id: string;
   user_id: string;
@@ -338,13 +338,16 @@ export interface Token {
   created: number;
   expires: number | null;
   last_used: number | null;
+  made_by: string | null;
 }
 
-/** POST /tokens: scopes are rights (`workspace:read`, ... or `*`); lifetime 0 never expires. */
+/** POST /tokens: scopes are rights (`workspace:read`, ... or `*`); lifetime 0 never expires.
+
+    Without a lifetime it is 30 days, or less where the token that asks ends sooner: no token outlives the one that made it. */
 export interface TokenCreate {
   name: string;
   scopes?: string[];
-  lifetime_seconds?: number;
+  lifetime_seconds?: number | null;
 }
 
 /** The secret is shown once. */

@@ -153,7 +153,7 @@ function Tokens() {
           await again("tokens");
         }}
       >
-        Programs that use it are refused at once, and what they have open is cut.
+        Programs that use it are refused at once, and what they have open is cut. Tokens that were made with it end too.
       </Confirm>
     </Card>
   );

@@ -17,7 +17,8 @@ from stead.api.types import Session, SessionPage, Token, TokenPage
 from stead.control.store.schema import logins, sessions, tokens, users
 from stead.protocol.errors import SteadError
 
-LOCAL = "local"
+API, LOGIN, LOCAL = "api", "login", "local"
+"""Kinds of tokens: made with another credential; got with a login code; this machine's own."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +50,34 @@ def add_token(conn: Connection, token: Token, digest: str, kind: str) -> Token:
             kind=kind,
             created=token.created,
             expires=token.expires,
+            made_by=token.made_by,
         )
     )
     return token
+
+
+def add_token_by(conn: Connection, token: Token, digest: str, maker: str, insisted: bool) -> Token:
+    """A new token, made with another one unless `maker` is empty. It ends with an API token that made it, at the latest.
+
+    What a login or this machine's own token makes is a person's own, as with a session.
+    """
+    if maker:
+        # held until this is committed, so that a revocation at the same time either finds this token or is found here
+        row = conn.execute(select(tokens).where(tokens.c.id == maker).with_for_update(read=True)).first()
+        if row is None:
+            raise SteadError("unauthenticated", "the credential was revoked")
+        if row.kind == API:
+            token = msgspec.structs.replace(token, made_by=maker, expires=_within(token.expires, row.expires, insisted))
+    return add_token(conn, token, digest, API)
+
+
+def _within(wanted: float | None, most: float | None, insisted: bool) -> float | None:
+    """The end of a token under one that ends at `most`."""
+    if most is None or (wanted is not None and wanted <= most):
+        return wanted
+    if insisted:
+        raise SteadError("forbidden", "lifetime_seconds: a token cannot outlive the one that makes it", ends=most)
+    return most
 
 
 def find_token(conn: Connection, digest: str) -> Found | None:
@@ -74,13 +100,18 @@ def page_tokens(conn: Connection, user_id: str, after: str, limit: int) -> Token
     return TokenPage(items=items, next=items[-1].id if len(rows) > limit else "")
 
 
-def remove_token(conn: Connection, token_id: str, user_id: str) -> Token:
-    """Removes one token, of this user unless empty."""
+def remove_token(conn: Connection, token_id: str, user_id: str) -> list[str]:
+    """Removes one token, of this user unless empty, and those that were made with it; answers their ids."""
     row = conn.execute(select(tokens).where(tokens.c.id == token_id)).first()
     if row is None or (user_id and row.user_id != user_id):
         raise SteadError("not_found", "no such token")
-    conn.execute(delete_from(tokens).where(tokens.c.id == token_id))
-    return _token(row)
+    removed: list[str] = []
+    level = [token_id]
+    while level:
+        conn.execute(delete_from(tokens).where(tokens.c.id.in_(level)))
+        removed += level
+        level = list(conn.execute(select(tokens.c.id).where(tokens.c.made_by.in_(level))).scalars())
+    return removed
 
 
 def remove_local_tokens(conn: Connection) -> list[str]:
@@ -212,4 +243,5 @@ def _token(row: Row[Any]) -> Token:
         created=row.created,
         expires=row.expires,
         last_used=row.last_used,
+        made_by=row.made_by,
     )

@@ -14,7 +14,7 @@ from sqlalchemy.sql import column, table
 
 from stead.protocol.errors import SteadError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision; a test compares it with the files."""
 
 FOLDER = Path(__file__).parent / "migrations"

@@ -247,6 +247,7 @@ tokens = Table(
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("last_used", Float),
+    Column("made_by", Text, index=True),
 )
 
 sessions = Table(

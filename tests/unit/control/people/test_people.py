@@ -72,6 +72,64 @@ async def test_a_token_carries_no_more_than_its_maker(tmp_path: Path) -> None:
         assert made.token.scopes == ["workspace:read"]
 
 
+async def test_a_token_does_not_outlive_its_maker(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        tokens = it.app.people.tokens
+        short = await it.known(await it.token("*", lifetime=3600.0))
+        for lifetime in (0, 3601.0, 86_400.0):
+            with pytest.raises(SteadError) as caught:
+                await tokens.create(short.caller, TokenCreate(name="longer", lifetime_seconds=lifetime))
+            assert code_of(caught) == "forbidden"
+            assert caught.value.details == {"ends": short.expires}
+        unsaid = await tokens.create(short.caller, TokenCreate(name="as long as it may"))
+        assert (unsaid.token.expires, unsaid.token.made_by) == (short.expires, short.caller.credential_id)
+        said = await tokens.create(short.caller, TokenCreate(name="shorter", lifetime_seconds=60.0))
+        assert said.token.expires == said.token.created + 60.0
+        endless = await it.caller(await it.token("*", lifetime=0.0))
+        usual = (await tokens.create(endless, TokenCreate(name="usual"))).token
+        assert usual.expires == usual.created + 30 * 86_400.0
+        assert (await tokens.create(endless, TokenCreate(name="endless", lifetime_seconds=0))).token.expires is None
+
+
+async def test_a_revoked_token_takes_along_what_it_made(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        tokens = it.app.people.tokens
+        top = await it.caller(await it.token("*"))
+        child = await tokens.create(top, TokenCreate(name="child"))
+        grandchild = await tokens.create(await it.caller(child.secret), TokenCreate(name="grandchild"))
+        ticket = it.app.people.tickets.issue(await it.known(grandchild.secret))
+        beside = await it.token("*")
+        await tokens.revoke(await it.caller(it.secret), top.credential_id)
+        for secret in (child.secret, grandchild.secret):
+            assert await refused(it, secret) == "unauthenticated"
+        with pytest.raises(SteadError):
+            it.app.people.tickets.redeem(ticket.ticket)
+        await it.caller(beside)
+        with pytest.raises(SteadError) as caught:
+            await tokens.create(top, TokenCreate(name="too late"))
+        assert code_of(caught) == "unauthenticated"
+
+
+async def test_what_a_person_made_after_a_login_outlives_the_login(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        people = it.app.people
+        session = await people.logins.redeem(await people.logins.issue(it.user.id))
+        login = await people.logins.redeem(await people.logins.issue(it.user.id), "laptop")
+        local = await people.tokens.renew_local(it.user.id)
+        makers = [
+            (await people.identities.of_cookie(session.secret)).caller,
+            await it.caller(login.secret),
+            await it.caller(local),
+        ]
+        made = [await people.tokens.create(each, TokenCreate(name="ci", lifetime_seconds=0)) for each in makers]
+        assert [each.token.made_by for each in made] == [None] * 3
+        await people.sessions.end(makers[0], makers[0].credential_id)
+        await people.tokens.end_own(makers[1])
+        await people.tokens.renew_local(it.user.id)
+        for each in made:
+            assert (await it.caller(each.secret)).user_id == it.user.id
+
+
 async def test_a_token_gets_no_more_by_way_of_a_login(tmp_path: Path) -> None:
     async with face(tmp_path) as it:
         caller = await it.caller(await it.token("admin", "account", "workspace:read"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from stead.api.types import TokenCreate
 from stead.control.store import idempotency
 from stead.protocol.errors import SteadError
 from support.deadline import eventually_async
@@ -64,3 +65,28 @@ async def test_one_effect_for_one_key_on_postgresql(tmp_path: Path, postgres_url
         first = await it.admin.post("/tokens", json={"name": "a"}, headers=key)
         again = await it.admin.post("/tokens", json={"name": "a"}, headers=key)
         assert first.content == again.content
+
+
+async def test_nothing_is_left_of_a_token_that_is_revoked_while_it_makes_others(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    async with face(tmp_path, database_url=postgres_url) as it:
+        tokens, admin = it.app.people.tokens, await it.caller(it.secret)
+        maker = await it.caller(await it.token("*"))
+        made: list[str] = []
+
+        async def make() -> None:
+            try:
+                made.append((await tokens.create(maker, TokenCreate(name="one"))).secret)
+            except SteadError as error:
+                assert error.code == "unauthenticated"
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(make)
+                if number == 10:
+                    group.start_soon(tokens.revoke, admin, maker.credential_id)
+        for secret in made:
+            with pytest.raises(SteadError):
+                await it.known(secret)
+        assert [each.made_by for each in (await tokens.list(admin, 100, "")).items] == [None]

@@ -10,9 +10,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select
 
-from stead.control.store import migrate
+from stead.control.store import credentials, migrate
 from stead.control.store.backup import KEPT, backup, backup_before, restore
-from stead.control.store.schema import settings
+from stead.control.store.schema import settings, tokens, users
 from stead.control.store.store import FILE, open_store
 from stead.protocol.errors import SteadError
 
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.anyio
 
 NEXT = '''"""One more.
 
-Revision ID: 0002
-Revises: 0001
+Revision ID: next
+Revises: {head}
 """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "next"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -49,7 +49,7 @@ def scripts(tmp_path: Path, then: str) -> Path:
     """Our revisions and one more."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrate.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_more.py").write_text(NEXT.replace("{then}", then))
+    (folder / "versions" / "next.py").write_text(NEXT.replace("{then}", then).replace("{head}", migrate.HEAD))
     return folder
 
 
@@ -68,25 +68,49 @@ def test_the_named_head_is_the_newest_file() -> None:
 async def test_an_older_database_is_copied_and_then_migrated(tmp_path: Path) -> None:
     data = tmp_path / "data"
     await old_database(data)
-    store = await open_store("", data, scripts(tmp_path, "pass"), "0002")
+    store = await open_store("", data, scripts(tmp_path, "pass"), "next")
     assert await store.read(values) == {"kept": "changed"}
-    assert await store.read(migrate.revision) == "0002"
+    assert await store.read(migrate.revision) == "next"
     await store.close()
     (copy,) = (data / "backups").iterdir()
     assert copy.stat().st_mode & 0o077 == 0
     with closing(sqlite3.connect(copy)) as raw:
         assert raw.execute("SELECT value FROM settings").fetchall() == [("old",)]
-        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrate.HEAD,)]
+
+
+async def test_credentials_of_the_first_schema_hold(tmp_path: Path) -> None:
+    first = scripts(tmp_path, "pass")
+    for later in (first / "versions").glob("[!0]*.py"):
+        later.unlink()
+    for later in (first / "versions").glob("000[!1]*.py"):
+        later.unlink()
+    store = await open_store("", tmp_path / "data", first, "0001")
+    token = {"id": "tk_1", "user_id": "us_1", "name": "ci", "scopes": ["*"], "hash": "h", "kind": "api", "created": 1.0}
+    user = {"id": "us_1", "name": "admin", "role": "admin", "disabled": False, "created": 1.0, "version": 1}
+
+    def fill(conn: Connection) -> None:
+        conn.execute(users.insert().values(**user))
+        conn.execute(tokens.insert().values(**token))
+
+    await store.write(fill)
+    await store.close()
+    store = await open_store("", tmp_path / "data")
+    found = await store.read(credentials.find_token, "h")
+    assert found is not None
+    assert (found.credential_id, found.name) == ("tk_1", "admin")
+    assert [each.made_by for each in (await store.read(credentials.page_tokens, "", "", 10)).items] == [None]
+    await store.close()
 
 
 async def test_a_migration_that_fails_leaves_the_old_database(tmp_path: Path) -> None:
     data = tmp_path / "data"
     await old_database(data)
     with pytest.raises(RuntimeError, match="half way"):
-        await open_store("", data, scripts(tmp_path, "raise RuntimeError('half way')"), "0002")
+        await open_store("", data, scripts(tmp_path, "raise RuntimeError('half way')"), "next")
     store = await open_store("", data)
     assert await store.read(values) == {"kept": "old"}
-    assert await store.read(migrate.revision) == "0001"
+    assert await store.read(migrate.revision) == migrate.HEAD
     await store.close()
 
 

@@ -29,7 +29,7 @@ async def create_token(caller: Asker, services: Given, data: JSONBody[TokenCreat
 
 @delete("/tokens/{token:str}", operation_id="deleteToken", opt=NEEDS, tags=TAGS)
 async def delete_token(caller: Asker, services: Given, token: FromPath[str]) -> None:
-    """Revokes one; what lives by it ends at once."""
+    """Revokes one, and those that were made with it; what lives by them ends at once."""
     await services.people.tokens.revoke(caller, token)
 
 
