@@ -1,5 +1,6 @@
 """`stead exec`, `logs`, `execs`, `kill`, as a shell uses them."""
 
+import hashlib
 import signal
 import subprocess
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from stead.testing.cluster import Cluster
-from support.cli import PROGRAM, Cli
+from support.cli import PROGRAM, Cli, ended
 from support.deadline import eventually
 from support.terminal import Terminal
 
@@ -137,11 +138,32 @@ def test_many_at_once_each_with_its_own_end(both: Cli, work: Work) -> None:
     assert ends == [(f"{n}\n".encode(), b"", n) for n in range(20)]
 
 
-def test_output_beyond_the_limit_is_a_failure_that_is_told(cli: Cli, work: Work) -> None:
-    done = cli("exec", work["name"], "--", "head", "-c", "70000000", "/dev/zero")
-    assert done.returncode == 125
+def test_a_command_waits_for_a_slow_reader_and_nothing_is_lost(cli: Cli, work: Work) -> None:
+    """More than 64 MiB, which nobody reads at first."""
+    line = "seq 1 100000000 | head -c 100000000; exit 7"
+    expected = subprocess.run(["/bin/sh", "-c", line], capture_output=True, check=False).stdout
+    with ended(cli.start("exec", "-n", work["name"], "--shell", "--", line)) as process:
+        eventually(lambda: _printed(cli, work) > 60_000_000, "it printed as much as it may")
+        assert _printed(cli, work) < 70_000_000
+        out, err = process.communicate(timeout=60)
+    assert (hashlib.sha256(out).digest(), err, process.returncode) == (hashlib.sha256(expected).digest(), b"", 7)
+    done = cli("logs", work["name"])
+    assert expected.endswith(done.stdout)
+    assert len(done.stdout) > 60_000_000
+    assert b"no longer kept" in done.stderr
+
+
+def _printed(cli: Cli, work: Work) -> int:
+    """How much the newest exec printed, as far as it is known."""
+    newest = cli.json("execs", work["name"])["items"][0]
+    return int(newest["output_bytes"]) if newest["argv"][0].startswith("seq") else 0
+
+
+def test_in_the_background_so_much_is_kept_and_that_is_told(cli: Cli, work: Work) -> None:
+    exec_id = cli.ok("exec", "-d", work["name"], "--", "head", "-c", "70000000", "/dev/zero").strip()
+    done = cli("logs", work["name"], exec_id, "-f")
     assert 60_000_000 < len(done.stdout) < 70_000_000
-    assert b"stead cp" in done.stderr
+    assert b"more than is kept" in done.stderr
 
 
 def test_much_output_comes_whole(both: Cli, work: Work) -> None:

@@ -56,16 +56,36 @@ async def logs(context: Context, arguments: Namespace) -> int:
     """The output kept of one exec, by default the newest."""
     async with context.toolbox(arguments.workspace) as toolbox:
         status = await pick_exec(toolbox, arguments.exec)
-        running = await toolbox.attach(status.exec_id, arguments.cursor)
-        if status.state is ExecState.RUNNING and not arguments.follow:
-            await _until_cursor(running, status.output_bytes)
-            return 0
-        async for piece in running.output():
-            await put(1 if piece.channel == "stdout" else 2, piece.data)
-        ended = await running.wait()
+        ended = await _logs_kept(context, toolbox, status, arguments.cursor, follow=arguments.follow)
+    if ended is None:
+        return 0
     if ended.truncated:
         context.out.note("stead: this exec printed more than is kept")
     return exit_code(context, ended) if arguments.exit_code else 0
+
+
+async def _logs_kept(
+    context: Context, toolbox: RemoteToolbox, status: ExecStatus, cursor: int, *, follow: bool
+) -> ExecStatus | None:
+    """What is kept from the cursor on; what is not is told. None when the exec goes on and is not followed."""
+    while True:
+        try:
+            return await _logs_from(toolbox, status, cursor, follow=follow)
+        except SteadError as error:
+            if error.code != "range_unsatisfiable" or "first_cursor" not in error.details:
+                raise
+            cursor = error.details["first_cursor"]
+            context.out.note(f"stead: the output before {cursor} is no longer kept")
+
+
+async def _logs_from(toolbox: RemoteToolbox, status: ExecStatus, cursor: int, *, follow: bool) -> ExecStatus | None:
+    running = await toolbox.attach(status.exec_id, cursor)
+    if status.state is ExecState.RUNNING and not follow:
+        await _until_cursor(running, status.output_bytes)
+        return None
+    async for piece in running.output():
+        await put(1 if piece.channel == "stdout" else 2, piece.data)
+    return await running.wait()
 
 
 async def execs(context: Context, arguments: Namespace) -> None:
@@ -156,7 +176,7 @@ async def _foreground(context: Context, toolbox: RemoteToolbox, running: RemoteR
         status = await running.wait()
         tasks.cancel_scope.cancel()
     if status.truncated:
-        context.out.note("stead: the command printed more than is kept of one exec; the rest is lost")
+        context.out.note("stead: not all that the command printed could be kept for you; the rest is lost")
         context.out.note("  Let it write to a file in the workspace, and fetch that with `stead cp`.")
         return OURS
     return exit_code(context, status)
@@ -280,7 +300,8 @@ def _kill_arguments(parser: Parser) -> None:
 
 
 _DETAILS = """The exit code is the command's; 128+N when signal N ended it, 124 when --timeout did, 127 when it could not
-be started, 125 when Stead itself failed or output was lost because there was more than is kept (64 MiB).
+be started, 125 when Stead itself failed or output was lost. A command waits, as at a full pipe, while nobody reads what it
+printed (64 MiB); one in the background does not: of that, so much is kept.
 
   stead exec work -- ls -la
   stead exec work --shell -- 'grep -c x *.txt | sort'
