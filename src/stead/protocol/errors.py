@@ -34,7 +34,7 @@ TABLE: dict[str, Row] = {
     "ambiguous": Row(409, False, "Give more of the id, or the whole name."),
     "precondition_failed": Row(412, False, "Somebody changed it since; read it again and repeat the change."),
     "too_large": Row(413, False, "Send less at once; large content goes through the streaming calls."),
-    "range_unsatisfiable": Row(416, False, "Ask for a part that the file has."),
+    "range_unsatisfiable": Row(416, False, "Ask for a part that there is."),
     "key_reused": Row(422, False, "Use a new Idempotency-Key for a different request."),
     "headers_too_large": Row(431, False, "Send fewer or shorter headers."),
     "rate_limited": Row(429, True, "Wait a moment, then send fewer requests."),
