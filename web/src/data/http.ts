@@ -11,6 +11,7 @@ export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
   readonly hint: string;
+  readonly details: Record<string, unknown>;
   readonly requestId: string;
 
   constructor(status: number, fault: Fault, requestId = "") {
@@ -19,6 +20,7 @@ export class ApiError extends Error {
     this.status = status;
     this.code = fault.code;
     this.hint = fault.hint ?? "";
+    this.details = fault.details ?? {};
     this.requestId = requestId;
   }
 }

@@ -75,5 +75,6 @@ const GONE = new Set(["unavailable", "timeout", "node_unreachable", "workspace_u
 /** Errors of the wire are those of the API; only their class differs. */
 function translated(error: unknown): unknown {
   if (!(error instanceof SteadError)) return error;
-  return new ApiError(GONE.has(error.code) ? 503 : 409, { code: error.code, message: error.message, hint: error.hint });
+  const { code, message, hint, details } = error;
+  return new ApiError(GONE.has(code) ? 503 : 409, { code, message, hint, details });
 }

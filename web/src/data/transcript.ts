@@ -18,6 +18,8 @@ export interface Transcript {
   status: ExecStatus | null;
   /** `waiting`: cut off, and tried again by itself. */
   phase: "following" | "waiting" | "ended" | "failed";
+  /** Some of it was no longer kept when it was asked for. */
+  missed: boolean;
   error: unknown;
 }
 
@@ -61,7 +63,13 @@ export class Follower {
     const saved = restore(execId);
     this.cursor = saved?.cursor ?? 0;
     this.scrollback = saved?.scrollback ?? EMPTY;
-    this.value = new Value<Transcript>({ scrollback: this.scrollback, status: null, phase: "following", error: null });
+    this.value = new Value<Transcript>({
+      scrollback: this.scrollback,
+      status: null,
+      phase: "following",
+      missed: false,
+      error: null,
+    });
   }
 
   /** Follows until it ends or `stop`; what is cut off is taken up again. */
@@ -75,6 +83,12 @@ export class Follower {
         attempt = 0;
       } catch (error) {
         if (this.stopping.signal.aborted) return;
+        const first = keptFrom(error, this.cursor);
+        if (first !== null) {
+          this.cursor = first;
+          this.tell({ missed: true });
+          continue;
+        }
         if (!worthTrying(error)) return this.fail(error);
         if (this.cursor > before) attempt = 0;
       }
@@ -125,6 +139,13 @@ export class Follower {
   private tell(change: Partial<Transcript>): void {
     this.value.set({ ...this.value.get(), ...change });
   }
+}
+
+/** Where output begins, if the error says that what was asked for is no longer kept. */
+export function keptFrom(error: unknown, cursor: number): number | null {
+  if (!(error instanceof ApiError) || error.code !== "range_unsatisfiable") return null;
+  const first = error.details.first_cursor;
+  return typeof first === "number" && first > cursor ? first : null;
 }
 
 /** A link that breaks is tried again; an answer that says no is not. */

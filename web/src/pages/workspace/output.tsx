@@ -209,6 +209,7 @@ function Foot({ transcript, status }: { transcript: Transcript; status: ExecStat
         <Problem error={transcript.error} className="dark my-2 w-full text-foreground" />
       )}
       {status?.error && <span className="text-terminal-error">{status.error}</span>}
+      {transcript.missed && <span>Earlier output is no longer kept.</span>}
       {status?.truncated && <span>The output was longer than what is kept.</span>}
       {hasErrors && (
         <span className="flex items-center gap-1.5">
