@@ -111,4 +111,6 @@ async def _one(check: Check, toolbox: Toolbox) -> str:
         return f"{error.code}: {error.message}"
     except TimeoutError:
         return f"not done within {SECONDS:g} s"
+    except Exception as error:  # noqa: BLE001 (an answer that a check could not even read is its failure)
+        return f"{type(error).__name__}: {error}"
     return ""
