@@ -35,6 +35,7 @@ CALLS: dict[str, Right] = {
     "text.write": Right.WRITE,
     "text.edit": Right.WRITE,
     "text.insert": Right.WRITE,
+    "text.patch": Right.WRITE,
     "search.content": Right.READ,
     "git.status": Right.READ,
 }

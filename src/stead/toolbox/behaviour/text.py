@@ -132,3 +132,77 @@ async def binary_is_not_text(toolbox: Toolbox, place: str) -> None:
     await toolbox.text.replace(path, "\u00fc", "\u00e4", encoding="latin-1")
     expect((await toolbox.read(path)).content == b"gr\xe4\xdfe\n", "Latin-1 was not kept")
     await refused("invalid", toolbox.text.replace(path, "\u00e4", "\u20ac", encoding="latin-1"))
+
+
+MANY = """\
+diff --git a/one b/one
+index 1..2 100644
+--- a/one
++++ b/one
+@@ -1,3 +1,4 @@
+ a
+-b
++B
++bb
+ c
+diff --git a/new/file b/new/file
+new file mode 100755
+--- /dev/null
++++ b/new/file
+@@ -0,0 +1,2 @@
++x
++y
+\\ No newline at end of file
+diff --git a/gone b/gone
+deleted file mode 100644
+--- a/gone
++++ /dev/null
+@@ -1 +0,0 @@
+-bye
+diff --git a/old name b/new name
+similarity index 100%
+rename from old name
+rename to new name
+"""
+
+
+@check
+async def patch_many_files(toolbox: Toolbox, place: str) -> None:
+    """Changes, creates, deletes and renames, and tells it; again it is rejected, and nothing is touched."""
+    await toolbox.write(f"{place}/one", b"top\na\nb\nc\n", mode=0o600)
+    await toolbox.write(f"{place}/gone", b"bye\n")
+    await toolbox.write(f"{place}/old name", b"same", mode=0o755)
+    checked = await toolbox.text.patch(MANY, path=place, check=True)
+    expect((await toolbox.stat(f"{place}/gone")).size == 4, "a check changed something")
+    done = await toolbox.text.patch(MANY, path=place)
+    expect((done.lines_added, done.lines_removed) == (4, 2) == (checked.lines_added, checked.lines_removed), f"{done}")
+    told = [(file.path.removeprefix(f"{place}/"), file.change.value) for file in done.files]
+    expected = [("one", "modified"), ("new/file", "created"), ("gone", "deleted"), ("new name", "renamed")]
+    expect(told == expected and done.files[0].offsets == [1], f"told {done}")
+    expect((await toolbox.read(f"{place}/one")).content == b"top\na\nB\nbb\nc\n", "not patched")
+    expect((await toolbox.stat(f"{place}/one")).mode == 0o600, "the mode is another")
+    expect((await toolbox.read(f"{place}/new/file")).content == b"x\ny", "not created")
+    expect((await toolbox.stat(f"{place}/new/file")).mode == 0o755, "the new file's mode is another")
+    expect((await toolbox.read(f"{place}/new name")).content == b"same", "not renamed")
+    names = [entry.path.removeprefix(f"{place}/") for entry in (await toolbox.list(place, depth=2)).entries]
+    expect(names == ["new", "new name", "new/file", "one"], f"there is {names}")
+    error = await refused("patch_rejected", toolbox.text.patch(MANY, path=place))
+    expect(error.details["path"] == f"{place}/one" and error.details["hunk"] == 1, f"details {error.details}")
+
+
+@check
+async def a_patch_is_whole_or_nothing(toolbox: Toolbox, place: str) -> None:
+    """A later file that does not fit leaves the earlier ones as they were; CRLF is kept; names stay inside."""
+    await toolbox.write(f"{place}/one", b"a\r\nb\r\nc")
+    diff = "--- a/one\n+++ b/one\n@@ -2,2 +2,3 @@\n b\n-c\n+d\n+e\n"
+    other = "--- a/two\n+++ b/two\n@@ -1 +1 @@\n-x\n+y\n"
+    await refused("not_found", toolbox.text.patch(diff + other, path=place))
+    expect((await toolbox.read(f"{place}/one")).content == b"a\r\nb\r\nc", "half of a patch was applied")
+    await toolbox.text.patch(diff, path=place)
+    expect((await toolbox.read(f"{place}/one")).content == b"a\r\nb\r\nd\r\ne", "other content")
+    await refused("invalid", toolbox.text.patch("no diff at all", path=place))
+    await refused("invalid", toolbox.text.patch(diff.replace("@@ -2,2 +2,3 @@", "@@ -2,9 +2,9 @@"), path=place))
+    outside = diff.replace("a/one", "a/../../../x").replace("b/one", "b/../../../x")
+    await refused("path_outside", toolbox.text.patch(outside, path=place))
+    await toolbox.write(f"{place}/two", b"\0")
+    await refused("not_text", toolbox.text.patch(other, path=place))

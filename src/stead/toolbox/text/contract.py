@@ -22,7 +22,7 @@ READ_LINES = 10_000
 """The most lines that one answer carries."""
 EDITS = 1000
 """The most edits of one call."""
-PATCH_FILES = 1000
+PATCH_FILES = 200
 """The most files that one patch changes."""
 
 

@@ -6,21 +6,23 @@ in between, and what others changed meanwhile is noticed right before it is repl
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import threading
-from typing import NamedTuple
 
 import msgspec
 
 from stead.protocol.errors import SteadError
 from stead.toolbox import confine, etags
-from stead.toolbox.confine import QUIET
+from stead.toolbox.confine import PATH_BYTES, QUIET
 from stead.toolbox.contract import CALL_BYTES
 from stead.toolbox.files import Files
 from stead.toolbox.operations import Work
 from stead.toolbox.place import Place
 from stead.toolbox.text import contract as t
-from stead.toolbox.text import document, edits
+from stead.toolbox.text import document, edits, patches
+from stead.toolbox.text.changes import Changes, Version
 from stead.toolbox.text.document import Document
 
 _BLOCK = 1 << 20
@@ -34,14 +36,8 @@ def work(place: Place) -> Work:
         t.WRITE.name: lambda p: place.in_thread(texts.write, p),
         t.EDIT.name: lambda p: place.in_thread(texts.edit, p),
         t.INSERT.name: lambda p: place.in_thread(texts.insert, p),
+        t.PATCH.name: lambda p: place.in_thread(texts.patch, p),
     }
-
-
-class Version(NamedTuple):
-    """A file as it was read."""
-
-    data: bytes
-    etag: str
 
 
 class Texts:
@@ -112,6 +108,30 @@ class Texts:
             old = document.decode(version.data, p.encoding)
             return self._changed(p.path, version, old, edits.insert(old.text, p.line, p.content), 0)
 
+    def patch(self, p: t.PatchText) -> t.PatchResult:
+        """Every file of a diff."""
+        if len(p.diff) > CALL_BYTES:
+            raise SteadError("too_large", f"a diff has at most {CALL_BYTES} characters")
+        if not 0 <= p.strip <= PATH_BYTES:
+            raise SteadError("invalid", f"strip must be 0 to {PATH_BYTES}", field="strip")
+        parts = patches.parse(p.diff, p.strip)
+        with self._lock:
+            changes = Changes(self._files, self._there, p.encoding)
+            files = [changes.take(part, self._root.relative(p.path)) for part in parts]
+            if not p.check:
+                changes.commit()
+                files = [each if each.change is t.Change.DELETED else self._marked(each) for each in files]
+        return t.PatchResult(
+            files=files,
+            lines_added=sum(each.lines_added for each in files),
+            lines_removed=sum(each.lines_removed for each in files),
+        )
+
+    def _marked(self, done: t.Patched) -> t.Patched:
+        with contextlib.suppress(SteadError):
+            return msgspec.structs.replace(done, etag=self._etag(done.path))
+        return done
+
     def load(self, path: str) -> Version:
         """The bytes of a file."""
         descriptor = self._root.open(path, os.O_RDONLY | QUIET)
@@ -121,7 +141,8 @@ class Texts:
                 if found.st_size > t.TEXT_BYTES:
                     raise SteadError("too_large", f"{found.st_size} bytes are not treated as text; read it as bytes")
                 data = _read(descriptor, path)
-                return Version(data, etags.of(os.fstat(descriptor)))
+                now = os.fstat(descriptor)
+                return Version(data, etags.of(now), stat.S_IMODE(now.st_mode))
         finally:
             os.close(descriptor)
 
