@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
+import anyio
+
 from stead.toolbox.behaviour.checks import check, expect, refused, script, sh
 from stead.toolbox.contract import CALL_BYTES, Exec, ExecState, Running, Toolbox
 
@@ -120,6 +122,21 @@ async def a_full_log_is_told(toolbox: Toolbox, place: str) -> None:
     status = result.status
     expect(status.truncated and status.exit_code == 5 and status.output_bytes == 200_000, f"{status}")
     expect(0 < len(result.stdout) <= 10_000, f"kept {len(result.stdout)}")
+
+
+@check
+async def a_process_waits_for_its_reader(toolbox: Toolbox, place: str) -> None:
+    """More than is kept of it, and nobody reads at first: it waits, and every byte comes."""
+    running = await toolbox.start(script("head -c 6000000 /dev/zero; exit 5", log_bytes=10_000))
+    before = -1
+    while (printed := (await toolbox.show(running.exec_id)).output_bytes) > before or printed == 0:
+        before = printed
+        await anyio.sleep(0.05)
+    expect(printed < 6_000_000, "it did not wait")
+    found = await _read(running)
+    expect(len(found["stdout"]) == 6_000_000, f"{len(found['stdout'])} bytes came")
+    status = await running.wait()
+    expect(status.exit_code == 5 and not status.truncated, f"{status}")
 
 
 @check
