@@ -1,9 +1,9 @@
-"""Making a guest out of its holder: everything a guest needs is loaded once, and the two share the memory it takes.
+"""Making a process out of one that has loaded what it needs: it is loaded once, and all share the memory it takes.
 
 Contract: `fork(keep, work)` answers the pid of a child that runs `work` and ends with it. The calling program has one thread.
 The child is a process as if it had been started: a session of its own, the system's signal handling, nothing inherited but
-the descriptor `keep` and standard error, and a command line that says what it is. No object of the holder is ever finalised in
-it, because that could close a descriptor the child has opened since. `load` and `serve` are the guest's work.
+the descriptors `keep` and standard error; by `rename` it says what it is. No object of its parent is ever finalised in it,
+because that could close a descriptor the child has opened since. `load` and `serve` are the guest's work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -29,25 +29,47 @@ _ARGUMENTS = 45
 
 
 def load() -> None:
-    """Loads all that a guest needs; done before the first fork, with the collector off, so that pages stay shared."""
+    """Loads all that a guest needs, also what its decoders find out about types; done before the first fork, with the collector
+    off, so that pages stay shared."""
     gc.disable()
     import anyio._backends._asyncio  # noqa: F401
+    import msgspec
 
     import stead.guest.running
     import stead.guest.server  # noqa: F401
+    from stead.toolbox import contract
 
+    for kind in vars(contract).values():
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            msgspec.json.Decoder(kind)
     gc.enable()
     gc.freeze()
 
 
-def serve(settings: Settings, connection: int, restarts: int) -> None:
-    """The life of a guest, whose holder is at the other end of the socket."""
+def load_holder() -> None:
+    """Loads all that a holder and its guest need."""
+    import stead.toolbox.holding.engine
+    import stead.toolbox.holding.loop  # noqa: F401
+
+    load()
+
+
+def serve(settings: Settings, connection: int, restarts: int, told: int = -1) -> None:
+    """The life of a guest, whose holder is at the other end of the socket. `told` is a pipe on which it says `ready` once."""
+    with contextlib.suppress(OSError):
+        rename("stead-guest", lambda line: line.replace(HOLDER_WORDS, GUEST_WORDS, 1))
     from stead.guest import running, server
 
-    running.run(server.serve, settings, socket.socket(fileno=connection), restarts)
+    def ready() -> None:
+        if told >= 0:
+            with contextlib.suppress(OSError):
+                os.write(told, b"ready\n")
+            os.close(told)
+
+    running.run(server.serve, settings, socket.socket(fileno=connection), restarts, ready)
 
 
-def fork(keep: int, work: Callable[[], None]) -> int:
+def fork(keep: Collection[int], work: Callable[[], None]) -> int:
     """Signals that come meanwhile reach the parent alone."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
@@ -59,8 +81,23 @@ def fork(keep: int, work: Callable[[], None]) -> int:
     return pid
 
 
-def _live(keep: int, work: Callable[[], None]) -> NoReturn:
-    """Whatever happens, the child never comes back into the holder's code."""
+def rename(short: str, change: Callable[[bytes], bytes]) -> None:
+    """What `ps` shows: the short name, and the command line, which cannot grow. A system that forbids it raises OSError."""
+    with open("/proc/self/comm", "w") as file:  # noqa: PTH123
+        file.write(short)
+    with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
+        words = file.read().rpartition(b")")[2].split()
+    start, end = int(words[_ARGUMENTS]), int(words[_ARGUMENTS + 1])
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:  # noqa: PTH123
+        memory.seek(start)
+        line = change(memory.read(end - start))
+        if len(line) <= end - start:
+            memory.seek(start)
+            memory.write(line.ljust(end - start, b"\0"))
+
+
+def _live(keep: Collection[int], work: Callable[[], None]) -> NoReturn:
+    """Whatever happens, the child never comes back into its parent's code."""
     code = 1
     try:
         gc.freeze()
@@ -68,8 +105,6 @@ def _live(keep: int, work: Callable[[], None]) -> NoReturn:
         _forget_signals()
         _forget_descriptors(keep)
         os.chdir("/")
-        with contextlib.suppress(OSError):
-            _rename()
         work()
         code = 0
     except BaseException:  # noqa: BLE001 (told, and the end of this process)
@@ -85,24 +120,11 @@ def _forget_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def _forget_descriptors(keep: int) -> None:
+def _forget_descriptors(keep: Collection[int]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     for descriptor in map(int, os.listdir("/dev/fd")):  # noqa: PTH208 (without pathlib)
-        if descriptor > 2 and descriptor != keep:
+        if descriptor > 2 and descriptor not in keep:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-
-
-def _rename() -> None:
-    """What `ps` shows. Where the system forbids it, the guest goes by the holder's command line."""
-    with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
-        words = file.read().rpartition(b")")[2].split()
-    start, end = int(words[_ARGUMENTS]), int(words[_ARGUMENTS + 1])
-    with open("/proc/self/mem", "r+b", buffering=0) as memory:  # noqa: PTH123
-        memory.seek(start)
-        line = memory.read(end - start)
-        if HOLDER_WORDS in line:
-            memory.seek(start)
-            memory.write(line.replace(HOLDER_WORDS, GUEST_WORDS, 1).ljust(len(line), b"\0"))

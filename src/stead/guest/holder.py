@@ -44,12 +44,12 @@ class Guest(NamedTuple):
     started: float
 
 
-def launch(settings: Settings, restarts: int) -> Guest:
-    """Makes a guest."""
+def launch(settings: Settings, restarts: int, told: int = -1) -> Guest:
+    """Makes a guest, which says on the pipe `told` when it is ready."""
     ours, theirs = socket.socketpair()
     with theirs:
         descriptor = theirs.fileno()
-        pid = forking.fork(descriptor, lambda: forking.serve(settings, descriptor, restarts))
+        pid = forking.fork((descriptor, told), lambda: forking.serve(settings, descriptor, restarts, told))
     return Guest(pid, ours, time.monotonic())
 
 
@@ -115,13 +115,23 @@ def main(argv: list[str]) -> None:
     """Runs until SIGTERM."""
     if len(argv) != 2 or argv[0] != "--config":
         sys.exit("usage: python -m stead.guest.holder --config FILE")
-    try:
-        settings = config.load(argv[1])
-    except (OSError, ValueError) as error:
-        sys.exit(f"stead holder: {argv[1]}: {error}")
     spawn.keep_descriptors()
+    with contextlib.suppress(OSError):
+        forking.rename("stead-holder", lambda line: line)
+    hold(argv[1])
+
+
+def hold(file: str, told: int = -1) -> None:
+    """The life of a holder with this configuration; its first guest tells on the pipe `told` that it is ready."""
+    try:
+        settings = config.load(file)
+    except (OSError, ValueError) as error:
+        sys.exit(f"stead holder: {file}: {error}")
     forking.load()
-    run(settings, launch(settings, 0))
+    guest = launch(settings, 0, told)
+    if told >= 0:
+        os.close(told)
+    run(settings, guest)
 
 
 def run(settings: Settings, guest: Guest) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anyio
@@ -111,10 +111,11 @@ async def serve(
     settings: Settings,
     connection: socket.socket,
     restarts: int = 0,
+    ready: Callable[[], None] = lambda: None,
     *,
     task_status: TaskStatus[Guest] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Listens until cancelled, or until the holder is gone."""
+    """Listens until cancelled, or until the holder is gone. `ready` is called once it listens."""
     holder = Holder(connection)
     root = Root(settings.root)
     boot_id = os.urandom(16).hex()
@@ -133,6 +134,7 @@ async def serve(
         async with anyio.create_task_group() as group:
             guest = Guest(settings, toolbox, boot_id, group)
             await group.start(unix.serve, f"{settings.run}/{SOCKET}", guest.connected)
+            ready()
             await guest.adopt()
             task_status.started(guest)
             await holder.lost.wait()

@@ -7,6 +7,7 @@ asked, wherever an earlier attempt stopped. A holder is only ever touched by its
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import itertools
@@ -26,10 +27,12 @@ from anyio import to_thread
 from stead.drivers.contract import Found, Handle, Progress, Sight, Status
 from stead.drivers.observer import Nobody, Observer
 from stead.drivers.process import cgroups, sandbox, sockets
-from stead.drivers.process.identity import Identity, is_alive, send, wait_gone
+from stead.drivers.process.identity import LINUX, Identity, identify, is_alive, send, wait_gone
 from stead.drivers.process.launch import Children, launch, launch_sandboxed
 from stead.drivers.process.layout import Layout, Meta, Place, read_untrusted, replace
 from stead.drivers.process.leftovers import MARKER, sweep
+from stead.drivers.process.nursery import Nursery, NurseryError, Request, Told
+from stead.model import ids
 from stead.model.workspaces import Isolation, Limit
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
@@ -43,7 +46,9 @@ CONFIG_VERSION = 1
 READY_SECONDS = 60.0
 KILL_SECONDS = 15.0
 STATE_BYTES = 4096
+FORK_SECONDS = 30.0
 HOLDER = (sys.executable, "-P", "-m", "stead.guest.holder")
+NURSERY = (sys.executable, "-P", "-m", "stead.guest.nursery")
 _COMPILE = (
     sys.executable,
     "-P",
@@ -102,8 +107,11 @@ class ProcessDriver:
         self._sandbox = sandbox.probe() if settings.sandboxed else "switched off in the settings"
         self._controllers = cgroups.probe()
         self._children = Children()
+        self._nurseries: dict[str, Nursery] = {}
         if settings.holder == HOLDER and not _is_compiled():
             self._children.start(_COMPILE)
+        if settings.holder == HOLDER and LINUX:
+            self._nurseries = {level: self._nursery(level) for level in self.facts().isolation}
 
     def facts(self) -> DriverFacts:
         isolation = [Isolation.NONE.value]
@@ -112,6 +120,9 @@ class ProcessDriver:
             isolation.insert(0, Isolation.NAMESPACES.value)
         else:
             notes.append(self._sandbox)
+        trouble = next((nursery.trouble for nursery in self._nurseries.values() if nursery.trouble), "")
+        if trouble:
+            notes.append(f"workspaces start slowly, each with its own Python: {trouble}")
         return DriverFacts(
             name=self.name,
             isolation=isolation,
@@ -134,12 +145,16 @@ class ProcessDriver:
         meta = await self._off_loop(partial(self._prepare, place, spec, command_id, isolation))
         await self._observer.at("driver.start.prepared", spec.workspace_id)
         await progress("launch", "")
-        holder = await self._launch(place, spec, meta)
-        await self._observer.at("driver.start.launched", spec.workspace_id)
-        meta = await self._store(place, msgspec.structs.replace(meta, phase="up", holder=holder))
-        await self._observer.at("driver.start.recorded", spec.workspace_id)
-        await progress("guest", "")
-        await self._await_guest(place, meta)
+        holder, told = await self._fork(place, spec, meta) or (await self._launch(place, spec, meta), None)
+        try:
+            await self._observer.at("driver.start.launched", spec.workspace_id)
+            meta = await self._store(place, msgspec.structs.replace(meta, phase="up", holder=holder))
+            await self._observer.at("driver.start.recorded", spec.workspace_id)
+            await progress("guest", "")
+            await self._await_guest(place, meta, told)
+        finally:
+            if told is not None:
+                told.close()
         return _handle(place, meta)
 
     async def stop(self, handle: Handle, grace: float) -> None:
@@ -176,11 +191,19 @@ class ProcessDriver:
 
     async def find(self) -> list[Found]:
         self._children.reap()
+        await self._off_loop(self._warm_up)
         return await self._off_loop(self._find)
 
     async def close(self) -> None:
+        for nursery in self._nurseries.values():
+            nursery.end()
         self._children.reap()
         self._children.let_go()
+
+    def _warm_up(self) -> None:
+        """A node that has come up looks what there is before it takes work: its nursery loads meanwhile."""
+        for nursery in list(self._nurseries.values())[:1]:
+            nursery.get_ready()
 
     def _find(self) -> list[Found]:
         found = []
@@ -238,9 +261,83 @@ class ProcessDriver:
         except OSError as error:
             raise SteadError("driver_failed", f"cannot make control groups: {error.strerror or error}") from error
 
+    def _nursery(self, isolation: str) -> Nursery:
+        """One whose own command line has room for that of its holders."""
+
+        def command(connection: int) -> list[str]:
+            argv = [*NURSERY, "--socket", str(connection)]
+            if isolation == Isolation.NONE:
+                return [*argv, *self._room(argv)]
+            assert isinstance(self._sandbox, sandbox.Sandbox)
+            argv.append("--hidden")
+            return self._sandbox.nursery([*argv, *self._room(argv)], self._layout.workspaces)
+
+        log = self._layout.workspaces.with_name(f"nursery-{isolation}.log")
+        return Nursery(self._children, command, self._basics(), log)
+
+    def _room(self, argv: list[str]) -> list[str]:
+        longest = self._layout.workspaces / ids.make(ids.Kind.WORKSPACE, 0, b"")
+        missing = len("\0".join([*self._command(Place(longest))])) - len("\0".join([*argv, "--for", ""]))
+        return ["--for", str(self._layout.workspaces).ljust(missing, "/")]
+
+    def _command(self, place: Place) -> list[str]:
+        return [*self._settings.holder, "--config", str(place.config)]
+
+    async def _fork(self, place: Place, spec: WorkspaceSpec, meta: Meta) -> tuple[Identity, Told] | None:
+        """A holder from the nursery, where it belongs. None when there has to be another way; then nothing is left."""
+        nursery = self._nurseries.get(meta.isolation)
+        if nursery is None or nursery.trouble:
+            return None
+        told = Told()
+        try:
+            with anyio.fail_after(FORK_SECONDS):
+                await self._off_loop(self._ask, nursery, place, spec, meta, told)
+                pid = int(await told.until("pid"))
+                await told.until("in")
+            holder = identify(pid)
+            if holder is None:
+                raise NurseryError("the holder ended at once")
+        except (NurseryError, TimeoutError) as error:
+            told.close()
+            nursery.failed(str(error) or "it does not answer")
+            await sweep(place.workspace_id, place.config, place.is_held, KILL_SECONDS)
+            return None
+        except BaseException:
+            told.close()
+            raise
+        nursery.succeeded()
+        return holder, told
+
+    def _ask(self, nursery: Nursery, place: Place, spec: WorkspaceSpec, meta: Meta, told: Told) -> None:
+        with contextlib.ExitStack() as opened:
+            opened.callback(told.let_go)
+            descriptors = [place.open_log(), told.writer]
+            opened.callback(os.close, descriptors[0])
+            for path in meta.cgroups:
+                descriptors.append(os.open(Path(path, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC))
+                opened.callback(os.close, descriptors[-1])
+            nursery.ask(self._request(place, spec, meta), descriptors)
+
+    def _request(self, place: Place, spec: WorkspaceSpec, meta: Meta) -> Request:
+        request = Request(
+            command=self._command(place),
+            environment=self._environment(place),
+            directory=str(place.home),
+            sandbox=[],
+            user=[],
+        )
+        if meta.isolation == Isolation.NAMESPACES:
+            assert isinstance(self._sandbox, sandbox.Sandbox)
+            hidden = [*self._settings.hidden, self._layout.workspaces]
+            request.sandbox = self._sandbox.around(
+                home=place.home, run=place.run, hidden=hidden, hostname=spec.name or "workspace"
+            )
+            request.user = [os.geteuid(), os.getegid()] if self._sandbox.makes_users else []
+        return request
+
     async def _launch(self, place: Place, spec: WorkspaceSpec, meta: Meta) -> Identity:
         group = cgroups.Group([Path(path) for path in meta.cgroups])
-        argv = [*self._settings.holder, "--config", str(place.config)]
+        argv = self._command(place)
         start = partial(self._start_sandboxed, spec) if meta.isolation == Isolation.NAMESPACES else self._start_plain
         return await self._off_loop(start, place, group, argv)
 
@@ -267,15 +364,22 @@ class ProcessDriver:
             os.close(log)
 
     def _environment(self, place: Place) -> dict[str, str]:
+        return self._basics(place.home) | {MARKER: place.workspace_id}
+
+    def _basics(self, home: Path = Path("/")) -> dict[str, str]:
         """Nothing of the node's own environment but where programs are and the language."""
         basics = {"PATH": os.environ.get("PATH") or _PATH, "LANG": os.environ.get("LANG", "C.UTF-8")}
         user = os.environ.get("USER") or os.environ.get("LOGNAME") or "stead"
-        basics |= {"HOME": str(place.home), "USER": user, "LOGNAME": user, "SHELL": "/bin/sh"}
-        return basics | self._settings.environment | {MARKER: place.workspace_id}
+        basics |= {"HOME": str(home), "USER": user, "LOGNAME": user, "SHELL": "/bin/sh"}
+        return basics | self._settings.environment
 
-    async def _await_guest(self, place: Place, meta: Meta) -> None:
+    async def _await_guest(self, place: Place, meta: Meta, told: Told | None = None) -> None:
         """Until the guest takes connections; a holder that dies meanwhile is told with its last words."""
         with anyio.move_on_after(READY_SECONDS):
+            if told is not None:
+                with contextlib.suppress(NurseryError):
+                    await told.until("ready")
+                    return
             pause = _FIRST_POLL
             for look in itertools.count():
                 if look % _LOOKS == 0 and not (meta.holder is not None and is_alive(meta.holder)):

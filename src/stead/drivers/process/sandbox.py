@@ -41,32 +41,29 @@ class Sandbox(msgspec.Struct, frozen=True):
         self, argv: list[str], *, home: Path, run: Path, hidden: list[Path], hostname: str, info: int
     ) -> list[str]:
         """`info` is a descriptor on which bubblewrap tells the pid of what it started."""
-        return [
-            self.program,
-            *_NAMESPACES,
-            *self.options,
-            "--hostname",
-            hostname,
-            *_system(hidden),
-            *_keep("--bind", [home, run]),
-            "--chdir",
-            str(home),
-            "--info-fd",
-            str(info),
-            "--",
-            *argv,
-        ]
+        inside = self.around(home=home, run=run, hidden=hidden, hostname=hostname)
+        return [*inside, *_PROCESSES, *self.options, "--info-fd", str(info), "--", *argv]
+
+    def around(self, *, home: Path, run: Path, hidden: list[Path], hostname: str) -> list[str]:
+        """All of it but the namespaces of processes and users, for who has them already."""
+        own = _keep("--bind", [home, run])
+        return [self.program, *_NAMESPACES, "--hostname", hostname, *_system(hidden), *own, "--chdir", str(home)]
+
+    def nursery(self, argv: list[str], writable: Path) -> list[str]:
+        """Around a nursery: all is there, and all but the workspaces' directories is read-only, so that nobody who finds a
+        way to the program or the libraries of a holder can write to them."""
+        user = ("--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL") if self.makes_users else ()
+        system = ("--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--dev-bind", "/proc", "/proc")
+        return [self.program, *user, *system, *_keep("--bind", [writable]), "--", *argv]
+
+    @property
+    def makes_users(self) -> bool:
+        """Whether it needs a user namespace here."""
+        return os.geteuid() != 0 or "--unshare-user" in self.options
 
 
-_NAMESPACES = (
-    "--unshare-pid",
-    "--unshare-uts",
-    "--unshare-ipc",
-    "--unshare-cgroup-try",
-    "--as-pid-1",
-    "--cap-drop",
-    "ALL",
-)
+_PROCESSES = ("--unshare-pid", "--as-pid-1")
+_NAMESPACES = ("--unshare-uts", "--unshare-ipc", "--unshare-cgroup-try", "--cap-drop", "ALL")
 
 
 def probe() -> Sandbox | str:
@@ -86,7 +83,17 @@ def probe() -> Sandbox | str:
 
 
 def _try(sandbox: Sandbox) -> str:
-    argv = [sandbox.program, *_NAMESPACES, *sandbox.options, "--hostname", "probe", *_system([]), "--", "/bin/true"]
+    argv = [
+        sandbox.program,
+        *_PROCESSES,
+        *_NAMESPACES,
+        *sandbox.options,
+        "--hostname",
+        "probe",
+        *_system([]),
+        "--",
+        "/bin/true",
+    ]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
