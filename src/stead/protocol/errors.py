@@ -77,6 +77,10 @@ TABLE: dict[str, Row] = {
     "program_missing": Row(424, False, "Install the program in the workspace, or use an image that has it."),
     "program_failed": Row(422, False, "The program ended with an error; the message has its own words."),
     # git
+    "ref_unknown": Row(404, False, "No such branch or commit; list the branches, or fetch first."),
+    "nothing_to_commit": Row(409, False, "Nothing is staged; change something, or commit with `all` or `paths`."),
+    "push_rejected": Row(409, False, "Pull what the remote has and push again, or read what its hook says."),
+    "auth_failed": Row(424, False, "The other repository wants a valid credential; give one that may do this."),
     "no_repository": Row(409, False, "Name a directory inside a git repository of the workspace, or clone one."),
     # ours
     "database_unavailable": Row(503, True, "The database does not answer; it is tried again by itself."),

@@ -23,7 +23,80 @@ class SyncRunning:
     def close(self) -> None: ...
 
 class SyncGit:
+    def head(self, directory: str = ".") -> git.Head: ...
     def status(self, directory: str = ".", *, untracked: bool = True, limit: int = ...) -> git.Status: ...
+    def diff(
+        self,
+        directory: str = ".",
+        *,
+        base: str = "",
+        staged: bool = False,
+        committed: bool = False,
+        paths: Strings = ...,
+        context: int = 3,
+        limit: int = ...,
+    ) -> git.Diff: ...
+    def file_changes(
+        self, directory: str = ".", *, base: str = "", untracked: bool = True, limit: int = ...
+    ) -> git.Changes: ...
+    def log(
+        self, directory: str = ".", *, revision: str = "", path: str = "", limit: int = 50, skip: int = 0
+    ) -> git.Log: ...
+    def messages(self, directory: str = ".", *, base: str = "", limit: int = 5) -> git.Messages: ...
+    def branches(self, directory: str = ".", *, remote: bool = False, limit: int = ...) -> git.Branches: ...
+    def worktrees(self, directory: str = ".") -> git.Worktrees: ...
+    def config(self, directory: str = ".", *, name: str | None = None, email: str | None = None) -> git.Identity: ...
+    def create_branch(
+        self, name: str, directory: str = ".", *, base: str = "", checkout: bool = False
+    ) -> git.Branch: ...
+    def delete_branch(self, name: str, directory: str = ".", *, force: bool = False) -> git.Branch: ...
+    def checkout(
+        self, directory: str = ".", *, branch: str = "", commit: str = "", force: bool = False
+    ) -> git.Head: ...
+    def commit(
+        self,
+        message: str,
+        directory: str = ".",
+        *,
+        author: git.Person | None = None,
+        co_authors: Sequence[git.Person] = ...,
+        all: bool = False,
+        paths: Strings = ...,
+        allow_empty: bool = False,
+    ) -> git.Committed: ...
+    def add_worktree(
+        self, path: str, branch: str, directory: str = ".", *, create: bool = False, base: str = ""
+    ) -> git.Worktree: ...
+    def remove_worktree(self, path: str, directory: str = ".", *, force: bool = False) -> git.Worktrees: ...
+    def clone(
+        self, url: str, directory: str, *, branch: str = "", depth: int = 0, credential: git.Credential | None = None
+    ) -> git.Head: ...
+    def push(
+        self,
+        directory: str = ".",
+        *,
+        remote: str = "origin",
+        branch: str = "",
+        set_upstream: bool = True,
+        force: bool = False,
+        credential: git.Credential | None = None,
+    ) -> git.Pushed: ...
+    def fetch(
+        self,
+        directory: str = ".",
+        *,
+        remote: str = "origin",
+        prune: bool = False,
+        credential: git.Credential | None = None,
+    ) -> git.Fetched: ...
+    def pull(
+        self,
+        directory: str = ".",
+        *,
+        remote: str = "origin",
+        branch: str = "",
+        credential: git.Credential | None = None,
+    ) -> git.Pulled: ...
 
 class SyncToolbox:
     git: SyncGit

@@ -1,10 +1,10 @@
-"""Git: what a repository's state is told as."""
+"""Git: what a repository is told as, and what is done in it."""
 
 from __future__ import annotations
 
 from stead.toolbox.behaviour.checks import check, expect, refused, sh
 from stead.toolbox.contract import Toolbox
-from stead.toolbox.git.contract import Change
+from stead.toolbox.git.contract import Change, Person
 
 
 async def _repository(toolbox: Toolbox, place: str, line: str = "") -> None:
@@ -37,3 +37,100 @@ async def git_status(toolbox: Toolbox, place: str) -> None:
     cut = await toolbox.git.status(place, limit=2)
     expect(len(cut.entries) == 2 and cut.truncated and not status.truncated, "not cut at the limit")
     await refused("path_outside", toolbox.git.status(".."))
+
+
+@check
+async def git_commits_and_log(toolbox: Toolbox, place: str) -> None:
+    """Any message is kept, nothing to commit is told, the log tells who and what."""
+    await _repository(toolbox, place)
+    await refused("nothing_to_commit", toolbox.git.commit("x", place))
+    await toolbox.write(f"{place}/new", b"x\n")
+    author, friend = (
+        Person(name="An Author", email="author@example.org"),
+        Person(name="A Friend", email="f@example.org"),
+    )
+    message = 'say "it"\n\n# it\'s no comment; $(nothing) `runs`\n'
+    made = await toolbox.git.commit(message, place, author=author, co_authors=[friend], all=True)
+    expect(made.branch == "main" and made.files == 1, f"said {made}")
+    log = (await toolbox.git.log(place)).commits
+    expect(log[0].commit == made.commit and len(log) == 2, f"the log has {log}")
+    expect(log[0].author.name == "An Author" and log[0].committer.name == "Somebody", f"{log[0]}")
+    expect(
+        log[0].message == f"{message}\nCo-authored-by: A Friend <f@example.org>\n", f"the message is {log[0].message!r}"
+    )
+    expect((await toolbox.git.messages(place, limit=1)).messages == [log[0].message], "another newest message")
+    await refused("ref_unknown", toolbox.git.log(place, revision="nothing"))
+
+
+@check
+async def git_branches_and_checkout(toolbox: Toolbox, place: str) -> None:
+    """A branch checked out is the present branch; local changes are not overwritten."""
+    await _repository(
+        toolbox, place, "git switch -qc other && echo other > a && git commit -qam other && git switch -q main"
+    )
+    made = await toolbox.git.create_branch("work", place, base="other", checkout=True)
+    expect((await toolbox.git.head(place)).branch == "work" and made.current, f"made {made}")
+    await refused("already_exists", toolbox.git.create_branch("work", place))
+    await refused("invalid", toolbox.git.create_branch("--force", place))
+    await toolbox.write(f"{place}/a", b"mine\n")
+    await refused("conflict", toolbox.git.checkout(place, branch="main"))
+    at = await toolbox.git.checkout(place, branch="main", force=True)
+    expect(at.branch == "main" and (await toolbox.read(f"{place}/a")).content == b"one\n", f"at {at}")
+    detached = await toolbox.git.checkout(place, commit=made.commit)
+    expect(detached.branch == "" and detached.commit == made.commit, f"at {detached}")
+    await refused("ref_unknown", toolbox.git.checkout(place, branch="nothing"))
+    await toolbox.git.delete_branch("work", place, force=True)
+    names = {branch.name for branch in (await toolbox.git.branches(place)).branches}
+    expect(names == {"main", "other"}, f"branches {names}")
+
+
+@check
+async def git_diffs_and_changes(toolbox: Toolbox, place: str) -> None:
+    """Patches of the working tree, the index and against a base; files with their lines."""
+    await _repository(toolbox, place, "git switch -qc work && echo x >> a && git add a && echo y >> a && git rm -q b")
+    expect(b"+y\n" in (await toolbox.git.diff(place)).patch, "the working tree's change is missing")
+    staged = (await toolbox.git.diff(place, staged=True, paths=["a"])).patch
+    expect(b"+x\n" in staged and b"+y\n" not in staged and b"two" not in staged, f"staged: {staged!r}")
+    against = await toolbox.git.diff(place, base="main")
+    expect(b"+x\n+y\n" in against.patch and not against.truncated, f"against main: {against}")
+    expect((await toolbox.git.diff(place, limit=10)).truncated, "a cut patch is not told")
+    await toolbox.write(f"{place}/new", b"1\n2\n3\n")
+    changes = await toolbox.git.file_changes(place, base="main")
+    found = [(file.path, file.operation, file.additions, file.deletions) for file in changes.files]
+    wanted = [("a", Change.UPDATED, 2, 0), ("b", Change.DELETED, 0, 1), ("new", Change.CREATED, 3, 0)]
+    expect(found == wanted and (changes.additions, changes.deletions, changes.total) == (5, 1, 3), f"changes {changes}")
+
+
+@check
+async def git_clone_push_and_pull(toolbox: Toolbox, place: str) -> None:
+    """Over a bare repository: what one clone pushes the other pulls, and one that is behind is told so."""
+    await toolbox.mkdir(f"{place}/first")
+    await _repository(toolbox, f"{place}/first", "git clone -q --bare . ../bare.git")
+    author = Person(name="An Author", email="author@example.org")
+    for name in ("one", "two"):
+        await toolbox.git.clone(f"{place}/bare.git", f"{place}/{name}")
+        await toolbox.write(f"{place}/{name}/new", name.encode())
+        await toolbox.git.commit(name, f"{place}/{name}", author=author, all=True)
+    pushed = await toolbox.git.push(f"{place}/one")
+    expect(pushed.changed and pushed.branch == "main", f"pushed {pushed}")
+    await refused("push_rejected", toolbox.git.push(f"{place}/two"))
+    await refused("conflict", toolbox.git.pull(f"{place}/two"))
+    await toolbox.git.checkout(f"{place}/two", branch="main", force=True)
+    await toolbox.git.create_branch("aside", f"{place}/two", base="origin/main~1", checkout=True)
+    pulled = await toolbox.git.pull(f"{place}/two", branch="main")
+    expect(pulled.commit == pushed.commit and pulled.branch == "aside", f"pulled {pulled}")
+    await refused("not_empty", toolbox.git.clone(f"{place}/bare.git", f"{place}/one"))
+    await refused("invalid", toolbox.git.clone("ext::sh -c true", f"{place}/three"))
+    await refused("path_outside", toolbox.git.clone("../somewhere.git", f"{place}/three"))
+
+
+@check
+async def git_worktrees(toolbox: Toolbox, place: str) -> None:
+    """A second working tree of the same repository, made and removed."""
+    await toolbox.mkdir(f"{place}/first")
+    await _repository(toolbox, f"{place}/first")
+    added = await toolbox.git.add_worktree(f"{place}/second", "work", f"{place}/first", create=True)
+    expect(added.path == f"{place}/second" and added.branch == "work" and not added.main, f"added {added}")
+    expect((await toolbox.git.head(f"{place}/second")).branch == "work", "another branch there")
+    left = await toolbox.git.remove_worktree(f"{place}/second", f"{place}/first")
+    expect([tree.path for tree in left.worktrees] == [f"{place}/first"], f"left {left}")

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stead.protocol.errors import SteadError
+from stead.toolbox.git import names, trouble
+from stead.toolbox.git.contract import HOOK_SECONDS, Credential, Head
+from stead.toolbox.git.credentials import NONE, Lent
 from stead.toolbox.place import Place
 from stead.toolbox.programs import Finished, Programs
 
@@ -81,20 +84,44 @@ class Git:
         *,
         stdin: bytes = b"",
         environment: Mapping[str, str] | None = None,
-        seconds: float = 60.0,
+        seconds: float = HOOK_SECONDS,
         accept: Collection[int] = (0,),
-        descriptors: Sequence[int] = (),
+        lent: Lent = NONE,
     ) -> Finished:
-        """A command that changes something, or reaches another repository."""
+        """A command that changes something, or reaches another repository; with a credential when one is lent."""
         done = await self._programs.run(
-            ["git", *_ACTING, *arguments],
+            ["git", *_ACTING, *lent.options, *arguments],
             cwd=cwd,
             stdin=stdin,
             environment={"GIT_ALLOW_PROTOCOL": PROTOCOLS, **(environment or {})},
             seconds=seconds,
-            descriptors=descriptors,
+            descriptors=lent.descriptors,
         )
-        return _checked(done, arguments[0], accept)
+        return _checked(done, arguments[0], accept, lent.credential)
+
+    async def commit(self, repository: Repository, revision: str) -> str:
+        """The commit that a name stands for."""
+        names.revision(revision)
+        found = await self.look(repository.top, ["rev-parse", "--verify", f"{revision or 'HEAD'}^{{commit}}"])
+        return text(found.stdout).strip()
+
+    async def fork(self, repository: Repository, base: str) -> str:
+        """The commit where HEAD left another branch; "conflict" when they have nothing in common."""
+        other = await self.commit(repository, base)
+        found = await self.look(repository.top, ["merge-base", "HEAD", other], accept=(0, 1))
+        if found.code:
+            raise SteadError("conflict", f"HEAD and {base} have no commit in common")
+        return text(found.stdout).strip()
+
+    async def head(self, repository: Repository) -> Head:
+        """Where it is; empty texts for a detached HEAD and for one without a commit."""
+        named = await self.look(repository.top, ["symbolic-ref", "--quiet", "HEAD"], accept=(0, 1))
+        found = await self.look(repository.top, ["rev-parse", "--verify", "--quiet", "HEAD"], accept=(0, 1))
+        return Head(
+            root=repository.shown,
+            branch=text(named.stdout).strip().removeprefix("refs/heads/"),
+            commit=text(found.stdout).strip(),
+        )
 
     async def unfiltered(self, repository: Repository) -> list[str]:
         """Options under which the repository's filters (programs that change content on its way) are not run."""
@@ -109,21 +136,17 @@ def text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
+def lines(raw: bytes) -> list[str]:
+    """What git printed, one a line."""
+    return text(raw).split("\n")[:-1]
+
+
 def _switched_off(filter: str) -> list[str]:
     values = {"clean": "", "smudge": "", "process": "", "required": "false"}
     return [word for key, value in values.items() for word in ("-c", f"{filter}.{key}={value}")]
 
 
-_KNOWN = (
-    (re.compile(r"not a git repository|must be run in a work tree"), "no_repository"),
-    (re.compile(r"detected dubious ownership"), "permission_denied"),
-)
-
-
-def _checked(done: Finished, command: str, accept: Collection[int]) -> Finished:
-    """What git said is the message; its kind is the code."""
+def _checked(done: Finished, command: str, accept: Collection[int], credential: Credential | None = None) -> Finished:
     if done.code in accept:
         return done
-    complaint = done.complaint
-    code = next((code for pattern, code in _KNOWN if pattern.search(complaint)), "program_failed")
-    raise SteadError(code, f"git {command}: {complaint}", exit_code=done.code)
+    raise trouble.failure(command, done, credential)

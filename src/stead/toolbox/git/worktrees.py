@@ -1,0 +1,66 @@
+"""Several working trees of one repository."""
+
+from __future__ import annotations
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.git import names
+from stead.toolbox.git.command import Git, Repository, text
+from stead.toolbox.git.contract import AddWorktree, InRepository, RemoveWorktree, Worktree, Worktrees
+
+
+async def worktrees(git: Git, asked: InRepository) -> Worktrees:
+    """All of them."""
+    return await _all(git, await git.find(asked.directory))
+
+
+async def add(git: Git, asked: AddWorktree) -> Worktree:
+    """A directory that is made inside the workspace."""
+    branch = names.branch(asked.branch)
+    repository = await git.find(asked.directory)
+    what = [branch]
+    if asked.create:
+        what = ["--no-track", "-b", branch]
+        commit = await git.commit(repository, asked.base)
+    else:
+        commit = ""
+        await git.commit(repository, f"refs/heads/{branch}")
+    await git.place.in_thread(git.place.files.mkdir, asked.path, parents=True, exclusive=True)
+    target = await git.place.in_thread(git.place.directory, asked.path)
+    arguments = [*what, "--", target, commit] if asked.create else ["--", target, branch]
+    try:
+        await git.act(repository.top, ["worktree", "add", "--quiet", *arguments])
+    except BaseException:
+        await git.place.in_thread(git.place.files.delete, asked.path)
+        raise
+    shown = git.place.root.relative(asked.path)
+    return next(each for each in (await _all(git, repository)).worktrees if each.path == shown)
+
+
+async def remove(git: Git, asked: RemoveWorktree) -> Worktrees:
+    """Its directory goes; its branch stays."""
+    repository = await git.find(asked.directory)
+    target = await git.place.in_thread(git.place.directory, asked.path)
+    await git.act(repository.top, ["worktree", "remove", *(["--force"] if asked.force else []), "--", target])
+    return await _all(git, repository)
+
+
+async def _all(git: Git, repository: Repository) -> Worktrees:
+    done = await git.look(repository.top, ["worktree", "list", "--porcelain", "-z"])
+    records = [record for record in text(done.stdout).split("\0\0") if record]
+    return Worktrees(worktrees=[_one(git, record, main=n == 0) for n, record in enumerate(records)])
+
+
+def _one(git: Git, record: str, *, main: bool) -> Worktree:
+    facts = {key: value for key, _, value in (line.partition(" ") for line in record.split("\0"))}
+    try:
+        path = git.place.root.relative(facts["worktree"])
+    except SteadError:
+        path = facts["worktree"]
+    return Worktree(
+        path=path,
+        branch=facts.get("branch", "").removeprefix("refs/heads/"),
+        commit=facts.get("HEAD", ""),
+        main=main,
+        locked="locked" in facts,
+        prunable="prunable" in facts,
+    )

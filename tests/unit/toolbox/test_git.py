@@ -1,0 +1,305 @@
+"""Git in a workspace: what is read and what is changed, over real repositories."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.git.contract import Change, Person
+from support.areas import Here
+
+pytestmark = pytest.mark.anyio
+
+SOMEBODY = Person(name="Some Body", email="some@example.org")
+
+
+def sh(root: Path, line: str) -> str:
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(root),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        **{f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in _NAMED.items()},
+    }
+    done = subprocess.run(["sh", "-ec", line], cwd=root, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+_NAMED = {"NAME": "First", "EMAIL": "first@example.org"}
+FILES = (
+    "git init -q -b main r && cd r && echo one > a && printf '1\n2\n3\n4\n5\n' > b && git add . && git commit -qm first"
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Here:
+    (tmp_path / "w").mkdir()
+    sh(tmp_path / "w", FILES)
+    return Here(tmp_path / "w")
+
+
+async def refused(code: str, work: object) -> SteadError:
+    with pytest.raises(SteadError) as caught:
+        await work  # type: ignore[misc]
+    assert caught.value.code == code, caught.value.message
+    return caught.value
+
+
+# --- looking ---------------------------------------------------------------------------------------------------------
+
+
+async def test_status_tells_conflicts_upstream_and_a_detached_head(here: Here) -> None:
+    line = """cd r; git clone -q . ../c; cd ../c; echo x > a; git commit -qam mine; cd ../r; echo y > a
+    git commit -qam theirs; cd ../c; git fetch -q; git merge -q origin/main || true"""
+    sh(here.root, line)
+    status = await here.git.status("c")
+    assert (status.upstream, status.ahead, status.behind) == ("origin/main", 1, 1)
+    assert [(entry.path, entry.conflicted) for entry in status.entries] == [("a", True)]
+    sh(here.root, "cd c; git reset -q --hard; git checkout -q --detach")
+    status = await here.git.status("c")
+    assert (status.branch, status.upstream, status.clean) == ("", "", True)
+
+
+async def test_a_repository_without_a_commit(here: Here) -> None:
+    sh(here.root, "git init -q -b trunk e; echo x > e/f")
+    status = await here.git.status("e")
+    assert (status.branch, status.commit, status.entries[0].untracked) == ("trunk", "", True)
+    assert (await here.git.log("e")).commits == []
+    assert (await here.git.messages("e")).messages == []
+    assert (await here.git.branches("e")).branches == []
+    changes = await here.git.file_changes("e")
+    assert [(change.path, change.operation, change.additions) for change in changes.files] == [("f", Change.CREATED, 1)]
+    assert (await here.git.diff("e")).patch == b""
+
+
+async def test_a_bare_repository_has_no_working_tree(here: Here) -> None:
+    sh(here.root, "git init -q --bare bare.git")
+    await refused("no_repository", here.git.status("bare.git"))
+
+
+async def test_diffs_of_every_pair(here: Here) -> None:
+    sh(
+        here.root,
+        "cd r; git switch -qc work; echo two > a; git commit -qam second; echo three > a; git add a; echo 4 > a",
+    )
+    first = sh(here.root, "cd r; git rev-parse main")
+    assert b"-three\n+4\n" in (await here.git.diff("r")).patch
+    assert b"-two\n+three\n" in (await here.git.diff("r", staged=True)).patch
+    whole = await here.git.diff("r", base="main")
+    assert b"-one\n+4\n" in whole.patch
+    assert whole.base == first
+    assert b"-one\n+three\n" in (await here.git.diff("r", base="main", staged=True)).patch
+    assert b"-one\n+two\n" in (await here.git.diff("r", base="main", committed=True)).patch
+    assert (await here.git.diff("r", paths=["b"])).patch == b""
+    cut = await here.git.diff("r", limit=20)
+    assert (len(cut.patch), cut.truncated) == (20, True)
+
+
+async def test_a_diff_against_a_base_leaves_out_what_the_base_has_got_since(here: Here) -> None:
+    line = (
+        "cd r; git switch -qc work; echo w > w; git add w; git commit -qm w; git switch -q main; echo m > m; git add m"
+    )
+    sh(here.root, f"{line}; git commit -qm m; git switch -q work")
+    patch = (await here.git.diff("r", base="main")).patch
+    assert b"+w\n" in patch
+    assert b"b/m" not in patch
+    assert [change.path for change in (await here.git.file_changes("r", base="main")).files] == ["w"]
+    assert (await here.git.messages("r", base="main")).messages == ["w\n"]
+
+
+async def test_a_patch_can_be_applied_also_with_binary_content(here: Here) -> None:
+    (here.root / "r/bin").write_bytes(bytes(range(256)))
+    sh(here.root, "cd r; git add bin; git commit -qm bin")
+    (here.root / "r/bin").write_bytes(bytes(reversed(range(256))))
+    (here.root / "r/latin").write_bytes(b"caf\xe9\n")
+    sh(here.root, "cd r; git add latin")
+    patch = await here.git.diff("r", base="HEAD")
+    (here.root / "p").write_bytes(patch.patch)
+    sh(here.root, "cd r; git reset -q --hard; git apply ../p")
+    assert (here.root / "r/bin").read_bytes() == bytes(reversed(range(256)))
+    assert (here.root / "r/latin").read_bytes() == b"caf\xe9\n"
+
+
+async def test_changes_count_lines_and_tell_operations(here: Here) -> None:
+    line = """cd r; printf 'l\n%.0s' 1 2 3 4 5 6 7 8 > old; git add .; git commit -qm more; git mv old new; echo x >> new
+    git rm -q a; echo 6 >> b; printf 'no end' > fresh; printf 'a\\0b' > bin; ln -s / link; echo ig > .gitignore; echo i > ig"""
+    sh(here.root, line)
+    changes = await here.git.file_changes("r")
+    found = {c.path: (c.operation.value, c.additions, c.deletions, c.binary, c.previous) for c in changes.files}
+    assert found == {
+        ".gitignore": ("created", 1, 0, False, ""),
+        "a": ("deleted", 0, 1, False, ""),
+        "b": ("updated", 1, 0, False, ""),
+        "bin": ("created", 0, 0, True, ""),
+        "fresh": ("created", 1, 0, False, ""),
+        "link": ("created", 0, 0, False, ""),
+        "new": ("renamed", 1, 0, False, "old"),
+    }
+    assert (changes.additions, changes.deletions, changes.total, changes.truncated) == (4, 1, 7, False)
+    cut = await here.git.file_changes("r", limit=2)
+    assert (len(cut.files), cut.total, cut.truncated) == (2, 7, True)
+
+
+async def test_the_log_has_whole_messages_and_can_be_narrowed(here: Here) -> None:
+    message = "second\n\n# no comment\nwith \"quotes\" and '\u00fcml\u00e4ut'\n"
+    await here.git.commit(message, "r", author=SOMEBODY, allow_empty=True)
+    sh(here.root, "cd r; echo 2 >> b; git commit -qam third")
+    log = await here.git.log("r")
+    assert [commit.message for commit in log.commits] == ["third\n", message, "first\n"]
+    assert log.commits[1].author.name == "Some Body"
+    assert log.commits[1].parents == [log.commits[2].commit]
+    assert log.commits[2].author.time > 1e9
+    assert len((await here.git.log("r", path="b")).commits) == 2
+    assert [c.message for c in (await here.git.log("r", revision="HEAD~2..HEAD~1")).commits] == [message]
+    cut = await here.git.log("r", limit=1, skip=1)
+    assert ([c.message for c in cut.commits], cut.truncated) == ([message], True)
+    await refused("ref_unknown", here.git.log("r", revision="nothing"))
+    await refused("invalid", here.git.log("r", revision="--output=/tmp/x"))
+
+
+async def test_names_that_would_be_options_or_magic_are_names(here: Here) -> None:
+    for name in ("-rf", "--cached", ":(top)a", "*"):
+        (here.root / "r" / name).write_text("x\n")
+        await here.git.commit(f"add {name}", "r", author=SOMEBODY, paths=[name])
+        assert len((await here.git.log("r", path=name)).commits) == 1
+    for bad in ("-x", "--upload-pack=touch y", "a..b", "a b", "HEAD", "a/", ".a", "a.lock", "a~1", "@{-1}", ""):
+        await refused("invalid", here.git.create_branch(bad, "r"))
+    for bad in ("/etc/passwd", "../x", "a\0b"):
+        await refused("path_invalid", here.git.diff("r", paths=[bad]))
+
+
+# --- changing --------------------------------------------------------------------------------------------------------
+
+
+async def test_who_commits_is_set_for_the_repository(here: Here) -> None:
+    assert (await here.git.config("r", name="Ann O'Neil", email="ann@example.org")).name == "Ann O'Neil"
+    assert (await here.git.config("r")).email == "ann@example.org"
+    sh(here.root, "cd r; echo x > x; git add x")
+    await here.git.commit("x", "r")
+    assert (await here.git.log("r")).commits[0].author.email == "ann@example.org"
+    await refused("invalid", here.git.config("r", name="a\nb"))
+    await refused("invalid", here.git.config("r", email="<x>"))
+
+
+async def test_without_anybody_configured_the_author_is_needed(here: Here) -> None:
+    sh(here.root, "cd r; git config user.useConfigOnly true; echo x > x; git add x")
+    error = await refused("invalid", here.git.commit("x", "r"))
+    assert error.details["field"] == "author"
+    made = await here.git.commit("x", "r", author=SOMEBODY)
+    found = (await here.git.log("r")).commits[0]
+    assert (found.commit, found.author.name, found.committer.name, made.files) == (
+        made.commit,
+        "Some Body",
+        "Some Body",
+        1,
+    )
+
+
+async def test_nothing_to_commit_is_told(here: Here) -> None:
+    await refused("nothing_to_commit", here.git.commit("x", "r", author=SOMEBODY))
+    sh(here.root, "cd r; echo x > new; echo y > a")
+    await refused("nothing_to_commit", here.git.commit("x", "r", author=SOMEBODY))
+    await refused("nothing_to_commit", here.git.commit("x", "r", author=SOMEBODY, paths=["b"]))
+    assert (await here.git.commit("x", "r", author=SOMEBODY, all=True)).files == 2
+
+
+async def test_only_the_paths_named_are_committed(here: Here) -> None:
+    sh(here.root, "cd r; echo x > new; echo y > a; echo z > b; git add b")
+    made = await here.git.commit("some", "r", author=SOMEBODY, paths=["new", "a"])
+    assert (made.files, made.branch) == (2, "main")
+    status = await here.git.status("r")
+    assert [(entry.path, entry.staged) for entry in status.entries] == [("b", Change.UPDATED)]
+    await refused("not_found", here.git.commit("x", "r", author=SOMEBODY, paths=["no such file"]))
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("subject", "subject\n\nCo-authored-by: Some Body <some@example.org>\n"),
+        ("subject\n\nbody\n", "subject\n\nbody\n\nCo-authored-by: Some Body <some@example.org>\n"),
+        ("fix: subject", "fix: subject\n\nCo-authored-by: Some Body <some@example.org>\n"),
+        ("s\n\nIssue: 3", "s\n\nIssue: 3\nCo-authored-by: Some Body <some@example.org>\n"),
+    ],
+)
+async def test_co_authors_are_trailers(here: Here, message: str, expected: str) -> None:
+    await here.git.commit(message, "r", author=SOMEBODY, co_authors=[SOMEBODY], allow_empty=True)
+    assert (await here.git.log("r")).commits[0].message == expected
+
+
+@pytest.mark.parametrize("message", ["# only\n#lines", "$(touch x) `id` \"'", "\n\n lead\n\n\n", "--amend", "\u4e2d\n"])
+async def test_any_message_is_kept(here: Here, message: str) -> None:
+    await here.git.commit(message, "r", author=SOMEBODY, allow_empty=True)
+    raw = sh(here.root, "cd r; git cat-file commit HEAD; printf .")
+    assert raw.partition("\n\n")[2] == message + "."
+
+
+async def test_empty_messages_are_refused(here: Here) -> None:
+    await refused("invalid", here.git.commit(" \n", "r", author=SOMEBODY))
+    await refused("invalid", here.git.commit("a\0b", "r", author=SOMEBODY))
+    await refused("invalid", here.git.commit("a", "r", author=Person(name="x\ny", email="z")))
+
+
+async def test_a_hook_that_refuses_is_heard(here: Here) -> None:
+    hook = here.root / "r/.git/hooks/pre-commit"
+    hook.write_text("#!/bin/sh\necho lint says no\nexit 1\n")
+    hook.chmod(0o755)
+    sh(here.root, "cd r; echo x > a")
+    error = await refused("program_failed", here.git.commit("x", "r", author=SOMEBODY, all=True))
+    assert "lint says no" in error.message
+
+
+async def test_branches_are_made_listed_and_removed(here: Here) -> None:
+    first = sh(here.root, "cd r; git rev-parse HEAD")
+    made = await here.git.create_branch("feature/one", "r", base="main")
+    assert (made.commit, made.current, made.subject) == (first, False, "first")
+    await refused("already_exists", here.git.create_branch("feature/one", "r"))
+    await refused("ref_unknown", here.git.create_branch("two", "r", base="nothing"))
+    assert (await here.git.create_branch("two", "r", checkout=True)).current
+    sh(here.root, "cd r; git -c user.name=x -c user.email=y commit -q --allow-empty -m two")
+    listed = await here.git.branches("r")
+    assert {branch.name: branch.current for branch in listed.branches} == {
+        "main": False,
+        "feature/one": False,
+        "two": True,
+    }
+    assert (await here.git.branches("r", limit=1)).truncated
+    await refused("conflict", here.git.delete_branch("two", "r"))
+    await here.git.checkout("r", branch="main")
+    await refused("conflict", here.git.delete_branch("two", "r"))
+    assert (await here.git.delete_branch("two", "r", force=True)).name == "two"
+    await refused("ref_unknown", here.git.delete_branch("two", "r"))
+
+
+async def test_a_branch_checked_out_is_no_detached_head(here: Here) -> None:
+    first = sh(here.root, "cd r; git tag v1; git branch v1; git branch other; git rev-parse HEAD")
+    assert (await here.git.checkout("r", branch="other")).branch == "other"
+    assert (await here.git.checkout("r", branch="v1")).branch == "v1"
+    await refused("ref_unknown", here.git.checkout("r", branch="nothing"))
+    at = await here.git.checkout("r", commit=first[:10])
+    assert (at.branch, at.commit) == ("", first)
+    await refused("ref_unknown", here.git.checkout("r", commit="f" * 40))
+    await refused("invalid", here.git.checkout("r"))
+    await refused("invalid", here.git.checkout("r", branch="main", commit=first))
+
+
+async def test_local_changes_are_not_overwritten_unless_asked(here: Here) -> None:
+    sh(here.root, "cd r; git switch -qc other; echo x > a; git commit -qam other; git switch -q main; echo mine > a")
+    await refused("conflict", here.git.checkout("r", branch="other"))
+    assert (here.root / "r/a").read_text() == "mine\n"
+    assert (await here.git.checkout("r", branch="other", force=True)).branch == "other"
+    assert (here.root / "r/a").read_text() == "x\n"
+
+
+async def test_worktrees(here: Here) -> None:
+    added = await here.git.add_worktree("trees/new one", "feature", "r", create=True, base="main")
+    assert (added.path, added.branch, added.main) == ("trees/new one", "feature", False)
+    assert (await here.git.head("trees/new one")).branch == "feature"
+    assert [tree.path for tree in (await here.git.worktrees("trees/new one")).worktrees] == ["r", "trees/new one"]
+    await refused("conflict", here.git.add_worktree("other", "feature", "r"))
+    assert not (here.root / "other").exists()
+    await refused("already_exists", here.git.add_worktree("r", "feature", "r"))
+    await refused("path_outside", here.git.add_worktree("../out", "x", "r", create=True))
+    (here.root / "trees/new one/a").write_text("changed")
+    await refused("conflict", here.git.remove_worktree("trees/new one", "r"))
+    left = await here.git.remove_worktree("trees/new one", "r", force=True)
+    assert [tree.path for tree in left.worktrees] == ["r"]
