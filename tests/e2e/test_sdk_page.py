@@ -26,14 +26,15 @@ def test_its_pieces_are_one_program_that_runs(cluster: Cluster) -> None:
     assert told[0] == r"b'out\n' b'err\n' 3"
     assert told[1].startswith("failed ")
     assert told[2] == "not_found False"
-    assert {line.split()[0] for line in told[3:-8]} == {"stdout"}
-    assert told[-8:-1] == [
+    assert {line.split()[0] for line in told[3:-9]} == {"stdout"}
+    assert told[-9:-1] == [
         r"b'typed\n'",
         "True",
         r"b'one\ntwo\n'",
         r"b'buy milk\n'",
         "['notes/today.txt']",
         "9",
+        "['The page begins'] True",
         "[True]",
     ]
     assert told[-1].startswith("workspace.")
