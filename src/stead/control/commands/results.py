@@ -13,6 +13,7 @@ import msgspec
 
 from stead.control.store import commands, events, workspaces
 from stead.control.store.rows import Connection, Row, changed
+from stead.control.store.units import long
 from stead.control.workspaces.advance import Moved, advance, describe
 from stead.model.commands import CommandState
 from stead.model.lifecycle import Ended, Seen
@@ -52,6 +53,7 @@ def finish(
     return _move(conn, command, outcome, error, result.report, now) or Moved(ordered=node_id)
 
 
+@long
 def expire(conn: Connection, now: float, limit: int) -> int:
     """Ends what is past its deadline; answers how many."""
     overdue = commands.overdue(conn, now, limit)

@@ -19,6 +19,7 @@ from stead.control.nodes.views import figures
 from stead.control.store import events, nodes
 from stead.control.store.rows import Connection
 from stead.control.store.store import Store
+from stead.control.store.units import long
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import DriverFacts, Facts
 
@@ -89,6 +90,7 @@ def _recent(conn: Connection, since: float) -> list[Known]:
     ]
 
 
+@long
 def _offline(conn: Connection, silent: list[Known]) -> None:
     for known in silent:
         events.append(conn, "node.offline", known.node_id, events.EVERYONE, {"name": known.name})

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, 
 
 from stead.control.store.prepared import Prepared
 from stead.control.store.schema import commands
+from stead.control.store.units import long
 from stead.model.commands import RUN_LEASE, SENT_LEASE, CommandState, before
 
 commands_table = commands
@@ -174,6 +175,7 @@ def page(conn: Connection, where: list[ColumnElement[bool]], limit: int, after: 
     return list(conn.execute(query.order_by(c.id.desc()).limit(limit + 1)))
 
 
+@long
 def forget(conn: Connection, ended_before: float, limit: int) -> int:
     """Removes what ended before."""
     old = select(c.id).where(c.ended < ended_before).limit(limit)

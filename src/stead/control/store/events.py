@@ -21,6 +21,7 @@ from stead.control.people.caller import Caller
 from stead.control.store.later import later
 from stead.control.store.prepared import Prepared
 from stead.control.store.schema import events
+from stead.control.store.units import long
 from stead.protocol.errors import SteadError
 
 EVENTS = "stead_events"
@@ -97,6 +98,7 @@ def latest(conn: Connection) -> str:
     return str(conn.execute(select(func.max(events.c.seq))).scalar() or 0)
 
 
+@long
 def forget(conn: Connection, before: float, limit: int) -> int:
     """Removes what is older; answers how many. The newest stays, so that numbers go on."""
     newest = select(func.max(events.c.seq)).scalar_subquery()

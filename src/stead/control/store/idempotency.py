@@ -17,6 +17,7 @@ from stead.control.store import audits
 from stead.control.store.later import later
 from stead.control.store.prepared import Prepared
 from stead.control.store.schema import idempotency
+from stead.control.store.units import long
 from stead.protocol.errors import SteadError
 
 DONE = "done"
@@ -69,6 +70,7 @@ def release(conn: Connection, user_id: str, key: str, entries: Sequence[AuditEnt
     _RELEASE.run(conn, {"who": user_id, "what": key})
 
 
+@long
 def remove_before(conn: Connection, at: float) -> int:
     """Forgets what is older."""
     return conn.execute(delete_from(idempotency).where(idempotency.c.created < at)).rowcount

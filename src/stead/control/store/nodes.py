@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from stead.control.store.filters import has_labels, is_ref, shown
 from stead.control.store.schema import enrolments, nodes
+from stead.control.store.units import long
 from stead.protocol.errors import SteadError
 
 n = nodes.c
@@ -83,6 +84,7 @@ def greet(conn: Connection, node_id: str, values: dict[str, Any]) -> None:
     conn.execute(update(nodes).where(n.id == node_id).values(**values))
 
 
+@long
 def remember(conn: Connection, figures: Sequence[dict[str, Any]]) -> None:
     """The latest figures of many nodes: `wanted`, `at`, `figures`."""
     with_health = [row for row in figures if row["figures"] is not None]

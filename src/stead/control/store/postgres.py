@@ -6,7 +6,6 @@ take turns, so that events become visible in the order of their numbers. A lost 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
@@ -51,10 +50,8 @@ class PostgresStore:
         self.hints = Hints()
         self._readers = engine(url)
         self._engine = engine(url)
-        self._waiting: deque[Unit] = deque()
-        self._wake = asyncio.Event()
         self._closed = False
-        self._task = asyncio.create_task(self._work(), name="stead-writer")
+        self._writer = units.Writer(self._commit)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed:
@@ -80,61 +77,39 @@ class PostgresStore:
             raise clear from error
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._closed:
-            raise units.closed()
-        unit = Unit(lambda conn: fn(conn, *args, **kwargs))
-        self._waiting.append(unit)
-        self._wake.set()
-        result: T = await unit.outcome()
+        result: T = await self._writer.write(fn, args, kwargs)
         return result
 
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._wake.set()
-            await self._task
+            await self._writer.close()
             await self._engine.dispose()
             await self._readers.dispose()
 
-    async def _work(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                await self._commit()
-            if self._closed:
-                return
-
-    async def _commit(self) -> None:
+    async def _commit(self, waiting: deque[Unit]) -> None:
         """One transaction with as many units as wait for it; a connection that died while idle is tried again."""
         taken: list[Unit] = []
-        announce = None
+        announce = False
         for again in (True, False):
             try:
                 async with self._engine.connect() as conn:
-                    if await conn.run_sync(self._batch, taken):
-                        announce = self.hints.announce
+                    announce = await conn.run_sync(self._batch, waiting, taken)
                 break
             except Exception as error:  # noqa: BLE001 - goes to everyone who waits for this commit
                 if again and not taken:
                     continue
-                self._fail(taken, translate(error))
-        units.settle(taken, announce)
+                units.fail(taken, waiting, translate(error))
+        units.settle(taken)
+        if announce:
+            self.hints.announce()
 
-    def _fail(self, taken: list[Unit], error: Exception) -> None:
-        if not taken:
-            taken.extend(self._waiting)
-            self._waiting.clear()
-        for unit in taken:
-            if not unit.failed:
-                unit.fail(error)
-
-    def _batch(self, conn: Connection, taken: list[Unit]) -> bool:
+    def _batch(self, conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> bool:
         """All that waits without savepoints, for they cost two round trips each; once more with them if one fails."""
         with conn.begin() as transaction:
             conn.execute(TURN)
             later.begin(conn)
-            if self._plainly(conn, taken):
+            if _plainly(conn, waiting, taken):
                 later.flush(conn)
             else:
                 transaction.rollback()
@@ -147,18 +122,20 @@ class PostgresStore:
                 later.flush(conn)
         return bool(conn.info.pop(EVENTS, False))
 
-    def _plainly(self, conn: Connection, taken: list[Unit]) -> bool:
-        until = time.monotonic() + units.LONGEST
-        while self._waiting and len(taken) < units.MOST and time.monotonic() < until:
-            taken.append(self._waiting.popleft())
-            try:
-                taken[-1].run(conn)
-            except Exception as error:
-                if conn.invalidated or conn.closed:
-                    raise
-                taken[-1].fail(translate(error))
-                return False
-        return True
+
+def _plainly(conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> bool:
+    """Whether all of them went well."""
+    until = time.monotonic() + units.LONGEST
+    while waiting and len(taken) < units.MOST and time.monotonic() < until:
+        taken.append(waiting.popleft())
+        try:
+            taken[-1].run(conn)
+        except Exception as error:
+            if conn.invalidated or conn.closed:
+                raise
+            taken[-1].fail(translate(error))
+            return False
+    return True
 
 
 def _alone(conn: Connection, unit: Unit) -> None:

@@ -1,23 +1,24 @@
-"""SQLite: one writer thread with group commit, a small pool of readers.
+"""SQLite: one writer with group commit, a small pool of readers.
 
-Contract: `SqliteStore(file)` implements `Store`; `connect(file)` gives a plain connection with our settings. Every
-connection has WAL, full synchronisation, foreign keys and a busy timeout. A commit is shared by the units that wait for
-it, each in its own savepoint. A file that is exchanged or was gone is opened again.
+Contract: `SqliteStore(file)` implements `Store`, within a running event loop; `connect(file)` gives a plain connection with
+our settings. Every connection has WAL, full synchronisation, foreign keys and a busy timeout. A commit is shared by the
+units that wait for it, each in its own savepoint. A file that is exchanged or was gone is opened again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-import queue
 import sqlite3
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
@@ -33,8 +34,13 @@ T = TypeVar("T")
 READERS = 4
 BUSY_SECONDS = 5.0
 SWITCH_SECONDS = 0.0005
-"""SQLite lets go of the interpreter at every statement. At Python's 5 ms the writer, beside a busy event loop, would wait
+"""SQLite lets go of the interpreter at every statement. At Python's 5 ms a reader, beside a busy event loop, would wait
 that long to get it back each time."""
+IN_LOOP = 0.01
+"""Seconds after which a commit takes no more units, since they run in the event loop."""
+SLOW = 0.02
+SLOW_FOR = 1.0
+"""A unit that took longer than the one sends those of the next seconds to the thread."""
 Identity = tuple[int, int]
 
 
@@ -55,7 +61,7 @@ def connect(file: Path, busy: float = BUSY_SECONDS) -> sqlite3.Connection:
 def engine(file: Path, begin: str, busy: float = BUSY_SECONDS) -> Engine:
     """An engine whose transactions start with the given statement."""
     made = create_engine("sqlite://", creator=lambda: connect(file, busy), poolclass=NullPool)
-    event.listen(made, "begin", lambda conn: conn.exec_driver_sql(begin))
+    event.listen(made, "begin", lambda conn: _raw(conn).execute(begin))
     return made
 
 
@@ -69,7 +75,8 @@ class SqliteStore:
         self.hints = Hints()
         self._closed = False
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._writer = _Writer(file, busy, self.hints.announce)
+        self._commits = _Commits(file, busy, self.hints.announce)
+        self._writer = units.Writer(self._commits.commit)
         self._readers = _Readers(file, busy)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -78,17 +85,14 @@ class SqliteStore:
         return await self._readers.run(functools.partial(_call, fn, args, kwargs))
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._closed:
-            raise units.closed()
-        unit = Unit(lambda conn: fn(conn, *args, **kwargs))
-        self._writer.put(unit)
-        result: T = await unit.outcome()
+        result: T = await self._writer.write(fn, args, kwargs)
         return result
 
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
-            await asyncio.to_thread(self._writer.close)
+            await self._writer.close()
+            await asyncio.to_thread(self._commits.close)
             await asyncio.to_thread(self._readers.close)
 
 
@@ -104,6 +108,10 @@ class _Opened:
         self._file = file
         self._conn: Connection | None = None
         self._identity: Identity | None = None
+
+    def present(self) -> Connection | None:
+        """The connection, where it is there and to the file of now."""
+        return self._conn if self._conn is not None and _identity(self._file) == self._identity else None
 
     def get(self) -> Connection:
         identity = _identity(self._file)
@@ -131,88 +139,87 @@ def _identity(file: Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-class _Writer:
+class _Commits:
+    """Commits units in groups. Units run in the event loop, for each takes less than a hand-over to a thread; what may take
+    longer has a thread: waiting for other programs, the commit itself, long units, and all of them while the disk is slow."""
+
     def __init__(self, file: Path, busy: float, announce: Callable[[], None]) -> None:
         self._opened = _Opened(engine(file, "BEGIN IMMEDIATE", busy), file)
-        self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._patience = round(busy * 1000)
         self._announce = announce
-        self._thread = threading.Thread(target=self._work, name="stead-writer", daemon=True)
-        self._thread.start()
-
-    def put(self, unit: Unit) -> None:
-        self._queue.put(unit)
+        self._thread = ThreadPoolExecutor(1, "stead-writer")
+        self._slow_until = 0.0
 
     def close(self) -> None:
-        self._queue.put(None)
-        self._thread.join()
-
-    def _work(self) -> None:
-        while (first := self._queue.get()) is not None:
-            if not self._commit(first):
-                break
+        self._thread.shutdown(wait=True)
         self._opened.drop()
 
-    def _commit(self, first: Unit) -> bool:
-        """One transaction with as many units as wait for it; False when the last of all was among them."""
-        batch = _Batch(self._queue, first)
-        announce = None
+    async def commit(self, waiting: deque[Unit]) -> None:
+        """One transaction with as many units as wait for it, within the bounds."""
+        taken: list[Unit] = []
+        announce = False
         try:
-            conn = self._opened.get()
-            with conn.begin():
-                later.begin(conn)
-                for unit in batch:
-                    _alone(conn, unit)
-                later.flush(conn)
-            if conn.info.pop(EVENTS, False):
-                announce = self._announce
+            conn = await self._begin()
+            later.begin(conn)
+            await self._run(conn, waiting, taken)
+            await self._aside(_end, conn)
+            announce = conn.info.pop(EVENTS, False)
         except Exception as error:  # noqa: BLE001 - goes to everyone who waits for this commit
-            self._opened.drop()
-            batch.fail(translate(error))
-        units.settle(batch.taken, announce)
-        return not batch.last
+            await self._aside(self._opened.drop)
+            units.fail(taken, waiting, translate(error))
+        units.settle(taken)
+        if announce:
+            self._announce()
+
+    async def _begin(self) -> Connection:
+        """At once where the file is open and nobody else writes to it."""
+        conn = self._opened.present()
+        if conn is not None:
+            with contextlib.suppress(sqlite3.OperationalError):
+                conn.begin()
+                return conn
+        return await self._aside(self._begin_patiently)
+
+    def _begin_patiently(self) -> Connection:
+        conn = self._opened.get()
+        raw = _raw(conn)
+        raw.execute(f"PRAGMA busy_timeout = {self._patience}")
+        conn.begin()
+        raw.execute("PRAGMA busy_timeout = 0")
+        return conn
+
+    async def _run(self, conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> None:
+        until = time.monotonic() + IN_LOOP
+        while waiting and len(taken) < units.MOST and (before := time.monotonic()) < until:
+            unit = waiting.popleft()
+            taken.append(unit)
+            if unit.is_long or before < self._slow_until:
+                await self._aside(_alone, conn, unit)
+            else:
+                _alone(conn, unit)
+                if time.monotonic() - before > SLOW:
+                    self._slow_until = time.monotonic() + SLOW_FOR
+
+    async def _aside(self, fn: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, fn, *args)
 
 
-class _Batch:
-    """The units of one commit: the first, then those that wait already, within the bounds."""
+def _end(conn: Connection) -> None:
+    later.flush(conn)
+    transaction = conn.get_transaction()
+    assert transaction is not None
+    transaction.commit()
 
-    def __init__(self, source: queue.SimpleQueue[Unit | None], first: Unit) -> None:
-        self.taken = [first]
-        self.last = False
-        self._source = source
-        self._until = time.monotonic() + units.LONGEST
 
-    def __iter__(self) -> _Batch:
-        self._next = 0
-        return self
-
-    def __next__(self) -> Unit:
-        if self._next == len(self.taken):
-            self._take()
-        self._next += 1
-        return self.taken[self._next - 1]
-
-    def _take(self) -> None:
-        if len(self.taken) >= units.MOST or self.last or time.monotonic() > self._until:
-            raise StopIteration
-        try:
-            unit = self._source.get_nowait()
-        except queue.Empty:
-            raise StopIteration from None
-        if unit is None:
-            self.last = True
-            raise StopIteration
-        self.taken.append(unit)
-
-    def fail(self, error: Exception) -> None:
-        for unit in self.taken:
-            if not unit.failed:
-                unit.fail(error)
+def _raw(conn: Connection) -> sqlite3.Connection:
+    raw = conn.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
 
 
 def _alone(conn: Connection, unit: Unit) -> None:
     """Runs one unit so that its failure undoes only itself."""
-    raw = conn.connection.driver_connection
-    assert isinstance(raw, sqlite3.Connection)
+    raw = _raw(conn)
     mark = later.mark(conn)
     raw.execute("SAVEPOINT unit")
     try:

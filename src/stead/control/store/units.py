@@ -1,44 +1,60 @@
 """Units of writing: what waits for the writer, what became of it, and who is told.
 
-Contract: `Unit(fn)` belongs to the event loop that made it; the writer calls `run`, later `settle(units)` from any
-thread. A unit whose waiter went away is still done.
+Contract: `Writer(commit)` runs `commit(waiting)` in a task of its own as long as units wait; `await writer.write(fn, args,
+kwargs)` answers what `fn` answered once `commit` has settled its unit. A unit whose waiter went away is still done. `@long`
+marks functions that may take tens of milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from stead.protocol.errors import SteadError
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 MOST = 256
 """Units that share one commit at most."""
 LONGEST = 0.05
 """Seconds after which a commit takes no more units."""
+_LONG = "stead_long"
+
+
+def long(fn: F) -> F:
+    """Such a unit never runs where it would hold up the event loop."""
+    setattr(fn, _LONG, True)
+    return fn
 
 
 class Unit:
     """One function to run in the writer, and the future of its result."""
 
-    __slots__ = ("_error", "_fn", "_future", "_loop", "_result")
+    __slots__ = ("_args", "_error", "_fn", "_kwargs", "_result", "future")
 
-    def __init__(self, fn: Callable[[Connection], Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._fn = fn
-        self._loop = asyncio.get_running_loop()
-        self._future: asyncio.Future[Any] = self._loop.create_future()
+        self._args = args
+        self._kwargs = kwargs
         self._result: Any = None
         self._error: Exception | None = None
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     @property
     def failed(self) -> bool:
         return self._error is not None
 
+    @property
+    def is_long(self) -> bool:
+        return getattr(self._fn, _LONG, False)
+
     def run(self, conn: Connection) -> None:
         """Runs the function; whatever it raises comes out."""
-        self._result = self._fn(conn)
+        self._result = self._fn(conn, *self._args, **self._kwargs)
 
     def fail(self, error: Exception) -> None:
         """It did not happen."""
@@ -48,34 +64,65 @@ class Unit:
         """It is to run once more; only its last run counts."""
         self._error = None
 
-    async def outcome(self) -> Any:
-        """The result, once it is durable."""
-        return await self._future
-
-    def _tell(self) -> None:
-        if self._future.done():
+    def tell(self) -> None:
+        """Whoever waits learns what became of it."""
+        if self.future.done():
             return
         if self._error is not None:
-            self._future.set_exception(self._error)
+            self.future.set_exception(self._error)
         else:
-            self._future.set_result(self._result)
+            self.future.set_result(self._result)
 
 
-def settle(units: Iterable[Unit], announce: Callable[[], None] | None) -> None:
-    """Tells every waiter, in one step of each loop; `announce` runs in the loop too."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Unit]] = {}
+class Writer:
+    """The units that wait, and the task that commits them."""
+
+    def __init__(self, commit: Callable[[deque[Unit]], Awaitable[None]]) -> None:
+        self._commit = commit
+        self._waiting: deque[Unit] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._task = asyncio.create_task(self._work(), name="stead-writer")
+
+    async def write(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of this unit, once it is durable."""
+        if self._closed:
+            raise closed()
+        unit = Unit(fn, args, kwargs)
+        self._waiting.append(unit)
+        self._wake.set()
+        return await unit.future
+
+    async def close(self) -> None:
+        """Finishes what waits."""
+        self._closed = True
+        self._wake.set()
+        await self._task
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._commit(self._waiting)
+            if self._closed:
+                return
+
+
+def fail(taken: list[Unit], waiting: deque[Unit], error: Exception) -> None:
+    """A commit failed: that of the units it had taken, or of all that wait where it could not even begin."""
+    if not taken:
+        taken.extend(waiting)
+        waiting.clear()
+    for unit in taken:
+        if not unit.failed:
+            unit.fail(error)
+
+
+def settle(units: Iterable[Unit]) -> None:
+    """Tells every waiter."""
     for unit in units:
-        by_loop.setdefault(unit._loop, []).append(unit)  # noqa: SLF001
-    for loop, mine in by_loop.items():
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_tell_all, mine, announce)
-
-
-def _tell_all(units: list[Unit], announce: Callable[[], None] | None) -> None:
-    for unit in units:
-        unit._tell()  # noqa: SLF001
-    if announce is not None:
-        announce()
+        unit.tell()
 
 
 def closed() -> SteadError:

@@ -16,6 +16,7 @@ from stead.control.people.caller import Caller
 from stead.control.store.filters import has_labels, is_ref, shown
 from stead.control.store.prepared import Prepared
 from stead.control.store.schema import UNSETTLED, nodes, users, workspaces
+from stead.control.store.units import long
 from stead.model.workspaces import Observed
 from stead.protocol.errors import SteadError
 
@@ -171,6 +172,7 @@ def unsettled(conn: Connection, node_ids: Iterable[str], limit: int) -> list[Row
     return list(conn.execute(query.where(~held).order_by(w.retry_at).limit(limit)))
 
 
+@long
 def forget(conn: Connection, before: float, limit: int) -> int:
     """Removes deleted ones that were deleted before."""
     old = select(w.id).where(w.state == Observed.DELETED.value, w.updated < before).limit(limit)

@@ -7,7 +7,7 @@ its credential. A call costs one look into `Access` and one message each way.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import msgspec
@@ -28,7 +28,7 @@ from stead.control.streams.relay import NodeStreams
 from stead.model import ids
 from stead.protocol.connections import Messages
 from stead.protocol.errors import SteadError
-from stead.protocol.frames import Frame
+from stead.protocol.frames import BULK_BYTES, Frame
 from stead.protocol.messages import (
     Call,
     ClientHello,
@@ -48,6 +48,8 @@ from stead.transport.peer import Peer
 from stead.transport.relay import Relay
 
 log = structlog.get_logger("stead.links")
+
+T = TypeVar("T", StreamOpen, StreamResume)
 
 REFUSED = 4401
 LONGEST_CALL = 86_400.0
@@ -234,7 +236,7 @@ class ClientLink:
         outcome = OK
         try:
             far, peer, workspace_id = await self._bind(relay, message.stream_id, message.workspace_id, right)
-            onward = msgspec.structs.replace(message, stream_id=far, workspace_id=workspace_id)
+            onward = _onward(message, far, workspace_id)
             return await peer.relay(onward)
         except SteadError as error:
             outcome = error.code
@@ -246,7 +248,7 @@ class ClientLink:
     async def _resume(self, relay: Relay, message: StreamResume) -> msgspec.Raw:
         ids.check(ids.Kind.STREAM, message.stream_id)
         far, peer, workspace_id = await self._bind(relay, message.stream_id, message.workspace_id, Right.READ)
-        onward = msgspec.structs.replace(message, stream_id=far, workspace_id=workspace_id)
+        onward = _onward(message, far, workspace_id)
         return await peer.relay(onward)
 
     async def _bind(self, relay: Relay, stream_id: str, ref: str, right: Right) -> tuple[str, Peer, str]:
@@ -298,6 +300,12 @@ class ClientLink:
     def _note(self, action: str, subject: str, outcome: str) -> None:
         if not self._trusted:
             self._books.audit.post(self._books.audit.entry(self._caller, action, subject, outcome))
+
+
+def _onward(message: T, stream_id: str, workspace_id: str) -> T:
+    """The message for the node; frames get no larger than this server takes."""
+    most = min(message.frame_bytes, BULK_BYTES)
+    return msgspec.structs.replace(message, stream_id=stream_id, workspace_id=workspace_id, frame_bytes=most)
 
 
 def who(caller: Caller) -> str:

@@ -21,6 +21,7 @@ from stead.control.nodes.registry import NodeRegistry
 from stead.control.store import commands, events, workspaces
 from stead.control.store.rows import Connection, Row
 from stead.control.store.store import Store
+from stead.control.store.units import long
 from stead.control.workspaces.advance import Moved, advance, command_values
 from stead.model.lifecycle import Seen, Tick
 from stead.model.workspaces import CommandKind, Observed
@@ -131,6 +132,7 @@ def _of_node(conn: Connection, node_id: str) -> set[str]:
     return {row.id for row in workspaces.of_node(conn, node_id)}
 
 
+@long
 def _compare(conn: Connection, node_id: str, reports: list[WorkspaceReport], now: float) -> list[Moved]:
     rows = workspaces.by_ids(conn, [report.workspace_id for report in reports])
     moves: list[Moved] = []
@@ -141,11 +143,13 @@ def _compare(conn: Connection, node_id: str, reports: list[WorkspaceReport], now
     return moves
 
 
+@long
 def _tick(conn: Connection, ids: list[str], now: float) -> list[Moved]:
     rows = workspaces.by_ids(conn, ids)
     return [advance(conn, row, Tick(reachable=True), now) for row in rows.values()]
 
 
+@long
 def _reap(conn: Connection, node_id: str, reports: list[WorkspaceReport], now: float) -> int:
     """Orders the removal of what must not be there; answers how many orders."""
     present = [report for report in reports if report.state != "absent"]
