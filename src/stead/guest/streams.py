@@ -71,7 +71,7 @@ class Streams:
             raise SteadError("method_not_found", f"no stream of kind {message.kind[:100]!r}")
         if self._ends.known(message.stream_id) is None and self._serving >= STREAMS:
             raise SteadError("too_many", f"at most {STREAMS} streams at once")
-        stream = self._ends.accept(message.stream_id, message.workspace_id, message.kind, peer)
+        stream = self._ends.accept(message.stream_id, message.workspace_id, message.kind, peer, message.frame_bytes)
         if not stream.fresh:
             opening = self._opening.get(stream.id)
             return stream.opened if opening is None else await asyncio.shield(opening)

@@ -22,7 +22,7 @@ from stead.node.identity import Identity, tls_context
 from stead.node.settings import NodeSettings
 from stead.node.supervisor import Supervisor
 from stead.protocol.errors import SteadError
-from stead.protocol.frames import Frame
+from stead.protocol.frames import BULK_BYTES, Frame
 from stead.protocol.messages import (
     Call,
     Challenge,
@@ -269,6 +269,7 @@ class Session:
 
     async def _stream(self, peer: Peer, message: StreamOpen | StreamResume) -> Any:
         """Binds the stream to the guest, then passes the message on; the ids stay the same."""
+        message.frame_bytes = min(message.frame_bytes, BULK_BYTES)
         guest = await self._link.channels.peer(message.workspace_id)
         self._relay.bind(message.stream_id, guest, message.stream_id, message.workspace_id)
         self._link.cut.pop(message.stream_id, None)

@@ -16,7 +16,7 @@ BULK_WINDOW = 512 << 10
 
 # Written bytes are kept in pieces of this size, so that a whole one is sent without copying it again; small writes are
 # gathered into one piece.
-_PIECE = 64 << 10
+_PIECE = 256 << 10
 _SMALL = 4 << 10
 
 

@@ -18,12 +18,14 @@ import msgspec
 from stead.protocol.errors import SteadError
 
 PAYLOAD_BYTES = 64 << 10
-"""The most payload of any frame."""
+"""The most payload of a frame, where nothing more was agreed."""
+BULK_BYTES = 256 << 10
+"""The most payload of a DATA frame of a stream that asked for more (`frame_bytes`) over hops that all know of it."""
 TERMINAL_BYTES = 16 << 10
 """The most payload of a terminal frame."""
 ID_BYTES = 64
 """The longest stream id."""
-FRAME_BYTES = 2 + ID_BYTES + 8 + PAYLOAD_BYTES
+FRAME_BYTES = 2 + ID_BYTES + 8 + BULK_BYTES
 """The most bytes of a whole frame."""
 SEQ_LIMIT = 1 << 63
 """Offsets stay below this, so that they fit signed numbers everywhere."""
@@ -39,7 +41,8 @@ class FrameKind(IntEnum):
     DATA = 0x03
     """Bytes of any other stream; `seq` is the offset of the first."""
     CREDIT = 0x04
-    """`seq` is the offset up to which the peer may send; the payload is the u64 of bytes consumed (the end counts one)."""
+    """`seq` is the offset up to which the peer may send; the payload is the u64 of bytes consumed (the end counts one).
+    To an opener that asked for large frames a u32 follows: the most payload of each."""
     END = 0x05
     """The direction is over; `seq` is its number of bytes, the payload a JSON result or empty."""
     RESET = 0x06
@@ -53,10 +56,14 @@ _TERMINAL_KINDS = frozenset({FrameKind.TERMINAL_OUTPUT, FrameKind.TERMINAL_INPUT
 _SEQ = struct.Struct(">Q")
 CONSUMED = struct.Struct(">Q")
 """The payload of a CREDIT frame."""
+CONSUMED_AND_MOST = struct.Struct(">QI")
+"""The same to an opener that asked for large frames."""
 
 
 def payload_limit(kind: int) -> int:
     """The most payload bytes of this kind."""
+    if kind == FrameKind.DATA:
+        return BULK_BYTES
     return TERMINAL_BYTES if kind in _TERMINAL_KINDS else PAYLOAD_BYTES
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from stead.protocol.errors import Fault
+from stead.protocol.frames import PAYLOAD_BYTES
 
 SCHEMA_VERSION = "1"
 
@@ -264,20 +265,29 @@ class Call(Request, tag="call"):
 
 
 class StreamOpen(Request, tag="stream.open"):
-    """Open a stream in a workspace; `params` pass undecoded. The same id again attaches, never opens twice."""
+    """Open a stream in a workspace; `params` pass undecoded. The same id again attaches, never opens twice.
+
+    `frame_bytes` is the most payload of a DATA frame that the opener and every hop so far take; a hop that takes less
+    lowers it, and one that does not know it leaves it out.
+    """
 
     stream_id: str
     workspace_id: str
     kind: str
     params: msgspec.Raw = msgspec.field(default_factory=_empty)
+    frame_bytes: int = PAYLOAD_BYTES
 
 
 class StreamResume(Request, tag="stream.resume"):
-    """After a reconnect or a loss: I have `received` bytes; the answer's result is `{"received": n}` of the other end."""
+    """After a reconnect or a loss: I have `received` bytes; the answer's result is `{"received": n}` of the other end.
+
+    `frame_bytes` as in `stream.open`, over the hops that carry the stream from now on.
+    """
 
     stream_id: str
     workspace_id: str
     received: int
+    frame_bytes: int = PAYLOAD_BYTES
 
 
 class StreamDetached(Message, tag="stream.detached"):

@@ -17,7 +17,16 @@ import msgspec
 
 from stead.protocol.errors import Fault, SteadError
 from stead.protocol.flow import WINDOW, ReceiveBuffer, SendBuffer
-from stead.protocol.frames import BYTES_KINDS, CONSUMED, PAYLOAD_BYTES, Frame, FrameKind, payload_limit
+from stead.protocol.frames import (
+    BULK_BYTES,
+    BYTES_KINDS,
+    CONSUMED,
+    CONSUMED_AND_MOST,
+    PAYLOAD_BYTES,
+    Frame,
+    FrameKind,
+    payload_limit,
+)
 
 TERMINAL = "terminal"
 """The stream kind whose bytes are typed and shown, in frames of their own kinds and lanes."""
@@ -33,7 +42,9 @@ def frame_kind(kind: str, opener: bool) -> FrameKind:
 class StreamEnd:
     """The state of one end."""
 
-    def __init__(self, stream_id: str, kind: FrameKind = FrameKind.DATA, window: int = WINDOW) -> None:
+    def __init__(
+        self, stream_id: str, kind: FrameKind = FrameKind.DATA, window: int = WINDOW, *, large: bool = False
+    ) -> None:
         self.stream_id = stream_id
         self.kind = kind
         self.gap = False
@@ -52,6 +63,9 @@ class StreamEnd:
         self._in = ReceiveBuffer(window)
         self._final: int | None = None
         self._told = WINDOW
+        self._large = large
+        self._tells_most = False
+        self.most = PAYLOAD_BYTES if kind is FrameKind.DATA else payload_limit(kind)
         self._credit_due = window != WINDOW
 
     # --- sending
@@ -119,11 +133,12 @@ class StreamEnd:
         self._credit_due = False
         self._told = self._in.limit
         consumed = self._final + 1 if self.end_taken and self._final is not None else self._in.taken
-        return Frame(FrameKind.CREDIT, self.stream_id, self._told, CONSUMED.pack(consumed))
+        payload = CONSUMED_AND_MOST.pack(consumed, self.most) if self._tells_most else CONSUMED.pack(consumed)
+        return Frame(FrameKind.CREDIT, self.stream_id, self._told, payload)
 
     def _bytes_frame(self) -> Frame:
         at = self._sent
-        payload = self._out.peek(at, payload_limit(self.kind))
+        payload = self._out.peek(at, self.most)
         self._sent = at + len(payload)
         return Frame(self.kind, self.stream_id, at, payload)
 
@@ -180,11 +195,13 @@ class StreamEnd:
             self.fail(_fault_of(frame.payload))
 
     def _credited(self, frame: Frame) -> None:
-        if len(frame.payload) != CONSUMED.size:
+        if len(frame.payload) not in {CONSUMED.size, CONSUMED_AND_MOST.size}:
             return
-        (consumed,) = CONSUMED.unpack(frame.payload)
+        (consumed,) = CONSUMED.unpack_from(frame.payload)
         if consumed > self._out.end + self.ended:
             return
+        if self._large and len(frame.payload) == CONSUMED_AND_MOST.size:
+            self.most = _most(CONSUMED_AND_MOST.unpack(frame.payload)[1])
         self._limit = max(self._limit, frame.seq)
         self.consumed = max(self.consumed, min(consumed, self._out.end))
         self._release(self.consumed)
@@ -224,6 +241,14 @@ class StreamEnd:
             self.end_taken = True
             self._credit_due = True
 
+    # --- large frames
+
+    def admit(self, frame_bytes: int) -> None:
+        """The opener and all hops take frames with this much payload; the opener is told what this end takes."""
+        if self.kind is FrameKind.DATA:
+            self.most = _most(frame_bytes)
+            self._tells_most = self.most > PAYLOAD_BYTES
+
     # --- after a loss
 
     def suspend(self) -> None:
@@ -236,6 +261,8 @@ class StreamEnd:
         `missing` as the two offsets."""
         self.suspended = False
         self.gap = False
+        if self._large:
+            self.most = PAYLOAD_BYTES
         if received > self._out.end:
             missing = [self._out.end, received]
             self.reset(SteadError("stream_reset", "bytes between two offsets are gone", missing=missing))
@@ -244,6 +271,10 @@ class StreamEnd:
         self._sent = max(received, self._out.start)
         self._end_sent = self._end_acknowledged
         self._credit_due = True
+
+
+def _most(frame_bytes: int) -> int:
+    return max(PAYLOAD_BYTES, min(frame_bytes, BULK_BYTES))
 
 
 def _fault_bytes(error: SteadError) -> bytes:

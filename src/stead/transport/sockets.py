@@ -13,7 +13,7 @@ from typing import cast
 
 from stead.protocol.errors import SteadError
 
-READ_BYTES = 256 << 10
+READ_BYTES = 512 << 10
 WRITE_BYTES = 256 << 10
 FLUSH_SECONDS = 5.0
 """How long written bytes may take to leave after closing."""

@@ -27,7 +27,7 @@ import msgspec
 from stead.model import ids
 from stead.protocol.errors import SteadError
 from stead.protocol.flow import BULK_WINDOW, WINDOW
-from stead.protocol.frames import Frame
+from stead.protocol.frames import BULK_BYTES, PAYLOAD_BYTES, Frame
 from stead.protocol.messages import Message, Request, StreamDetached, StreamLost, StreamOpen, StreamResume
 from stead.protocol.stream import StreamEnd, frame_kind
 from stead.transport.backoff import Absence, Backoff
@@ -37,6 +37,8 @@ PATIENCE = 600.0
 """How long an opener tries to resume a stream."""
 DETACHED = 120.0
 """How long an accepted stream waits for its opener."""
+LARGE = frozenset({"file.read", "file.write"})
+"""The kinds of stream that ask for large frames."""
 REMEMBERED = 256
 """How many streams that were reset are remembered, to say why."""
 
@@ -149,7 +151,7 @@ class Stream:
         """Sends what can be sent now; called again when the link has room."""
         self._settle()
         while (peer := self._peer) is not None:
-            if not peer.room(WINDOW // 4):
+            if not peer.room(self._end.most):
                 self._wait_for_room(peer)
                 return
             frame = self._end.next_frame()
@@ -253,6 +255,10 @@ class Stream:
         self._ends.forget(self)
         self._wake()
 
+    def admit(self, frame_bytes: int) -> None:
+        """The opener and all hops take frames of this size."""
+        self._end.admit(frame_bytes)
+
     def resumed(self, received: int) -> None:
         """The other end has this much."""
         self._told_gap = False
@@ -283,7 +289,11 @@ class Stream:
 
     async def _ask(self, peer: Peer) -> int:
         message = StreamResume(
-            request_id="", stream_id=self.id, workspace_id=self.workspace_id, received=self._end.received
+            request_id="",
+            stream_id=self.id,
+            workspace_id=self.workspace_id,
+            received=self._end.received,
+            frame_bytes=_frame_bytes(self.kind),
         )
         answer = await peer.request(message)
         received = answer.get("received") if isinstance(answer, dict) else None
@@ -329,12 +339,19 @@ class StreamEnds:
         self, workspace_id: str, kind: str, params: Any = None, *, half_open: bool = False, timeout: float = 60.0
     ) -> Stream:
         """Opens a stream; when the link breaks meanwhile, asks again under the same id."""
-        end = StreamEnd(self._new_id(), frame_kind(kind, True), self._window_of(kind == "file.read"))
+        window = self._window_of(kind == "file.read")
+        end = StreamEnd(self._new_id(), frame_kind(kind, True), window, large=kind in LARGE)
         stream = Stream(self, end, workspace_id, kind, opener=True)
         stream.half_open = half_open
         stream.opening = True
         self._streams[stream.id] = stream
-        message = StreamOpen(request_id="", stream_id=stream.id, workspace_id=workspace_id, kind=kind)
+        message = StreamOpen(
+            request_id="",
+            stream_id=stream.id,
+            workspace_id=workspace_id,
+            kind=kind,
+            frame_bytes=_frame_bytes(kind),
+        )
         if params is not None:
             message.params = msgspec.Raw(msgspec.json.encode(params))
         try:
@@ -379,7 +396,14 @@ class StreamEnds:
                 raise SteadError("unavailable", "there is no link to the server")
         return self._peer
 
-    def accept(self, stream_id: str, workspace_id: str, kind: str, peer: Peer | None = None) -> Stream:
+    def accept(
+        self,
+        stream_id: str,
+        workspace_id: str,
+        kind: str,
+        peer: Peer | None = None,
+        frame_bytes: int = PAYLOAD_BYTES,
+    ) -> Stream:
         """The accepting end. The same id again gives the same stream, with `fresh` false."""
         found = self._streams.get(stream_id)
         if found is not None:
@@ -390,6 +414,7 @@ class StreamEnds:
             end = StreamEnd(stream_id, frame_kind(kind, False), self._window_of(kind == "file.write"))
             found = Stream(self, end, workspace_id, kind, opener=False)
             self._streams[stream_id] = found
+        found.admit(frame_bytes)
         if carrier := peer or self._peer:
             found.attach(carrier)
         return found
@@ -439,6 +464,7 @@ class StreamEnds:
         if stream is None or stream.workspace_id != message.workspace_id:
             raise self._faults.get(message.stream_id) or SteadError("stream_unknown", "no such stream here")
         stream.attach(peer)
+        stream.admit(message.frame_bytes)
         stream.resumed(message.received)
         if stream.fault:
             raise stream.fault
@@ -465,6 +491,10 @@ class StreamEnds:
             self._faults[stream.id] = stream.fault
             while len(self._faults) > REMEMBERED:
                 del self._faults[next(iter(self._faults))]
+
+
+def _frame_bytes(kind: str) -> int:
+    return BULK_BYTES if kind in LARGE else PAYLOAD_BYTES
 
 
 def _new_id() -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from stead.protocol.errors import SteadError
 from stead.protocol.flow import BULK_WINDOW, WINDOW
-from stead.protocol.frames import CONSUMED, PAYLOAD_BYTES, TERMINAL_BYTES, Frame, FrameKind
+from stead.protocol.frames import BULK_BYTES, CONSUMED, PAYLOAD_BYTES, TERMINAL_BYTES, Frame, FrameKind
 from stead.protocol.stream import StreamEnd, frame_kind
 
 
@@ -241,6 +241,49 @@ def test_a_receiver_that_grants_more_from_the_start_gets_more_at_once() -> None:
         receiver.frame(frame)
     assert receiver.waiting == BULK_WINDOW
     assert not receiver.gap
+
+
+def largest(source: StreamEnd, target: StreamEnd) -> int:
+    """How large the frames are in which some bytes travel."""
+    source.write(bytes(WINDOW))
+    sizes = []
+    while (frame := source.next_frame()) is not None:
+        target.frame(Frame.decode(frame.encode()))
+        sizes.append(len(frame.payload))
+    drain(target)
+    move(target, source)
+    return max(sizes)
+
+
+def test_frames_grow_only_where_the_opener_asked_and_every_hop_takes_them() -> None:
+    opener, accepted = StreamEnd("st_1", large=True), StreamEnd("st_1")
+    assert largest(opener, accepted) == largest(accepted, opener) == PAYLOAD_BYTES
+    accepted.admit(100_000)
+    assert largest(accepted, opener) == 100_000
+    largest(opener, accepted)
+    assert largest(opener, accepted) == 100_000
+    accepted.admit(1 << 30)
+    largest(opener, accepted)
+    assert largest(opener, accepted) == largest(accepted, opener) == BULK_BYTES
+
+
+def test_an_opener_that_did_not_ask_is_told_and_sends_nothing_else() -> None:
+    opener, accepted = StreamEnd("st_1"), StreamEnd("st_1")
+    accepted.admit(BULK_BYTES)
+    largest(opener, accepted)
+    assert largest(opener, accepted) == PAYLOAD_BYTES
+
+
+def test_after_a_loss_frames_are_small_until_the_new_hops_are_known() -> None:
+    opener, accepted = StreamEnd("st_1", large=True), StreamEnd("st_1")
+    accepted.admit(BULK_BYTES)
+    largest(opener, accepted)
+    assert largest(opener, accepted) == BULK_BYTES
+    opener.suspend()
+    accepted.admit(PAYLOAD_BYTES)
+    accepted.resume(opener.received)
+    opener.resume(accepted.received)
+    assert largest(opener, accepted) == largest(accepted, opener) == PAYLOAD_BYTES
 
 
 def test_a_peer_that_ignores_credit_does_not_fill_this_side() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from stead.protocol.flow import WINDOW
-from stead.protocol.frames import Frame
+from stead.protocol.frames import BULK_BYTES, PAYLOAD_BYTES, Frame
 from stead.protocol.stream import StreamEnd
 
 PATTERN = bytes((number * 7 + (number >> 8)) & 255 for number in range(1 << 20))
@@ -21,8 +21,8 @@ SIZES = st.integers(1, 3000) | st.integers(1, 200_000)
 class Side:
     """One end with what its program wrote and took."""
 
-    def __init__(self) -> None:
-        self.end = StreamEnd("st_1")
+    def __init__(self, large: bool) -> None:
+        self.end = StreamEnd("st_1", large=large)
         self.written = 0
         self.taken = b""
         self.bag: list[Frame] = []
@@ -46,7 +46,7 @@ class Network(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sides = (Side(), Side())
+        self.sides = (Side(large=True), Side(large=False))
         self.numbers: list[tuple[int, int]] = []
 
     @rule(side=SIDES, sizes=st.lists(SIZES, min_size=1, max_size=5))
@@ -56,6 +56,11 @@ class Network(RuleBasedStateMachine):
         for size in sizes:
             one.written += one.end.write(PATTERN[one.written : one.written + size])
             one.transmit()
+
+    @rule(most=st.sampled_from((PAYLOAD_BYTES, 100_000, BULK_BYTES, 2 * BULK_BYTES)))
+    def admit(self, most: int) -> None:
+        """The hops in between change, and with them how large frames may be."""
+        self.sides[1].end.admit(most)
 
     @rule(side=SIDES, most=st.integers(1, 4))
     def transmit(self, side: int, most: int) -> None:

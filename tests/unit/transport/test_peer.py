@@ -313,7 +313,7 @@ async def test_a_little_nonsense_is_dropped_and_counted_and_newer_notices_are_ig
         (["nonsense"] * 17, "malformed"),
         (["x" * ((2 << 20) + 1)], "too_large"),
         ([b""], "malformed"),
-        ([b"\x03\x01s" + bytes(8) + bytes(70_000)], "too_large"),
+        ([b"\x03\x01s" + bytes(8) + bytes(270_000)], "too_large"),
     ],
 )
 async def test_worse_input_closes_the_link_with_its_reason(messages: list[str | bytes], reason: str) -> None:

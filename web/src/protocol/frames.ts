@@ -8,9 +8,11 @@
 import { SteadError } from "./errors";
 
 export const PAYLOAD_BYTES = 64 * 1024;
+/** The most payload of a data frame of a stream that asked for more; nothing here asks yet, everything takes it. */
+export const BULK_BYTES = 256 * 1024;
 export const TERMINAL_BYTES = 16 * 1024;
 export const ID_BYTES = 64;
-export const FRAME_BYTES = 2 + ID_BYTES + 8 + PAYLOAD_BYTES;
+export const FRAME_BYTES = 2 + ID_BYTES + 8 + BULK_BYTES;
 const SEQ_LIMIT = 1n << 63n;
 
 export const FrameKind = {
@@ -41,6 +43,7 @@ function isTerminal(kind: number): boolean {
 }
 
 export function payloadLimit(kind: number): number {
+  if (kind === FrameKind.data) return BULK_BYTES;
   return isTerminal(kind) ? TERMINAL_BYTES : PAYLOAD_BYTES;
 }
 

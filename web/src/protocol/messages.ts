@@ -255,7 +255,7 @@ export interface Call {
   schema_version?: "1";
 }
 
-/** Open a stream in a workspace; `params` pass undecoded. The same id again attaches, never opens twice. */
+/** Open a stream in a workspace; `params` pass undecoded. The same id again attaches, never opens twice. `frame_bytes` is the most payload of a DATA frame that the opener and every hop so far take; a hop that takes less lowers it, and one that does not know it leaves it out. */
 export interface StreamOpen {
   type: "stream.open";
   request_id: string;
@@ -263,16 +263,18 @@ export interface StreamOpen {
   workspace_id: string;
   kind: string;
   params?: unknown;
+  frame_bytes?: number;
   schema_version?: "1";
 }
 
-/** After a reconnect or a loss: I have `received` bytes; the answer's result is `{"received": n}` of the other end. */
+/** After a reconnect or a loss: I have `received` bytes; the answer's result is `{"received": n}` of the other end. `frame_bytes` as in `stream.open`, over the hops that carry the stream from now on. */
 export interface StreamResume {
   type: "stream.resume";
   request_id: string;
   stream_id: string;
   workspace_id: string;
   received: number;
+  frame_bytes?: number;
   schema_version?: "1";
 }
 

@@ -184,7 +184,7 @@ export class StreamEnd {
 
   private bytesFrame(): Frame {
     const at = this.sent;
-    const payload = this.out.peek(at, payloadLimit(this.kind));
+    const payload = this.out.peek(at, Math.min(PAYLOAD_BYTES, payloadLimit(this.kind)));
     this.sent = at + payload.length;
     return this.make(this.kind, at, payload);
   }
