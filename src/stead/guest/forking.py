@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from stead.toolbox.holding.settings import Settings
+    from stead.toolbox.observer import Observer
 
 HOLDER_WORDS = b"\0-m\0stead.guest.holder\0"
 GUEST_WORDS = b"\0-m\0stead.guest\0serve\0"
 
+_DESCRIPTORS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+"""Linux without udev has no /dev/fd."""
 _DEFAULT = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
 _ARGUMENTS = 45
 """Where a command line begins and ends, in the words of /proc/self/stat after the program's name."""
@@ -54,7 +57,7 @@ def load_holder() -> None:
     load()
 
 
-def serve(settings: Settings, connection: int, restarts: int, told: int = -1) -> None:
+def serve(settings: Settings, connection: int, restarts: int, told: int, observer: Observer) -> None:
     """The life of a guest, whose holder is at the other end of the socket. `told` is a pipe on which it says `ready` once."""
     with contextlib.suppress(OSError):
         rename("stead-guest", lambda line: line.replace(HOLDER_WORDS, GUEST_WORDS, 1))
@@ -66,7 +69,7 @@ def serve(settings: Settings, connection: int, restarts: int, told: int = -1) ->
                 os.write(told, b"ready\n")
             os.close(told)
 
-    running.run(server.serve, settings, socket.socket(fileno=connection), restarts, ready)
+    running.run(server.serve, settings, socket.socket(fileno=connection), restarts, ready, observer)
 
 
 def fork(keep: Collection[int], work: Callable[[], None]) -> int:
@@ -124,7 +127,7 @@ def _forget_descriptors(keep: Collection[int]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    for descriptor in map(int, os.listdir("/dev/fd")):  # noqa: PTH208 (without pathlib)
+    for descriptor in map(int, os.listdir(_DESCRIPTORS)):  # noqa: PTH208 (without pathlib)
         if descriptor > 2 and descriptor not in keep:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
