@@ -21,6 +21,7 @@ from stead.guest import forking
 from stead.guest.config import STATE
 from stead.toolbox.holding import settings as config
 from stead.toolbox.holding import spawn
+from stead.toolbox.observer import NOBODY, Observer
 
 if TYPE_CHECKING:
     from stead.toolbox.holding.engine import Engine
@@ -44,22 +45,23 @@ class Guest(NamedTuple):
     started: float
 
 
-def launch(settings: Settings, restarts: int, told: int = -1) -> Guest:
+def launch(settings: Settings, restarts: int, told: int = -1, observer: Observer = NOBODY) -> Guest:
     """Makes a guest, which says on the pipe `told` when it is ready."""
     ours, theirs = socket.socketpair()
     with theirs:
         descriptor = theirs.fileno()
-        pid = forking.fork((descriptor, told), lambda: forking.serve(settings, descriptor, restarts, told))
+        pid = forking.fork((descriptor, told), lambda: forking.serve(settings, descriptor, restarts, told, observer))
     return Guest(pid, ours, time.monotonic())
 
 
 class Keeper:
     """Keeps one guest alive."""
 
-    def __init__(self, loop: Loop, engine: Engine, settings: Settings) -> None:
+    def __init__(self, loop: Loop, engine: Engine, settings: Settings, observer: Observer) -> None:
         self._loop = loop
         self._engine = engine
         self._settings = settings
+        self._observer = observer
         self._restarts = 0
         self._pause = 0.0
 
@@ -68,12 +70,13 @@ class Keeper:
         self._engine.children[guest.pid] = lambda status: self._ended(guest)
         self._engine.connect(guest.socket, lambda: self._deaf(guest.pid))
         self._tell(guest.pid)
+        self._observer.at("holder.keeping", self._settings.workspace_id)
 
     def _start(self) -> None:
         if self._engine.closing:
             return
         try:
-            guest = launch(self._settings, self._restarts)
+            guest = launch(self._settings, self._restarts, observer=self._observer)
         except OSError as error:
             print(f"stead holder: no guest can be started: {error}", file=sys.stderr)
             self._loop.after(LONGEST_PAUSE, self._start)
@@ -121,30 +124,39 @@ def main(argv: list[str]) -> None:
     hold(argv[1])
 
 
-def hold(file: str, told: int = -1) -> None:
+def hold(file: str, told: int = -1, observer: Observer = NOBODY) -> None:
     """The life of a holder with this configuration; its first guest tells on the pipe `told` that it is ready."""
     try:
         settings = config.load(file)
     except (OSError, ValueError) as error:
         sys.exit(f"stead holder: {file}: {error}")
     forking.load()
-    guest = launch(settings, 0, told)
+    guest = launch(settings, 0, told, observer)
     if told >= 0:
         os.close(told)
-    run(settings, guest)
+    run(settings, guest, observer)
 
 
-def run(settings: Settings, guest: Guest) -> None:
+def run(settings: Settings, guest: Guest, observer: Observer) -> None:
     """The rest is loaded while the guest begins."""
     from stead.toolbox.holding.engine import Engine
     from stead.toolbox.holding.loop import Loop
 
     loop = Loop()
-    engine = Engine(loop, settings)
-    loop.on_signal(signal.SIGTERM, lambda: engine.close(GRACE, loop.stop))
+    engine = Engine(loop, settings, observer)
+
+    def close() -> None:
+        observer.at("holder.closing", settings.workspace_id)
+        engine.close(GRACE, closed)
+
+    def closed() -> None:
+        observer.at("holder.closed", settings.workspace_id)
+        loop.stop()
+
+    loop.on_signal(signal.SIGTERM, close)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    Keeper(loop, engine, settings).keep(guest)
+    Keeper(loop, engine, settings, observer).keep(guest)
     loop.after(0.0, engine.reap)
     loop.run()
 

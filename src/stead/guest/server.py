@@ -35,6 +35,7 @@ from stead.toolbox.contract import ExecState, Info
 from stead.toolbox.execs import Execs, Holder
 from stead.toolbox.holding.settings import Settings
 from stead.toolbox.local import LocalToolbox, opened
+from stead.toolbox.observer import NOBODY, Observer
 from stead.toolbox.scripted import ScriptedToolbox, script_of
 from stead.transport import stdio, unix
 from stead.transport.framed import Framed
@@ -46,15 +47,18 @@ from stead.transport.streams import StreamEnds
 class Guest:
     """One guest; the handler of all its links."""
 
-    def __init__(self, settings: Settings, toolbox: LocalToolbox, boot_id: str, group: TaskGroup) -> None:
+    def __init__(
+        self, settings: Settings, toolbox: LocalToolbox, boot_id: str, group: TaskGroup, observer: Observer = NOBODY
+    ) -> None:
         self.boot_id = boot_id
+        self._observer = observer
         self._settings = settings
         self._methods = Methods(toolbox).table()
         self._toolbox = toolbox
         self.attendance = Attendance(settings.detach_seconds, toolbox.show, toolbox.cancel)
         self._ends = StreamEnds(detached=settings.detach_seconds)
         self._calls = Calls(toolbox, self.attendance)
-        self._streams = Streams(toolbox, self._ends, self.attendance, group)
+        self._streams = Streams(toolbox, self._ends, self.attendance, group, observer)
 
     async def adopt(self) -> None:
         """Foreground execs of an earlier guest are ended unless somebody comes back to them."""
@@ -76,6 +80,7 @@ class Guest:
                 capabilities=[*CALLS, *STREAMS],
             )
         )
+        self._observer.at("guest.linked", self.boot_id)
         await peer.run()
 
     def _upgraded(self) -> dict[str, Any]:
@@ -86,7 +91,10 @@ class Guest:
     async def request(self, peer: Peer, message: Request) -> Any:
         if isinstance(message, Call):
             self._check(message.workspace_id)
-            return await self._calls.answer(message.method, message.params, message.timeout)
+            self._observer.at("call.begun", message.method)
+            answer = await self._calls.answer(message.method, message.params, message.timeout)
+            self._observer.at("call.done", message.method)
+            return answer
         if isinstance(message, StreamOpen):
             self._check(message.workspace_id)
             return await self._streams.open(peer, message)
@@ -112,10 +120,12 @@ async def serve(
     connection: socket.socket,
     restarts: int = 0,
     ready: Callable[[], None] = lambda: None,
+    observer: Observer = NOBODY,
     *,
     task_status: TaskStatus[Guest] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listens until cancelled, or until the holder is gone. `ready` is called once it listens."""
+    observer.at("guest.begun", settings.workspace_id)
     holder = Holder(connection)
     root = Root(settings.root)
     boot_id = os.urandom(16).hex()
@@ -130,12 +140,15 @@ async def serve(
         guest_restarts=restarts,
     )
     toolbox = LocalToolbox(root, Execs(holder, settings.run, log_bytes=settings.log_bytes), info, settings.environment)
+    toolbox.files.observer = observer
     try:
         async with anyio.create_task_group() as group:
-            guest = Guest(settings, toolbox, boot_id, group)
+            guest = Guest(settings, toolbox, boot_id, group, observer)
             await group.start(unix.serve, f"{settings.run}/{SOCKET}", guest.connected)
+            observer.at("guest.listening", settings.workspace_id)
             ready()
             await guest.adopt()
+            observer.at("guest.ready", settings.workspace_id)
             task_status.started(guest)
             await holder.lost.wait()
             guest.attendance.close()

@@ -25,6 +25,7 @@ from stead.toolbox import contract as t
 from stead.toolbox.execs import LocalRunning
 from stead.toolbox.files import Reader, Writer
 from stead.toolbox.local import LocalToolbox
+from stead.toolbox.observer import Observer
 from stead.transport.peer import Peer
 from stead.transport.streams import Stream, StreamEnds
 
@@ -44,8 +45,11 @@ Begin = Callable[[Stream, Any], Awaitable[tuple[Any, Serve]]]
 class Streams:
     """All streams of one guest."""
 
-    def __init__(self, toolbox: LocalToolbox, ends: StreamEnds, attendance: Attendance, group: TaskGroup) -> None:
+    def __init__(
+        self, toolbox: LocalToolbox, ends: StreamEnds, attendance: Attendance, group: TaskGroup, observer: Observer
+    ) -> None:
         self._toolbox = toolbox
+        self._observer = observer
         self._ends = ends
         self._attendance = attendance
         self._group = group
@@ -102,6 +106,7 @@ class Streams:
     ) -> None:
         try:
             params = decode(self._params[message.kind], message.params)
+        self._observer.at("stream.opening", stream.kind)
             stream.opened, serve = await begin(stream, params)
         except SteadError as error:
             stream.fail(error)
@@ -112,6 +117,7 @@ class Streams:
             self._opening.pop(stream.id, None)
         opening.set_result(stream.opened)
         try:
+        self._observer.at("stream.begun", stream.kind)
             await serve()
         except Exception:
             log.exception("a stream of kind %s failed", stream.kind)
@@ -150,8 +156,10 @@ class Streams:
                 await stream.send(piece)
                 running.took(first + stream.consumed)
             await stream.end(await running.wait())
+                self._observer.at("stream.sent", running.exec_id)
         except SteadError as error:
             await stream.reset(error)
+            self._observer.at("stream.ended", running.exec_id)
         group.cancel_scope.cancel()
 
     async def _input(self, stream: Stream, running: LocalRunning, stdin: bool, group: TaskGroup) -> None:

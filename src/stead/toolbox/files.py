@@ -22,6 +22,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox import confine
 from stead.toolbox.confine import QUIET, Location, Root
 from stead.toolbox.contract import CALL_BYTES, LIST_ENTRIES, Deleted, FileContent, FileKind, Listing, Stat, Written
+from stead.toolbox.observer import NOBODY, Observer
 
 LIST_DEPTH = 64
 """The deepest listing."""
@@ -39,10 +40,11 @@ _NOW = getattr(os, "RWF_NOWAIT", 0)
 
 
 class Files:
-    """Everything that can be done with files, over one root."""
+    """Everything that can be done with files, over one root; `observer` is told the steps of a write."""
 
     def __init__(self, root: Root, *, unnamed: bool = True) -> None:
         self.root = root
+        self.observer: Observer = NOBODY
         self._unnamed = unnamed and bool(_UNNAMED)
 
     def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent:
@@ -169,9 +171,16 @@ class Files:
             self._make_parents(path)
         at = self.root.locate(path, follow=True)
         try:
-            return Writer(
-                at, path, self.root.relative(path), self._unnamed, _Wanted(mode, exclusive, size, sha256.lower())
-            )
+            wanted = _Wanted(mode, exclusive, size, sha256.lower())
+            return Writer(at, path, self.root.relative(path), self._unnamed, wanted, self.observer)
+        except BaseException:
+            at.close()
+            raise
+
+    def writer_at(self, at: Location, shown: str, mode: int) -> Writer:
+        """Opens for an atomic replacement of a name in a directory that is open; `at` is the writer's from now on."""
+        try:
+            return Writer(at, shown, shown, self._unnamed, _Wanted(mode, False, None, ""))
         except BaseException:
             at.close()
             raise
@@ -265,8 +274,11 @@ class _Wanted:
 class Writer:
     """A file being written beside its target. `commit` puts it in place; closing without leaves nothing."""
 
-    def __init__(self, at: Location, path: str, shown: str, unnamed: bool, wanted: _Wanted) -> None:
+    def __init__(
+        self, at: Location, path: str, shown: str, unnamed: bool, wanted: _Wanted, observer: Observer = NOBODY
+    ) -> None:
         self._at = at
+        self._observer = observer
         self._path = path
         self._shown = shown
         self._wanted = wanted
@@ -313,7 +325,9 @@ class Writer:
         os.close(self._descriptor)
         self._descriptor = -1
         self._at.close()
+            self._observer.at("file.written", self._path)
 
+        self._observer.at("file.placed", self._path)
     def __enter__(self) -> Writer:
         return self
 
@@ -374,6 +388,7 @@ class Writer:
 
 def _hidden_name() -> str:
     return f".stead-{os.urandom(8).hex()}.part"
+            self._observer.at("file.linked", self._path)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from stead.toolbox.holding.line import Line
 from stead.toolbox.holding.loop import Loop
 from stead.toolbox.holding.settings import Settings
 from stead.toolbox.holding.shelf import Status
+from stead.toolbox.observer import NOBODY, Observer
 
 BUSY = 1 << 16
 """A peer with so much unread is not told of more output; it is told the newest size once it has read."""
@@ -35,10 +36,10 @@ Message = dict[str, Any]
 class Engine:
     """Everything but the guest. `children` are processes of ours that are no execs: they end last."""
 
-    def __init__(self, loop: Loop, settings: Settings) -> None:
+    def __init__(self, loop: Loop, settings: Settings, observer: Observer = NOBODY) -> None:
         self.loop = loop
         self.children: dict[int, Callable[[int], None]] = {}
-        self.execs = Execs(loop, settings)
+        self.execs = Execs(loop, settings, observer)
         self.execs.ended = self._ended
         self.execs.in_use = lambda exec_id: any(exec_id in followed for followed in self._lines.values())
         self.closing = False

@@ -26,6 +26,7 @@ from stead.toolbox.holding.log import Log
 from stead.toolbox.holding.loop import Loop, Timer
 from stead.toolbox.holding.settings import WORKSPACE_MARK, Settings
 from stead.toolbox.holding.shelf import Kept, Shelf, Status
+from stead.toolbox.observer import NOBODY, Observer
 from stead.toolbox.records import DATA_BYTES, STDERR, STDOUT
 
 Told = Callable[[Status], None]
@@ -76,8 +77,9 @@ class Execs:
     """All of one workspace. `dirty` names those with new output; `ended` is told every end; `in_use` is asked whether
     somebody still follows an ended one."""
 
-    def __init__(self, loop: Loop, settings: Settings) -> None:
+    def __init__(self, loop: Loop, settings: Settings, observer: Observer = NOBODY) -> None:
         self._loop = loop
+        self._observer = observer
         self._settings = settings
         self._shelf = Shelf(f"{settings.run}/execs")
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -113,6 +115,7 @@ class Execs:
                 raise RefusedError("conflict", "this exec id was used before and is forgotten")
         except OSError as error:
             raise RefusedError("disk_full" if error.errno == errno.ENOSPC else "unavailable", str(error)) from error
+        self._observer.at("exec.claimed", exec_id)
         log = Log(self._shelf.log(exec_id), request["log_bytes"], held=bool(request.get("hold")))
         held = Held(status, log, request)
         self._begin(held)
@@ -190,6 +193,7 @@ class Execs:
 
     def end(self, held: Held, number: int, grace: float, told: Told | None = None) -> None:
         """Ends the tree; a second call with KILL hastens the first."""
+        self._observer.at("exec.ending", held.exec_id)
         if told is not None:
             held.waiting.append(told)
         if held.ending is None:
@@ -209,6 +213,7 @@ class Execs:
         if held is None:
             return False
         held.over = True
+        self._observer.at("exec.over", held.exec_id)
         code = os.waitstatus_to_exitcode(wait_status)
         held.status["exit_code" if code >= 0 else "signal"] = abs(code)
         if held.ending is None:
@@ -221,6 +226,7 @@ class Execs:
             if request.get("error"):
                 raise spawn.CannotStartError(spawn.CANNOT_RUN, request["error"])
             held.pid = self._spawn(held)
+            self._observer.at("exec.spawned", held.exec_id)
         except spawn.CannotStartError as error:
             self._failed(held, error.exit_code, error.message)
             return
@@ -288,6 +294,7 @@ class Execs:
             if len(data) == DATA_BYTES and held.log.size < DATA_BYTES:
                 _widen(pipe)
             held.log.append(held.pipes[pipe], data)
+            self._observer.at("exec.logged", held.exec_id)
             self.dirty.add(held.exec_id)
         else:
             del held.pipes[pipe]
@@ -296,6 +303,7 @@ class Execs:
     def _stall(self, held: Held) -> None:
         """What it prints stays in its pipes, and once these are full it waits."""
         held.stalled = True
+        self._observer.at("exec.held", held.exec_id)
         for pipe in held.pipes:
             self._loop.unwatch(pipe)
 
@@ -344,6 +352,7 @@ class Execs:
 
     def _finish(self, held: Held) -> None:
         self._drain(held)
+        self._observer.at("exec.drained", held.exec_id)
         if held.limit is not None:
             held.limit.cancel()
         held.close_stdin()
@@ -358,12 +367,14 @@ class Execs:
         if len(log.starts) > 1:
             self._several[held.exec_id] = None
         self._shelf.finish(held.exec_id, status)
+        self._observer.at("exec.recorded", held.exec_id)
         if held.request["stdin"]:
             with contextlib.suppress(OSError):
                 os.unlink(self._shelf.stdin(held.exec_id))
         self.finished[held.exec_id] = status
         self.dirty.discard(held.exec_id)
         self.ended(status)
+        self._observer.at("exec.told", held.exec_id)
         for told in held.waiting:
             told(status)
         self._loop.after(0.0, self._forget_oldest)
