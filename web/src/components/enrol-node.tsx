@@ -1,10 +1,10 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Check, LoaderCircle } from "lucide-react";
-import { type FormEvent, useEffect, useId, useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import type { Node, NodeToken } from "@/api/types";
 import { CopyBlock } from "@/components/copy";
-import { Problem } from "@/components/problem";
+import { DialogForm } from "@/components/form";
 import { Button } from "@/components/ui/button";
 import { Dialog, DialogBody, DialogFooter } from "@/components/ui/dialog";
 import { Field, Input } from "@/components/ui/field";
@@ -52,7 +52,6 @@ const LIFETIMES = [
 ];
 
 function Ask({ onToken, onCancel }: { onToken: (token: NodeToken) => void; onCancel: () => void }) {
-  const form = useId();
   const [lifetime, setLifetime] = useState("3600");
   const [labels, setLabels] = useState("");
   const parsed = parsePairs(labels, true);
@@ -60,41 +59,26 @@ function Ask({ onToken, onCancel }: { onToken: (token: NodeToken) => void; onCan
     mutationFn: () => api.createNodeToken({ lifetime_seconds: Number(lifetime), labels: parsed.values }),
     onSuccess: onToken,
   });
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    if (parsed.problem === "") make.mutate();
-  }
   return (
-    <>
-      <DialogBody>
-        <form id={form} onSubmit={submit} className="grid gap-4">
-          <Field label="The token can be used for">
-            {(control) => <Select {...control} value={lifetime} onChange={setLifetime} choices={LIFETIMES} />}
-          </Field>
-          <Field
-            label="Labels of the node"
-            hint="key=value, separated by commas. Workspaces can ask for them."
-            problem={parsed.problem}
-          >
-            {(control) => (
-              <Input
-                {...control}
-                value={labels}
-                onChange={(event) => setLabels(event.target.value)}
-                placeholder="gpu=yes, site=office"
-              />
-            )}
-          </Field>
-          {make.isError && <Problem error={make.error} />}
-        </form>
-      </DialogBody>
-      <DialogFooter>
-        <Button onClick={onCancel}>Cancel</Button>
-        <Button type="submit" form={form} look="primary" busy={make.isPending}>
-          Make a token
-        </Button>
-      </DialogFooter>
-    </>
+    <DialogForm send={make} action="Make a token" ready={parsed.problem === ""} onCancel={onCancel}>
+      <Field label="The token can be used for">
+        {(control) => <Select {...control} value={lifetime} onChange={setLifetime} choices={LIFETIMES} />}
+      </Field>
+      <Field
+        label="Labels of the node"
+        hint="key=value, separated by commas. Workspaces can ask for them."
+        problem={parsed.problem}
+      >
+        {(control) => (
+          <Input
+            {...control}
+            value={labels}
+            onChange={(event) => setLabels(event.target.value)}
+            placeholder="gpu=yes, site=office"
+          />
+        )}
+      </Field>
+    </DialogForm>
   );
 }
 

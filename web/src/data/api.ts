@@ -144,7 +144,9 @@ export const nodeOrder = (id: string, what: "approve" | "drain" | "undrain") =>
   request<Node>("POST", `/nodes/${at(id)}/${what}`);
 export const patchNode = (it: Node, body: NodePatch) =>
   request<Node>("PATCH", `/nodes/${at(it.id)}`, { body, ifMatch: etag(it.version_number) });
-export const removeNode = (id: string) => request<void>("DELETE", `/nodes/${at(id)}`);
+/** With `force` its workspaces are given up with it. */
+export const removeNode = (id: string, force: boolean) =>
+  request<void>("DELETE", `/nodes/${at(id)}${query({ force: force || undefined })}`);
 
 // --- watching ------------------------------------------------------------------------------------------------------
 

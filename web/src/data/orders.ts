@@ -1,8 +1,14 @@
 import { useMutation } from "@tanstack/react-query";
-import type { Workspace } from "@/api/types";
+import type { Node, Workspace } from "@/api/types";
 import { complain, say } from "@/components/ui/toast";
 import * as api from "@/data/api";
-import { client, workspace as workspaceQuery, workspaces as workspacesQuery } from "@/data/queries";
+import {
+  client,
+  node as nodeQuery,
+  nodes as nodesQuery,
+  workspace as workspaceQuery,
+  workspaces as workspacesQuery,
+} from "@/data/queries";
 
 const DONE: Record<api.Order, string> = {
   start: "Starting",
@@ -17,6 +23,11 @@ export function remember(ws: Workspace): void {
   client.setQueryData(workspacesQuery().queryKey, (list) => list?.map((each) => (each.id === ws.id ? ws : each)));
   void client.invalidateQueries({ queryKey: workspacesQuery().queryKey });
   void client.invalidateQueries({ queryKey: workspaceQuery(ws.id).queryKey });
+}
+
+export function rememberNode(node: Node): void {
+  client.setQueryData(nodeQuery(node.id).queryKey, node);
+  void client.invalidateQueries({ queryKey: nodesQuery().queryKey });
 }
 
 /** Starts, stops, restarts or deletes, and says so. */

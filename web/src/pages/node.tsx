@@ -1,50 +1,29 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
-import { ChevronRight, CircleCheck, CirclePause, CirclePlay, Pencil, Trash2 } from "lucide-react";
-import { type FormEvent, useId, useState } from "react";
+import { CircleCheck, CirclePause, CirclePlay, Pencil, Trash2 } from "lucide-react";
+import { useState } from "react";
 import type { DriverFacts, Node } from "@/api/types";
-import { CopyButton } from "@/components/copy";
-import { Labels } from "@/components/labels";
-import { Problem } from "@/components/problem";
+import { DetailHeader, DetailPage } from "@/components/detail";
+import { EditNode } from "@/components/edit-node";
+import { Load, Used } from "@/components/load";
+import { RemoveNode } from "@/components/remove-node";
 import { NodeState, WorkspaceState } from "@/components/state";
 import { Ago } from "@/components/time";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { Card, CardHeader, Fact, Facts } from "@/components/ui/card";
-import { Confirm, Dialog, DialogBody, DialogFooter } from "@/components/ui/dialog";
-import { Field, Input, Textarea } from "@/components/ui/field";
-import { Meter } from "@/components/ui/meter";
-import { Skeleton } from "@/components/ui/skeleton";
-import { complain, say } from "@/components/ui/toast";
+import { complain } from "@/components/ui/toast";
 import * as api from "@/data/api";
-import { client, node as nodeQuery, nodes as nodesQuery, whoami, workspaces as workspacesQuery } from "@/data/queries";
+import { rememberNode } from "@/data/orders";
+import { node as nodeQuery, whoami, workspaces as workspacesQuery } from "@/data/queries";
 import { bytes, duration } from "@/lib/format";
-import { useTitle } from "@/lib/hooks";
-import { formatPairs, parsePairs } from "@/lib/pairs";
 
 export function NodePage() {
   const { id } = useParams({ from: "/app/nodes/$id" });
-  const query = useQuery(nodeQuery(id));
-  useTitle(query.data?.name ?? "Node");
   return (
-    <div className="mx-auto w-full max-w-6xl px-4 py-5 sm:px-8 sm:py-7">
-      <nav aria-label="Breadcrumb" className="mb-2 flex items-center gap-1 text-muted-foreground text-sm">
-        <Link to="/nodes" className="rounded hover:text-foreground">
-          Nodes
-        </Link>
-        <ChevronRight className="size-3.5" aria-hidden />
-        <span className="truncate">{query.data?.name ?? "…"}</span>
-      </nav>
-      {query.data ? (
-        <Detail node={query.data} />
-      ) : query.isError ? (
-        <Problem error={query.error} />
-      ) : (
-        <output aria-label="Loading">
-          <Skeleton className="h-72" />
-        </output>
-      )}
-    </div>
+    <DetailPage query={useQuery(nodeQuery(id))} what="node" list={{ to: "/nodes", title: "Nodes" }}>
+      {(node) => <Detail node={node} />}
+    </DetailPage>
   );
 }
 
@@ -52,20 +31,9 @@ function Detail({ node }: { node: Node }) {
   const admin = useQuery(whoami()).data?.user.role === "admin";
   return (
     <>
-      <header className="mb-5 flex flex-wrap items-center gap-x-4 gap-y-3">
-        <div className="min-w-0 flex-1 basis-72">
-          <div className="flex flex-wrap items-center gap-x-3 gap-y-1.5">
-            <h1 className="min-w-0 break-all font-semibold text-xl tracking-tight">{node.name}</h1>
-            <NodeState node={node} />
-          </div>
-          <div className="mt-1 flex items-center gap-1 text-muted-foreground">
-            <code className="truncate font-mono text-xs">{node.id}</code>
-            <CopyButton text={node.id} label="Copy the id" className="size-6 [&_svg]:size-3.5" />
-          </div>
-          <Labels labels={node.labels} />
-        </div>
+      <DetailHeader thing={node} state={<NodeState node={node} />}>
         {admin && <Actions node={node} />}
-      </header>
+      </DetailHeader>
       {node.status === "pending" && (
         <p className="mb-5 rounded-xl border border-busy/30 bg-busy-soft p-3.5 text-sm">
           This machine has enrolled and waits for approval. Approve it only if you know it: it will be given workspaces.
@@ -83,18 +51,13 @@ function Detail({ node }: { node: Node }) {
   );
 }
 
-function remember(node: Node): void {
-  client.setQueryData(nodeQuery(node.id).queryKey, node);
-  void client.invalidateQueries({ queryKey: nodesQuery().queryKey });
-}
-
 function Actions({ node }: { node: Node }) {
   const navigate = useNavigate();
   const [removing, setRemoving] = useState(false);
   const [editing, setEditing] = useState(false);
   const order = useMutation({
     mutationFn: (what: "approve" | "drain" | "undrain") => api.nodeOrder(node.id, what),
-    onSuccess: remember,
+    onSuccess: rememberNode,
     onError: complain,
   });
   const busy = (what: string) => order.isPending && order.variables === what;
@@ -131,85 +94,13 @@ function Actions({ node }: { node: Node }) {
         Remove
       </Button>
       <EditNode node={node} open={editing} onOpenChange={setEditing} />
-      <Confirm
+      <RemoveNode
+        node={node}
         open={removing}
         onOpenChange={setRemoving}
-        title={`Remove ${node.name}?`}
-        action="Remove node"
-        onConfirm={async () => {
-          await api.removeNode(node.id);
-          void client.invalidateQueries({ queryKey: nodesQuery().queryKey });
-          say(`Removed ${node.name}`);
-          void navigate({ to: "/nodes" });
-        }}
-      >
-        Its link is cut and its key is no longer accepted. To come back it must be added anew.
-        {node.workspaces > 0 && ` It has ${node.workspaces} workspaces: delete them first.`}
-      </Confirm>
+        onRemoved={() => void navigate({ to: "/nodes" })}
+      />
     </div>
-  );
-}
-
-function EditNode({ node, open, onOpenChange }: { node: Node; open: boolean; onOpenChange: (open: boolean) => void }) {
-  return (
-    <Dialog open={open} onOpenChange={onOpenChange} title={`Edit ${node.name}`}>
-      <EditForm node={node} close={() => onOpenChange(false)} />
-    </Dialog>
-  );
-}
-
-function EditForm({ node, close }: { node: Node; close: () => void }) {
-  const form = useId();
-  const [read] = useState(node);
-  const [name, setName] = useState(node.name);
-  const [labels, setLabels] = useState(formatPairs(node.labels));
-  const [most, setMost] = useState(node.max_workspaces > 0 ? String(node.max_workspaces) : "");
-  const parsed = parsePairs(labels);
-  const save = useMutation({
-    mutationFn: () =>
-      api.patchNode(read, {
-        name: name.trim(),
-        labels: parsed.values,
-        max_workspaces: Math.max(0, Math.round(Number(most) || 0)),
-      }),
-    onSuccess: (changed) => {
-      remember(changed);
-      close();
-    },
-  });
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    if (parsed.problem === "") save.mutate();
-  }
-  return (
-    <>
-      <DialogBody>
-        <form id={form} onSubmit={submit} className="grid gap-4">
-          <Field label="Name">
-            {(control) => (
-              <Input {...control} value={name} onChange={(event) => setName(event.target.value)} autoFocus />
-            )}
-          </Field>
-          <Field label="Most workspaces" hint="Empty: as many as it can.">
-            {(control) => (
-              <Input {...control} inputMode="numeric" value={most} onChange={(event) => setMost(event.target.value)} />
-            )}
-          </Field>
-          <Field label="Labels" hint="One key=value a line." problem={parsed.problem}>
-            {(control) => (
-              <Textarea {...control} rows={3} value={labels} onChange={(event) => setLabels(event.target.value)} />
-            )}
-          </Field>
-          {save.isError && <Problem error={save.error} />}
-        </form>
-      </DialogBody>
-      <DialogFooter>
-        <Button onClick={close}>Cancel</Button>
-        <Button type="submit" form={form} look="primary" busy={save.isPending}>
-          Save
-        </Button>
-      </DialogFooter>
-    </>
   );
 }
 
@@ -235,19 +126,8 @@ function Health({ node }: { node: Node }) {
       </CardHeader>
       {health ? (
         <div className="grid gap-x-8 gap-y-4 p-4 sm:grid-cols-2">
-          <Meter label="CPU" used={health.cpu_percent} total={100} text={`${Math.round(health.cpu_percent)} %`} />
-          <Meter
-            label="Memory"
-            used={health.memory_used_bytes}
-            total={health.memory_total_bytes}
-            text={`${bytes(health.memory_used_bytes)} of ${bytes(health.memory_total_bytes)}`}
-          />
-          <Meter
-            label="Disk"
-            used={health.disk_used_bytes}
-            total={health.disk_total_bytes}
-            text={`${bytes(health.disk_used_bytes)} of ${bytes(health.disk_total_bytes)}`}
-          />
+          <Load health={health} />
+          <Used label="Disk" used={health.disk_used_bytes} total={health.disk_total_bytes} />
           <dl className="grid grid-cols-2 gap-y-1.5 text-[13px]">
             <dt className="text-muted-foreground">Load</dt>
             <dd className="text-right tabular-nums">{health.load1.toFixed(2)}</dd>

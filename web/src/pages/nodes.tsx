@@ -6,6 +6,7 @@ import type { Node } from "@/api/types";
 import { Empty } from "@/components/empty";
 import { EnrolNode } from "@/components/enrol-node";
 import { Labels } from "@/components/labels";
+import { Load } from "@/components/load";
 import { Page } from "@/components/page";
 import { Problem } from "@/components/problem";
 import { NodeState } from "@/components/state";
@@ -13,10 +14,8 @@ import { Ago } from "@/components/time";
 import { Badge } from "@/components/ui/badge";
 import { Button } from "@/components/ui/button";
 import { Card } from "@/components/ui/card";
-import { Meter } from "@/components/ui/meter";
 import { Skeleton } from "@/components/ui/skeleton";
 import { nodes as nodesQuery, whoami } from "@/data/queries";
-import { bytes } from "@/lib/format";
 
 export function NodesPage() {
   const list = useQuery(nodesQuery());
@@ -90,18 +89,7 @@ function NodeCard({ node }: { node: Node }) {
       )}
       {node.health && (
         <div className="mt-4 grid gap-3">
-          <Meter
-            label="CPU"
-            used={node.health.cpu_percent}
-            total={100}
-            text={`${Math.round(node.health.cpu_percent)} %`}
-          />
-          <Meter
-            label="Memory"
-            used={node.health.memory_used_bytes}
-            total={node.health.memory_total_bytes}
-            text={`${bytes(node.health.memory_used_bytes)} of ${bytes(node.health.memory_total_bytes)}`}
-          />
+          <Load health={node.health} />
         </div>
       )}
       <div className="mt-4 flex flex-wrap items-center gap-x-3 gap-y-1.5 text-muted-foreground text-xs">

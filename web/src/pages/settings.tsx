@@ -1,10 +1,11 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { KeyRound, Plus } from "lucide-react";
-import { type FormEvent, type ReactNode, useId, useState } from "react";
+import { type ReactNode, useState } from "react";
 import type { Session, Token, TokenCreated, User } from "@/api/types";
 import { CopyBlock } from "@/components/copy";
 import { Empty } from "@/components/empty";
+import { DialogForm } from "@/components/form";
 import { Page } from "@/components/page";
 import { Problem } from "@/components/problem";
 import { Ago } from "@/components/time";
@@ -216,7 +217,6 @@ function NewToken({ open, onOpenChange }: { open: boolean; onOpenChange: (open: 
 }
 
 function TokenForm({ onMade, onCancel }: { onMade: (made: TokenCreated) => void; onCancel: () => void }) {
-  const form = useId();
   const [name, setName] = useState("");
   const [scopes, setScopes] = useState("*");
   const [lifetime, setLifetime] = useState("2592000");
@@ -228,41 +228,26 @@ function TokenForm({ onMade, onCancel }: { onMade: (made: TokenCreated) => void;
       onMade(made);
     },
   });
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    if (name.trim() !== "") make.mutate();
-  }
   return (
-    <>
-      <DialogBody>
-        <form id={form} onSubmit={submit} className="grid gap-4">
-          <Field label="Name" hint="What it is for.">
-            {(control) => (
-              <Input
-                {...control}
-                value={name}
-                onChange={(event) => setName(event.target.value)}
-                placeholder="laptop"
-                autoFocus
-              />
-            )}
-          </Field>
-          <Field label="Rights">
-            {(control) => <Select {...control} value={scopes} onChange={setScopes} choices={SCOPES} />}
-          </Field>
-          <Field label="Lifetime">
-            {(control) => <Select {...control} value={lifetime} onChange={setLifetime} choices={LIFETIMES} />}
-          </Field>
-          {make.isError && <Problem error={make.error} />}
-        </form>
-      </DialogBody>
-      <DialogFooter>
-        <Button onClick={onCancel}>Cancel</Button>
-        <Button type="submit" form={form} look="primary" busy={make.isPending} disabled={name.trim() === ""}>
-          Make token
-        </Button>
-      </DialogFooter>
-    </>
+    <DialogForm send={make} action="Make token" ready={name.trim() !== ""} onCancel={onCancel}>
+      <Field label="Name" hint="What it is for.">
+        {(control) => (
+          <Input
+            {...control}
+            value={name}
+            onChange={(event) => setName(event.target.value)}
+            placeholder="laptop"
+            autoFocus
+          />
+        )}
+      </Field>
+      <Field label="Rights">
+        {(control) => <Select {...control} value={scopes} onChange={setScopes} choices={SCOPES} />}
+      </Field>
+      <Field label="Lifetime">
+        {(control) => <Select {...control} value={lifetime} onChange={setLifetime} choices={LIFETIMES} />}
+      </Field>
+    </DialogForm>
   );
 }
 
@@ -430,7 +415,6 @@ function AddPerson({ open, onOpenChange, onAdded }: AddPersonProps) {
 }
 
 function PersonForm({ onAdded, onCancel }: { onAdded: (name: string, code: string) => void; onCancel: () => void }) {
-  const form = useId();
   const [name, setName] = useState("");
   const [role, setRole] = useState("member");
   const add = useMutation({
@@ -441,38 +425,21 @@ function PersonForm({ onAdded, onCancel }: { onAdded: (name: string, code: strin
       onAdded(made.user.name, made.login);
     },
   });
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    if (name.trim() !== "") add.mutate();
-  }
   return (
-    <>
-      <DialogBody>
-        <form id={form} onSubmit={submit} className="grid gap-4">
-          <Field label="Name">
-            {(control) => (
-              <Input
-                {...control}
-                value={name}
-                onChange={(event) => setName(event.target.value)}
-                autoFocus
-                autoCapitalize="off"
-              />
-            )}
-          </Field>
-          <Field label="Role">
-            {(control) => <Select {...control} value={role} onChange={setRole} choices={ROLES} />}
-          </Field>
-          {add.isError && <Problem error={add.error} />}
-        </form>
-      </DialogBody>
-      <DialogFooter>
-        <Button onClick={onCancel}>Cancel</Button>
-        <Button type="submit" form={form} look="primary" busy={add.isPending} disabled={name.trim() === ""}>
-          Add
-        </Button>
-      </DialogFooter>
-    </>
+    <DialogForm send={add} action="Add" ready={name.trim() !== ""} onCancel={onCancel}>
+      <Field label="Name">
+        {(control) => (
+          <Input
+            {...control}
+            value={name}
+            onChange={(event) => setName(event.target.value)}
+            autoFocus
+            autoCapitalize="off"
+          />
+        )}
+      </Field>
+      <Field label="Role">{(control) => <Select {...control} value={role} onChange={setRole} choices={ROLES} />}</Field>
+    </DialogForm>
   );
 }
 

@@ -1,35 +1,21 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import {
-  ChevronRight,
-  FolderTree,
-  History,
-  Pencil,
-  Play,
-  RotateCw,
-  Square,
-  SquareTerminal,
-  Trash2,
-} from "lucide-react";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { FolderTree, History, Pencil, Play, RotateCw, Square, SquareTerminal, Trash2 } from "lucide-react";
 import { useState } from "react";
 import type { Workspace } from "@/api/types";
-import { CopyButton } from "@/components/copy";
 import { DeleteWorkspace } from "@/components/delete-workspace";
+import { DetailHeader, DetailPage } from "@/components/detail";
 import { EditWorkspace } from "@/components/edit-workspace";
-import { Labels } from "@/components/labels";
-import { FaultNote, Problem } from "@/components/problem";
+import { FaultNote } from "@/components/problem";
 import { WorkspaceState } from "@/components/state";
 import { Steps } from "@/components/steps";
 import { Button } from "@/components/ui/button";
 import { Card, CardHeader } from "@/components/ui/card";
 import { Confirm } from "@/components/ui/dialog";
-import { Skeleton } from "@/components/ui/skeleton";
 import { TabPanel, Tabs } from "@/components/ui/tabs";
 import { over } from "@/data/exec";
-import { ApiError } from "@/data/http";
 import { giveOrder, useOrder } from "@/data/orders";
 import { execs as execsQuery, workspace as workspaceQuery } from "@/data/queries";
-import { useTitle } from "@/lib/hooks";
 import { can } from "@/lib/states";
 import { EventsTab } from "@/pages/workspace/events";
 import { WorkspaceFacts } from "@/pages/workspace/facts";
@@ -65,46 +51,10 @@ const TABS = [
 
 export function WorkspacePage() {
   const { id } = useParams({ from: "/app/workspaces/$id" });
-  const query = useQuery(workspaceQuery(id));
-  useTitle(query.data?.name ?? "Workspace");
   return (
-    <div className="mx-auto w-full max-w-7xl px-4 py-5 sm:px-8 sm:py-7">
-      <nav aria-label="Breadcrumb" className="mb-2 flex items-center gap-1 text-muted-foreground text-sm">
-        <Link to="/workspaces" className="rounded hover:text-foreground">
-          Workspaces
-        </Link>
-        <ChevronRight className="size-3.5" aria-hidden />
-        <span className="truncate">{query.data?.name ?? "…"}</span>
-      </nav>
-      {query.data ? (
-        <Detail workspace={query.data} />
-      ) : query.isError ? (
-        <Absent error={query.error} />
-      ) : (
-        <output aria-label="Loading" className="grid gap-4">
-          <Skeleton className="h-8 w-60" />
-          <Skeleton className="h-72" />
-        </output>
-      )}
-    </div>
-  );
-}
-
-function Absent({ error }: { error: unknown }) {
-  const gone = error instanceof ApiError && error.code === "not_found";
-  return (
-    <div className="mt-4">
-      {gone ? (
-        <p className="text-sm">
-          This workspace does not exist, or not any more.{" "}
-          <Link to="/workspaces" className="font-medium text-primary hover:underline">
-            See those that do
-          </Link>
-        </p>
-      ) : (
-        <Problem error={error} />
-      )}
-    </div>
+    <DetailPage query={useQuery(workspaceQuery(id))} what="workspace" list={{ to: "/workspaces", title: "Workspaces" }}>
+      {(workspace) => <Detail workspace={workspace} />}
+    </DetailPage>
   );
 }
 
@@ -114,20 +64,9 @@ function Detail({ workspace }: { workspace: Workspace }) {
   const tab = search.tab ?? "run";
   return (
     <>
-      <header className="mb-5 flex flex-wrap items-center gap-x-4 gap-y-3">
-        <div className="min-w-0 flex-1 basis-72">
-          <div className="flex flex-wrap items-center gap-x-3 gap-y-1.5">
-            <h1 className="min-w-0 break-all font-semibold text-xl tracking-tight">{workspace.name}</h1>
-            <WorkspaceState workspace={workspace} />
-          </div>
-          <div className="mt-1 flex items-center gap-1 text-muted-foreground">
-            <code className="truncate font-mono text-xs">{workspace.id}</code>
-            <CopyButton text={workspace.id} label="Copy the id" className="size-6 [&_svg]:size-3.5" />
-          </div>
-          <Labels labels={workspace.labels} />
-        </div>
+      <DetailHeader thing={workspace} state={<WorkspaceState workspace={workspace} />}>
         <Actions workspace={workspace} />
-      </header>
+      </DetailHeader>
       {workspace.error && <FaultNote fault={workspace.error} className="mb-5" />}
       <div className="grid gap-6 lg:grid-cols-[minmax(0,1fr)_20rem]">
         <Tabs
