@@ -104,9 +104,9 @@ class Streams:
         begin: Begin,
         opening: asyncio.Future[Any],
     ) -> None:
+        self._observer.at("stream.opening", stream.kind)
         try:
             params = decode(self._params[message.kind], message.params)
-        self._observer.at("stream.opening", stream.kind)
             stream.opened, serve = await begin(stream, params)
         except SteadError as error:
             stream.fail(error)
@@ -115,9 +115,9 @@ class Streams:
             return
         finally:
             self._opening.pop(stream.id, None)
+        self._observer.at("stream.begun", stream.kind)
         opening.set_result(stream.opened)
         try:
-        self._observer.at("stream.begun", stream.kind)
             await serve()
         except Exception:
             log.exception("a stream of kind %s failed", stream.kind)
@@ -154,12 +154,12 @@ class Streams:
         try:
             async for piece in running.pieces():
                 await stream.send(piece)
+                self._observer.at("stream.sent", running.exec_id)
                 running.took(first + stream.consumed)
             await stream.end(await running.wait())
-                self._observer.at("stream.sent", running.exec_id)
+            self._observer.at("stream.ended", running.exec_id)
         except SteadError as error:
             await stream.reset(error)
-            self._observer.at("stream.ended", running.exec_id)
         group.cancel_scope.cancel()
 
     async def _input(self, stream: Stream, running: LocalRunning, stdin: bool, group: TaskGroup) -> None:

@@ -311,7 +311,9 @@ class Writer:
             raise SteadError("invalid", "the content does not have the stated SHA-256")
         with confine.errors(self._path):
             os.fchmod(self._descriptor, self._mode)
+            self._observer.at("file.written", self._path)
             created = self._put_new() or self._put_over()
+        self._observer.at("file.placed", self._path)
         self.close()
         return Written(path=self._shown, size=self.size, created=created)
 
@@ -325,9 +327,7 @@ class Writer:
         os.close(self._descriptor)
         self._descriptor = -1
         self._at.close()
-            self._observer.at("file.written", self._path)
 
-        self._observer.at("file.placed", self._path)
     def __enter__(self) -> Writer:
         return self
 
@@ -374,6 +374,7 @@ class Writer:
             name = _hidden_name()
             self._link(name)
             self._hidden = name
+            self._observer.at("file.linked", self._path)
         os.rename(self._hidden, self._at.name, src_dir_fd=self._at.directory, dst_dir_fd=self._at.directory)
         self._hidden = ""
         return False
@@ -388,7 +389,6 @@ class Writer:
 
 def _hidden_name() -> str:
     return f".stead-{os.urandom(8).hex()}.part"
-            self._observer.at("file.linked", self._path)
 
 
 @contextlib.contextmanager
