@@ -154,6 +154,7 @@ async def serve(
             guest.attendance.close()
             group.cancel_scope.cancel()
     finally:
+        toolbox.place.close()
         holder.close()
         root.close()
 

@@ -60,12 +60,14 @@ class Streams:
             "exec.attach": self._attach,
             "file.read": self._file_read,
             "file.write": self._file_write,
+            "watch": self._watch,
         }
         self._params: dict[str, msgspec.json.Decoder[Any]] = {
             "exec": msgspec.json.Decoder(t.Exec),
             "exec.attach": msgspec.json.Decoder(t.Attach),
             "file.read": msgspec.json.Decoder(t.ReadStream),
             "file.write": msgspec.json.Decoder(t.WriteStream),
+            "watch": msgspec.json.Decoder(msgspec.Raw),
         }
 
     async def open(self, peer: Peer, message: StreamOpen) -> Any:
@@ -172,6 +174,12 @@ class Streams:
                 await running.close_stdin()
         except SteadError:
             group.cancel_scope.cancel()
+
+    async def _watch(self, stream: Stream, params: msgspec.Raw) -> tuple[Any, Serve]:
+        """Loaded when first wanted."""
+        from stead.guest import watches
+
+        return await watches.begin(self._toolbox, stream, decode(watches.ASKED, params))
 
     # --- files -------------------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ CALLS: dict[str, Right] = {
     "text.insert": Right.WRITE,
     "text.patch": Right.WRITE,
     "search.content": Right.READ,
+    "watch.status": Right.READ,
     "git.head": Right.READ,
     "git.status": Right.READ,
     "git.diff": Right.READ,
@@ -63,4 +64,5 @@ STREAMS: dict[str, Right] = {
     "exec.attach": Right.READ,
     "file.read": Right.READ,
     "file.write": Right.WRITE,
+    "watch": Right.READ,
 }

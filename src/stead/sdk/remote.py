@@ -43,6 +43,9 @@ from stead.toolbox.records import STDOUT, Decoder
 from stead.transport.backoff import Backoff
 from stead.transport.streams import Stream
 
+if TYPE_CHECKING:
+    from stead.toolbox.watch.contract import WatchFiles, Watching
+
 T = TypeVar("T")
 P = TypeVar("P", bound=contract.Params)
 R = TypeVar("R")
@@ -82,6 +85,23 @@ class RemoteToolbox(Areas):
         """An operation of an area. One that may not be repeated is asked once, also when the answer is lost."""
         patience = operation.seconds + ANSWER
         return await self._call(operation.name, params, operation.result, timeout=patience, repeat=operation.repeat)
+
+    @asynccontextmanager
+    async def watching(self, asked: WatchFiles) -> AsyncIterator[Watching]:
+        """A watch that goes on through reconnects and the guest's restarts."""
+        from stead.sdk.watching import RemoteWatching
+
+        watching = RemoteWatching(self, asked)
+        await watching.begin()
+        try:
+            yield watching
+        finally:
+            with anyio.CancelScope(shield=True):
+                await watching.close()
+
+    async def opened(self, kind: str, params: contract.Params) -> Stream:
+        """A bare stream of this workspace."""
+        return await self.link.open(self._workspace_id, kind, params)
 
     # --- files -----------------------------------------------------------------------------------------------------
 

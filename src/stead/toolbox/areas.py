@@ -5,6 +5,7 @@ Contract: `Areas` is the part of a toolbox that has the faces. `find(name)` give
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
     from stead.toolbox.search.contract import Search
     from stead.toolbox.text.contract import Text
+    from stead.toolbox.watch.contract import Watch, WatchFiles, Watching
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 
-AREAS: tuple[str, ...] = ("git", "search", "text")
+AREAS: tuple[str, ...] = ("git", "search", "text", "watch")
 """Names of calls begin with one of these and a dot."""
 
 
@@ -28,6 +30,10 @@ class Areas:
 
     async def ask(self, operation: Operation[P, R], params: P) -> R:
         """Does one operation."""
+        raise NotImplementedError
+
+    def watching(self, asked: WatchFiles) -> AbstractAsyncContextManager[Watching]:
+        """A watch, as long as the caller is inside."""
         raise NotImplementedError
 
     @property
@@ -47,6 +53,12 @@ class Areas:
         from stead.toolbox.text.contract import Text
 
         return Text(self)
+
+    @property
+    def watch(self) -> Watch:
+        from stead.toolbox.watch.contract import Watch
+
+        return Watch(self)
 
 
 def find(name: str) -> Operation[Any, Any] | None:

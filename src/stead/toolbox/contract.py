@@ -16,6 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
     from stead.toolbox.search.contract import Search
+    from stead.toolbox.watch.contract import Watch
     from stead.toolbox.text.contract import Text
 
 CALL_BYTES = 1 << 20
@@ -299,6 +300,8 @@ class Toolbox(Protocol):
     def git(self) -> Git: ...
     @property
     def search(self) -> Search: ...
+    @property
+    def watch(self) -> Watch: ...
     @property
     def text(self) -> Text: ...
     async def info(self) -> Info: ...

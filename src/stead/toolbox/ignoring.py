@@ -1,16 +1,33 @@
-"""Patterns of `.gitignore` files: what they mean, without a program.
+"""Which files the ignore files of a workspace leave out, as ripgrep and git see it, without a program.
 
 Contract: `Pattern.of(line)` is one line, or None for a comment; `matches(path, directory)` takes a path relative to where the
 line stands. `Patterns` is a file's lines: `judge` says True (ignored), False (kept by `!`) or None; the last line that fits
-decides. `{a,b}` is an alternative, as in ripgrep.
+decides. `{a,b}` is an alternative, as in ripgrep. `Level` is what holds in a directory and below: `Level.above(root)` has what
+stands above a root, `entered` adds a directory's own files, `ignores` judges an entry of a directory that is not ignored.
+
+`.ignore` counts before `.gitignore`, a deeper file before a higher one, and no `.gitignore` reaches into another repository.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+import stat
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from stead.protocol.errors import SteadError
+from stead.toolbox.confine import QUIET, shown
+
+FILES = (".ignore", ".gitignore", ".git/info/exclude")
+"""Where patterns stand; the earlier count more."""
+NAMES = frozenset({".ignore", ".gitignore"})
+GLOBS = 100
+"""The most globs of a caller, of `GLOBS_BYTES` in all."""
+GLOBS_BYTES = 1 << 14
+FILE_BYTES = 1 << 20
+"""What counts of an ignore file."""
 PATTERN_CHARACTERS = 4096
 """A longer line means nothing."""
 _MANY = 4096
@@ -61,31 +78,133 @@ class Patterns:
     def __init__(self, lines: Iterable[str]) -> None:
         found = [pattern for line in lines if (pattern := Pattern.of(line)) is not None]
         self._patterns = tuple(reversed(found[:_MANY]))
+        self._names = _any(pattern for pattern in self._patterns if not pattern.anchored)
+        self._paths = _any(pattern for pattern in self._patterns if pattern.anchored)
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
 
     def judge(self, path: str, *, directory: bool) -> bool | None:
+        if not (self._names and self._names.fullmatch(path.rpartition("/")[2])) and not (
+            self._paths and self._paths.fullmatch(path)
+        ):
+            return None
         for pattern in self._patterns:
             if pattern.matches(path, directory=directory):
                 return not pattern.keeps
         return None
 
 
+class Level:
+    """The ignore files of one directory, and those above it. Paths are absolute."""
+
+    def __init__(self, base: str, parent: Level | None, files: Mapping[str, str], *, git: bool) -> None:
+        self.base = base.rstrip("/") + "/"
+        self.parent = parent
+        self.git = git
+        self._own = {name: found for name, text in files.items() if (found := Patterns(text.split("\n")))}
+
+    @classmethod
+    def above(cls, root: str) -> Level | None:
+        """What the directories above a root say."""
+        level: Level | None = None
+        for directory in reversed(Path(root).parents):
+            try:
+                descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                level = entered(level, str(directory), descriptor, None)
+            finally:
+                os.close(descriptor)
+        return level
+
+    def ignores(self, path: str, *, directory: bool) -> bool:
+        for name in FILES:
+            verdict = self._judge(name, path, directory)
+            if verdict is not None:
+                return verdict
+        return False
+
+    def _judge(self, name: str, path: str, directory: bool) -> bool | None:
+        level: Level | None = self
+        while level is not None:
+            patterns = level._own.get(name)  # noqa: SLF001 (of its own kind)
+            if patterns is not None:
+                verdict = patterns.judge(path[len(level.base) :], directory=directory)
+                if verdict is not None:
+                    return verdict
+            if level.git and name != ".ignore":
+                return None
+            level = level.parent
+        return None
+
+
+def entered(level: Level | None, base: str, descriptor: int, names: Container[str] | None) -> Level | None:
+    """What holds in a directory: `level` when it adds nothing. `names`: what is in it, where that is known."""
+    git = (names is None or ".git" in names) and _is_there(descriptor, ".git")
+    files = {
+        name: text
+        for name in FILES
+        if (names is None or name.partition("/")[0] in names) and (text := _text(descriptor, name)) is not None
+    }
+    return Level(base, level, files, git=git) if git or files else level
+
+
+def _is_there(descriptor: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _text(descriptor: int, name: str) -> str | None:
+    """The beginning of an ignore file; None when there is none."""
+    try:
+        file = os.open(name, os.O_RDONLY | QUIET | os.O_NOFOLLOW, dir_fd=descriptor)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return None
+        return os.read(file, FILE_BYTES).decode(errors="replace")
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
+def _any(patterns: Iterable[Pattern]) -> re.Pattern[str] | None:
+    """One expression that fits what any of them may fit."""
+    found = [f"(?:{pattern.expression.pattern})" for pattern in patterns]
+    return re.compile("|".join(found), re.DOTALL) if found else None
+
+
 class Chosen:
-    """Globs of a caller, of which a file must fit one; none are all files."""
+    """Globs of a caller: those that a file may fit. A glob that is none is "invalid"."""
 
-    def __init__(self, globs: Iterable[str]) -> None:
-        self._patterns = [pattern for glob in globs if (pattern := Pattern.glob(glob)) is not None]
-        self._all = not self._patterns
+    def __init__(self, globs: Sequence[str], field: str) -> None:
+        if len(globs) > GLOBS:
+            raise SteadError("invalid", f"at most {GLOBS} globs", field=field)
+        if sum(len(glob.encode(errors="surrogateescape")) for glob in globs) > GLOBS_BYTES:
+            raise SteadError("invalid", f"globs have at most {GLOBS_BYTES} bytes in all", field=field)
+        self._patterns = [_glob(glob, field) for glob in globs]
 
-    def has(self, path: str) -> bool:
-        """Whether the file, or a directory it is in, fits."""
-        if self._all or any(pattern.matches(path, directory=False) for pattern in self._patterns):
+    def has(self, path: str, *, directory: bool = False) -> bool:
+        """Whether it, or a directory it is in, fits."""
+        if any(pattern.matches(path, directory=directory) for pattern in self._patterns):
             return True
         names = path.split("/")
         parents = ["/".join(names[:end]) for end in range(1, len(names))]
         return any(pattern.matches(parent, directory=True) for pattern in self._patterns for parent in parents)
+
+
+def _glob(glob: str, field: str) -> Pattern:
+    pattern = None if any(mark in glob for mark in "\0\r\n") else Pattern.glob(glob)
+    if pattern is None:
+        raise SteadError("invalid", f"{shown(glob)!r} is no glob", field=field)
+    return pattern
 
 
 def _without_end(text: str) -> str:

@@ -14,8 +14,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -46,6 +47,9 @@ from stead.toolbox.holding.settings import Settings
 from stead.toolbox.operations import Operation
 from stead.toolbox.place import LocalWork, Place
 
+if TYPE_CHECKING:
+    from stead.toolbox.watch.contract import WatchFiles, Watching
+
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 
@@ -67,6 +71,11 @@ class LocalToolbox(Areas):
     async def ask(self, operation: Operation[P, R], params: P) -> R:
         answer: R = await self._work.of(operation.name)(params)
         return answer
+
+    def watching(self, asked: WatchFiles) -> AbstractAsyncContextManager[Watching]:
+        from stead.toolbox.watch.hub import hub
+
+        return hub(self.place).reading(asked)
 
     async def info(self) -> Info:
         return self._info
@@ -217,10 +226,14 @@ async def opened(
         isolation="none",
         hostname=socket.gethostname(),
     )
+    toolbox: LocalToolbox | None = None
     try:
         execs = Execs(holder, run, log_bytes=settings.get("log_bytes", CALL_BYTES << 6))
-        yield make(confined, execs, info, Settings(config).environment)
+        toolbox = make(confined, execs, info, Settings(config).environment)
+        yield toolbox
     finally:
+        if toolbox is not None:
+            toolbox.place.close()
         holder.close()
         confined.close()
         with anyio.CancelScope(shield=True):

@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -21,6 +21,15 @@ from stead.toolbox.operations import Work
 from stead.toolbox.programs import Programs
 
 T = TypeVar("T")
+
+
+class Owned(Protocol):
+    """What a place has one of, such as the watch of its files."""
+
+    def close(self) -> None: ...
+
+
+K = TypeVar("K", bound=Owned)
 
 THREADS = 8
 """File operations at once."""
@@ -34,10 +43,22 @@ class Place:
         self.files = Files(root)
         self.programs = Programs(environment)
         self._threads = anyio.CapacityLimiter(THREADS)
+        self._owned: dict[Callable[[Place], Owned], Owned] = {}
 
     async def in_thread(self, work: Callable[..., T], *args: object, **named: object) -> T:
         """Runs what may wait for a disk."""
         return await anyio.to_thread.run_sync(functools.partial(work, *args, **named), limiter=self._threads)
+
+    def own(self, make: Callable[[Place], K]) -> K:
+        """The one of its kind here, made when it is first wanted."""
+        if make not in self._owned:
+            self._owned[make] = make(self)
+        return cast("K", self._owned[make])
+
+    def close(self) -> None:
+        """Ends all that was made so."""
+        while self._owned:
+            self._owned.popitem()[1].close()
 
     def directory(self, path: str) -> str:
         """The absolute path of a directory inside the root, checked; where a program is to run."""

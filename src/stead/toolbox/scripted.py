@@ -9,8 +9,9 @@ comes.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import msgspec
@@ -35,6 +36,9 @@ from stead.toolbox.execs import Execs, LocalRunning
 from stead.toolbox.files import Reader, Writer
 from stead.toolbox.local import LocalToolbox
 from stead.toolbox.operations import Operation
+
+if TYPE_CHECKING:
+    from stead.toolbox.watch.contract import WatchFiles, Watching
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
@@ -110,6 +114,12 @@ class ScriptedToolbox(LocalToolbox):
     async def ask(self, operation: Operation[P, R], params: P) -> R:
         await self.turn()
         return await super().ask(operation, params)
+
+    @asynccontextmanager
+    async def watching(self, asked: WatchFiles) -> AsyncIterator[Watching]:
+        await self.turn()
+        async with super().watching(asked) as watching:
+            yield watching
 
     async def info(self) -> Info:
         await self.turn()

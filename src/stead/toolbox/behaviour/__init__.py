@@ -8,7 +8,7 @@ further program (git, ripgrep, ...) is missing is told as skipped, with the reas
 
 from __future__ import annotations
 
-from stead.toolbox.behaviour import execs, files, git, search, streams, text
+from stead.toolbox.behaviour import execs, files, git, search, streams, text, watch
 from stead.toolbox.behaviour.checks import CHECKS, Check, Outcome, run
 
-__all__ = ["CHECKS", "Check", "Outcome", "execs", "files", "git", "run", "search", "streams", "text"]
+__all__ = ["CHECKS", "Check", "Outcome", "execs", "files", "git", "run", "search", "streams", "text", "watch"]

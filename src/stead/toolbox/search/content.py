@@ -51,7 +51,7 @@ class ContentSearch:
 class Gathered:
     """What was found so far."""
 
-    def __init__(self, asked: c.FindContent, chosen: Chosen) -> None:
+    def __init__(self, asked: c.FindContent, chosen: Chosen | None) -> None:
         self.full = False
         self.complete = False
         self.problems: list[str] = []
@@ -68,7 +68,7 @@ class Gathered:
         data = message.data
         if message.type == "begin":
             path = ripgrep.within(_raw(data.path))
-            self._file = File(path, self._asked) if self._chosen.has(path) else None
+            self._file = File(path, self._asked) if self._chosen is None or self._chosen.has(path) else None
         elif message.type == "summary":
             self.complete = True
         elif self._file is not None:

@@ -23,10 +23,6 @@ LONGEST = 10_000
 SPANS = 100
 """The most places told of one line."""
 QUERY_CHARACTERS = 10_000
-GLOBS = 100
-"""The most globs of a kind, each of `GLOB_CHARACTERS` at most."""
-GLOB_CHARACTERS = 1000
-GLOBS_BYTES = 1 << 14
 PROBLEMS = 20
 """The most files told that could not be searched."""
 
