@@ -141,6 +141,10 @@ class Root:
         """The path as answers give it: relative and tidy."""
         return os.path.normpath("/".join(self.parts(path)) or ".")
 
+    def given(self, names: list[str]) -> int:
+        """How many of these names are there without being made."""
+        return 0
+
     def open(self, path: str, flags: int, mode: int = 0o666) -> int:
         """A descriptor of what the path leads to; raises SteadError."""
         names = self.parts(path)
@@ -152,8 +156,11 @@ class Root:
             with self._walk(names, path, follow=True) as at:
                 return os.open(at.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=at.directory)
 
-    def locate(self, path: str, *, follow: bool) -> Location:
-        """Where the last name is; with `follow`, where it is after the links it stands for. It need not exist."""
+    def locate(self, path: str, *, follow: bool, write: bool = True) -> Location:
+        """Where the last name is; with `follow`, where it is after the links it stands for. It need not exist.
+
+        `write` says whether anything is going to be changed there, for roots to which that matters.
+        """
         names = self.parts(path)
         with errors(path):
             if self.kernel and not follow and names and names[-1] != "..":

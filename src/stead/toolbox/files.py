@@ -82,7 +82,7 @@ class Files:
 
     def stat(self, path: str) -> Stat:
         """What is there; a link is told as a link."""
-        with self.root.locate(path, follow=False) as at, confine.errors(path):
+        with self.root.locate(path, follow=False, write=False) as at, confine.errors(path):
             return _stat(at.directory, at.name, self.root.relative(path))
 
     def list(self, path: str = ".", depth: int = 1, limit: int = LIST_ENTRIES) -> Listing:
@@ -204,7 +204,7 @@ class Files:
 
     def _make_parents(self, path: str) -> None:
         names = self.root.parts(path)[:-1]
-        for count in range(1, len(names) + 1):
+        for count in range(1 + self.root.given(names), len(names) + 1):
             with self.root.locate("/".join(names[:count]), follow=True) as at, confine.errors(path):
                 try:
                     os.mkdir(at.name, dir_fd=at.directory)
@@ -285,6 +285,7 @@ class Writer:
         self._hidden = ""
         self._hash = None
         self.size = 0
+        self.most: int | None = None
         with confine.errors(path):
             self._mode = self._check_target()
             self._descriptor = self._create(unnamed)
@@ -294,8 +295,10 @@ class Writer:
             self._hash = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
-        """Adds; more than the stated size is refused at once."""
+        """Adds; more than the stated size, or than may be, is refused at once."""
         self.size += len(data)
+        if self.most is not None and self.size > self.most:
+            raise SteadError("too_large", f"a file has at most {self.most} bytes here")
         if self._wanted.size is not None and self.size > self._wanted.size:
             raise SteadError("invalid", f"more content than the stated {self._wanted.size} bytes")
         with confine.errors(self._path):

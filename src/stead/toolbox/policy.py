@@ -1,0 +1,202 @@
+"""What a guest may be asked for beyond what its system user may: roots for reading and writing, programs, sizes, times.
+
+Contract: `Policy` is the data. `FencedRoot` is a `Root` whose paths lead only into the roots of a policy: refused by the path
+alone, before anything is looked at, then confined below that root by descriptors, so that a link out of it leads nowhere.
+`PolicedToolbox` is the local toolbox under a policy. What cannot be held to it is refused altogether.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.confine import Location, Root, shown
+from stead.toolbox.contract import CALL_BYTES, Exec, FileContent, Info, Params, Written
+from stead.toolbox.execs import Execs, LocalRunning
+from stead.toolbox.files import Files, Reader, Writer
+from stead.toolbox.local import LocalToolbox
+from stead.toolbox.operations import Operation
+
+P = TypeVar("P", bound=Params)
+R = TypeVar("R")
+
+AREAS = frozenset({"text"})
+"""Areas that do all they do through the files of the place."""
+CALLS = frozenset(
+    {"system.info", "system.network", "system.disks", "system.metrics", "system.shutdown", "system.reboot"}
+)
+_CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """None is no limit of ours. Paths are absolute: directories with all that is below them, or single files."""
+
+    read_paths: tuple[str, ...] | None = None
+    write_paths: tuple[str, ...] | None = None
+    programs: tuple[str, ...] | None = None
+    max_file_bytes: int | None = None
+    max_exec_seconds: float | None = None
+
+    @property
+    def fenced(self) -> bool:
+        return self.read_paths is not None or self.write_paths is not None
+
+
+class FencedRoot(Root):
+    """The machine's root, of which only some places may be read or changed."""
+
+    def __init__(self, path: str, policy: Policy) -> None:
+        super().__init__(path)
+        self._write = None if policy.write_paths is None else [_names(each) for each in policy.write_paths]
+        self._read = None
+        if policy.read_paths is not None:
+            self._read = [_names(each) for each in policy.read_paths] + (self._write or [])
+
+    def open(self, path: str, flags: int, mode: int = 0o666) -> int:
+        place = self._place(path, change=bool(flags & _CHANGING))
+        if place is None:
+            return super().open(path, flags, mode)
+        base, rest = place
+        with contextlib.closing(Root(base)) as below:
+            return below.open(rest, flags, mode)
+
+    def locate(self, path: str, *, follow: bool, write: bool = True) -> Location:
+        place = self._place(path, change=write)
+        if place is None:
+            return super().locate(path, follow=follow, write=write)
+        base, rest = place
+        with contextlib.closing(Root(base)) as below:
+            return below.locate(rest, follow=follow, write=write)
+
+    def given(self, names: list[str]) -> int:
+        """What is above a permitted place is not made and not looked at."""
+        for allowed in self._write or []:
+            if names[: len(allowed)] == allowed:
+                return max(0, len(allowed) - 1)
+        return 0
+
+    def _place(self, path: str, *, change: bool) -> tuple[str, str] | None:
+        """The permitted directory that the path is in, and the rest of the path. None: all is permitted."""
+        permitted = self._write if change else self._read
+        names = self.parts(path)
+        if permitted is None:
+            return None
+        if ".." not in names:
+            for allowed in permitted:
+                if names[: len(allowed)] == allowed:
+                    return self._below(allowed, names)
+        raise SteadError("refused", f"{shown(path)}: the policy of this guest does not permit this place")
+
+    def _below(self, allowed: list[str], names: list[str]) -> tuple[str, str]:
+        base, rest = "/" + "/".join(allowed), "/".join(names[len(allowed) :]) or "."
+        if rest == "." and not os.path.isdir(base):  # noqa: PTH112
+            base, _, rest = base.rpartition("/")
+        return base or "/", rest
+
+
+class PolicedFiles(Files):
+    """Files of a bounded size."""
+
+    def __init__(self, root: Root, most: int) -> None:
+        super().__init__(root)
+        self._most = most
+
+    def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent:
+        found = super().read(path, offset, limit)
+        self._check(path, found.size)
+        return found
+
+    def append(self, path: str, content: bytes, parents: bool = False) -> Written:
+        try:
+            size = self.stat(path).size
+        except SteadError as error:
+            if error.code != "not_found":
+                raise
+            size = 0
+        self._check(path, size + len(content))
+        return super().append(path, content, parents)
+
+    def reader(self, path: str, offset: int = 0, length: int | None = None) -> Reader:
+        reader = super().reader(path, offset, length)
+        try:
+            self._check(path, reader.size)
+        except SteadError:
+            reader.close()
+            raise
+        return reader
+
+    def writer(
+        self,
+        path: str,
+        *,
+        mode: int | None = None,
+        parents: bool = False,
+        exclusive: bool = False,
+        size: int | None = None,
+        sha256: str = "",
+    ) -> Writer:
+        self._check(path, size or 0)
+        writer = super().writer(path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256)
+        writer.most = self._most
+        return writer
+
+    def _check(self, path: str, size: int) -> None:
+        if size > self._most:
+            raise SteadError("too_large", f"{shown(path)}: a file has at most {self._most} bytes here")
+
+
+class PolicedToolbox(LocalToolbox):
+    """The contract, as far as the policy goes."""
+
+    def __init__(self, root: Root, execs: Execs, info: Info, environment: Mapping[str, str], policy: Policy) -> None:
+        super().__init__(root, execs, info, environment)
+        self._policy = policy
+        self._programs = policy.programs
+        if policy.max_file_bytes is not None:
+            self.files = self.place.files = PolicedFiles(root, policy.max_file_bytes)
+
+    async def ask(self, operation: Operation[P, R], params: P) -> R:
+        area = operation.name.partition(".")[0]
+        free = not self._policy.fenced and self._programs is None
+        if not free and area not in AREAS and operation.name not in CALLS:
+            raise SteadError("refused", f"the policy of this guest does not permit {operation.name}")
+        return await super().ask(operation, params)
+
+    async def begin(self, exec: Exec, *, wait: bool = False, hold: bool = False) -> tuple[LocalRunning, bool]:
+        return await super().begin(self._permitted(exec), wait=wait, hold=hold)
+
+    def _permitted(self, exec: Exec) -> Exec:
+        """The exec with the program that was judged, and a time that is short enough."""
+        most = self._policy.max_exec_seconds
+        if most is not None and exec.timeout > most:
+            raise SteadError("refused", f"the policy of this guest lets a command run {most:g} s at most")
+        timed = exec if most is None or exec.timeout else msgspec.structs.replace(exec, timeout=most)
+        if self._programs is None or not timed.argv:
+            return timed
+        return self._judged(timed)
+
+    def _judged(self, exec: Exec) -> Exec:
+        if exec.shell:
+            raise SteadError("refused", "the policy of this guest permits programs by name, not shell lines")
+        program = shutil.which(exec.argv[0], path=self.place.programs.environment.get("PATH"))
+        if program is None or os.path.realpath(program) not in self._resolved():
+            raise SteadError("refused", f"the policy of this guest does not permit {exec.argv[0][:200]!r}")
+        return msgspec.structs.replace(exec, argv=[program, *exec.argv[1:]])
+
+    def _resolved(self) -> set[str]:
+        """The permitted programs as files, looked up as a shell would; what is not there is not permitted."""
+        path = self.place.programs.environment.get("PATH")
+        found = (shutil.which(each, path=path) for each in self._programs or ())
+        return {os.path.realpath(each) for each in found if each is not None}
+
+
+def _names(path: str) -> list[str]:
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise SteadError("invalid", f"{shown(path)}: a place of the policy is an absolute path without `..`")
+    return [name for name in path.split("/") if name not in {"", "."}]

@@ -1,0 +1,140 @@
+"""A guest under a policy: places, programs, sizes and times, against links, races, and other names of the same thing."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.confine import Root
+from stead.toolbox.contract import Exec, Info
+from stead.toolbox.execs import Execs
+from stead.toolbox.local import opened
+from stead.toolbox.policy import FencedRoot, PolicedToolbox, Policy
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def _toolbox(place: Path, **policy: Any) -> AsyncIterator[PolicedToolbox]:
+    rules = Policy(**policy)
+
+    def make(root: Root, execs: Execs, info: Info, environment: Mapping[str, str]) -> PolicedToolbox:
+        return PolicedToolbox(FencedRoot("/", rules), execs, info, environment, rules)
+
+    async with opened("/", place / "run", make=make) as toolbox:
+        assert isinstance(toolbox, PolicedToolbox)
+        yield toolbox
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """May be read: `open`, `note`. May be changed: `drop`. Neither: `secret`, `openly`."""
+    for name in ("open", "drop", "secret", "openly"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_text(name)
+    (tmp_path / "note").write_text("note")
+    (tmp_path / "open" / "out").symlink_to(tmp_path / "secret")
+    (tmp_path / "drop" / "out").symlink_to(tmp_path / "secret")
+    return tmp_path
+
+
+def _places(place: Path) -> dict[str, tuple[str, ...]]:
+    return {
+        "read_paths": (str(place / "open"), str(place / "note"), str(place / "missing")),
+        "write_paths": (str(place / "drop"), str(place / "later" / "made")),
+    }
+
+
+async def _refused(work: Any, *codes: str) -> None:
+    with pytest.raises(SteadError) as caught:
+        await work
+    assert caught.value.code in (codes or ("refused",))
+
+
+async def test_reading_only_where_permitted(place: Path) -> None:
+    async with _toolbox(place, **_places(place)) as toolbox:
+        assert (await toolbox.read(f"{place}/open/f")).content == b"open"
+        assert (await toolbox.read(f"{place}/note")).content == b"note"
+        assert (await toolbox.read(f"{place}/drop/f")).content == b"drop"
+        assert [entry.path for entry in (await toolbox.list(f"{place}/open")).entries]
+        for path in ("secret/f", "openly/f", "secret", "nothing", "notes", "open/../secret/f", "note/../secret/f", "."):
+            await _refused(toolbox.read(f"{place}/{path}"))
+            await _refused(toolbox.stat(f"{place}/{path}"))
+        await _refused(toolbox.read("/etc/passwd"))
+        await _refused(toolbox.read(f"{place}/missing/f"), "not_found")
+
+
+async def test_links_lead_out_of_nothing(place: Path) -> None:
+    async with _toolbox(place, **_places(place)) as toolbox:
+        await _refused(toolbox.read(f"{place}/open/out/f"), "path_outside")
+        await _refused(toolbox.write(f"{place}/drop/out/f", b"x"), "path_outside")
+        await _refused(toolbox.delete(f"{place}/drop/out/f"), "path_outside")
+    assert (place / "secret" / "f").read_text() == "secret"
+
+
+async def test_changing_only_where_permitted(place: Path) -> None:
+    async with _toolbox(place, **_places(place)) as toolbox:
+        await toolbox.write(f"{place}/drop/a/b", b"x", parents=True)
+        assert (place / "drop" / "a" / "b").read_bytes() == b"x"
+        for path in ("open/new", "secret/new", "dropped/new", "open/f"):
+            await _refused(toolbox.write(f"{place}/{path}", b"x", parents=True))
+            await _refused(toolbox.append(f"{place}/{path}", b"x", parents=True))
+            await _refused(toolbox.mkdir(f"{place}/{path}", parents=True))
+            await _refused(toolbox.delete(f"{place}/{path}"))
+        await _refused(toolbox.move(f"{place}/drop/f", f"{place}/open/g"))
+        await _refused(toolbox.move(f"{place}/open/f", f"{place}/drop/g"))
+    assert not (place / "dropped").exists()
+    assert not (place / "secret" / "new").exists()
+
+
+async def test_a_permitted_place_is_made_but_nothing_above_it(place: Path) -> None:
+    async with _toolbox(place, **_places(place)) as toolbox:
+        await _refused(toolbox.write(f"{place}/later/made/f", b"x", parents=True), "not_found")
+        (place / "later").mkdir()
+        await toolbox.write(f"{place}/later/made/sub/f", b"x", parents=True)
+    assert (place / "later" / "made" / "sub" / "f").exists()
+
+
+async def test_programs_are_judged_by_the_file_they_are(place: Path) -> None:
+    (place / "open" / "cat").symlink_to("/bin/true")
+    async with _toolbox(place, programs=("cat", "/usr/bin/printf")) as toolbox:
+        assert (await toolbox.exec(["cat", "/etc/hostname"])).status.ok
+        assert (await toolbox.exec(["/bin/cat", "/etc/hostname"])).status.ok
+        assert (await toolbox.exec(["printf", "x"])).stdout == b"x"
+        for argv in (["true"], ["/bin/sh", "-c", "cat"], [f"{place}/open/cat"], ["no-such"], ["cat;true"], ["./cat"]):
+            await _refused(toolbox.exec(argv))
+        await _refused(toolbox.exec(["cat /etc/hostname"], shell=True))
+
+
+async def test_times_and_sizes(place: Path) -> None:
+    async with _toolbox(place, max_exec_seconds=0.5, max_file_bytes=1000) as toolbox:
+        await _refused(toolbox.exec(["true"], timeout=1.0))
+        assert (await toolbox.exec(["sleep", "60"])).status.state == "timed_out"
+        running = await toolbox.start(Exec(argv=["sleep", "60"], background=True))
+        assert (await running.wait()).state == "timed_out"
+        await toolbox.write(f"{place}/drop/most", bytes(1000))
+        await _refused(toolbox.write(f"{place}/drop/more", bytes(1001)), "too_large")
+        await _refused(toolbox.append(f"{place}/drop/most", b"x"), "too_large")
+        assert not (place / "drop" / "more").exists()
+        os.truncate(place / "open" / "f", 2000)
+        await _refused(toolbox.read(f"{place}/open/f"), "too_large")
+        await _refused(toolbox.reader(f"{place}/open/f"), "too_large")
+
+
+async def test_what_cannot_be_held_to_a_policy_is_refused(place: Path) -> None:
+    async with _toolbox(place, **_places(place)) as toolbox:
+        await _refused(toolbox.git.status(str(place / "open")))
+        await _refused(toolbox.search.content("x", path=str(place / "open")))
+        found = await toolbox.text.read(f"{place}/open/f")
+        assert found.content == "open"
+
+
+@pytest.mark.parametrize("path", ["relative", "/a/../b", ""])
+def test_a_policy_names_absolute_places(path: str) -> None:
+    with pytest.raises(SteadError) as caught:
+        FencedRoot("/", Policy(read_paths=(path,)))
+    assert caught.value.code == "invalid"
