@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import anyio._backends._asyncio  # noqa: F401 - loaded for the children
-import httpx2  # noqa: F401
 import rich.console  # noqa: F401
 
 import stead

@@ -2,19 +2,17 @@
 
 Contract: `await http.get(path, Type, **query)`, `post`, `patch`, `delete`. GET, DELETE and requests with an idempotency
 key (every POST gets one) are tried again on a lost connection and on answers that say "try again", with full jitter, until
-`patience` seconds have passed. `exchange` hands back the raw answer (headers, bytes). The
-library is loaded by the first request, because much can be done over the link alone.
+`patience` seconds have passed. `exchange` hands back the raw answer (headers, bytes).
 """
 
 from __future__ import annotations
 
-import os
 import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
 import anyio
 import msgspec
@@ -22,9 +20,7 @@ import msgspec
 from stead import __version__
 from stead.api.types import ErrorAnswer
 from stead.protocol.errors import SteadError
-
-if TYPE_CHECKING:
-    import httpx2
+from stead.sdk.http1 import Answered, Pool
 
 T = TypeVar("T")
 
@@ -50,27 +46,17 @@ STATUS_CODES = {
 """What an answer without our error shape means (a proxy's, say)."""
 
 
-class Answered(msgspec.Struct):
-    """An answer taken whole."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def etag(self) -> str:
-        return self.headers.get("etag", "")
-
-
 class Http:
     """One connection pool to one control plane."""
 
     def __init__(self, url: str, token: str = "", *, timeout: float = 60.0, patience: float = 30.0) -> None:
         self._url = url
-        self._token = token
         self._timeout = timeout
         self._patience = patience
-        self._pool: httpx2.AsyncClient | None = None
+        self._pool: Pool | None = None
+        self._headers = {"User-Agent": f"stead/{__version__}", "Accept": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
 
     async def get(self, path: str, kind: type[T], **query: Any) -> T:
         """Reads one thing or page; empty query values are left out."""
@@ -117,12 +103,15 @@ class Http:
         repeat: bool = True,
     ) -> Answered:
         """One request and its answer; errors are raised, retried first where `repeat` allows it."""
-        request = self._request(method, path, query or {}, body, headers or {})
+        content = b"" if body is None else msgspec.json.encode(body)
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        sent = {**self._headers, **kind, **(headers or {})}
+        target = self._target(path, query or {})
         give_up = time.monotonic() + (self._patience if repeat else 0.0)
         attempt = 0
         while True:
             try:
-                return await self._once(request)
+                return await self._once(method, target, sent, content)
             except SteadError as error:
                 pause = retry_pause(attempt, random.random)
                 if error.code not in AGAIN or time.monotonic() + pause > give_up:
@@ -133,43 +122,20 @@ class Http:
     async def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.aclose()
+            pool.close()
 
-    def _request(
-        self, method: str, path: str, query: dict[str, Any], body: Any, headers: dict[str, str]
-    ) -> httpx2.Request:
-        content = None if body is None else msgspec.json.encode(body)
-        if content is not None:
-            headers = {**headers, "Content-Type": "application/json"}
-        return self._client().build_request(
-            method, f"{self._url}{API}{path}", params=flat_query(query), content=content, headers=headers
-        )
+    def _target(self, path: str, query: dict[str, Any]) -> str:
+        asked = urlencode(flat_query(query), quote_via=quote)
+        prefix = urlsplit(self._url).path.rstrip("/")
+        return f"{prefix}{API}{path}" + (f"?{asked}" if asked else "")
 
-    def _client(self) -> httpx2.AsyncClient:
+    async def _once(self, method: str, target: str, headers: dict[str, str], content: bytes) -> Answered:
         if self._pool is None:
-            import httpx2
-
-            headers = {"User-Agent": f"stead/{__version__}", "Accept": "application/json"}
-            if self._token:
-                headers["Authorization"] = f"Bearer {self._token}"
-            secure = self._url.startswith("https:")
-            self._pool = httpx2.AsyncClient(
-                headers=headers, timeout=self._timeout, follow_redirects=False, verify=secure
-            )
-        return self._pool
-
-    async def _once(self, request: httpx2.Request) -> Answered:
-        import httpx2
-
-        try:
-            response = await self._client().send(request)
-        except httpx2.TimeoutException as error:
-            raise SteadError("unavailable", f"{self._url} did not answer in time") from error
-        except httpx2.RequestError as error:
-            raise SteadError("unavailable", f"cannot reach {self._url}: {_reason(error)}") from error
-        if response.status_code >= 300:
-            raise fault_of(response.status_code, response.content)
-        return Answered(response.status_code, dict(response.headers), response.content)
+            self._pool = Pool(self._url, self._timeout)
+        answer = await self._pool.ask(method, target, headers, content)
+        if answer.status >= 300:
+            raise fault_of(answer.status, answer.body)
+        return answer
 
 
 def segment(reference: str) -> str:
@@ -188,16 +154,6 @@ def fault_of(status: int, body: bytes) -> SteadError:
     error = SteadError.of(answer.error)
     error.details.setdefault("request_id", answer.request_id)
     return error
-
-
-def _reason(error: BaseException) -> str:
-    """What the system said, below what the libraries made of it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno:
-            return os.strerror(cause.errno)
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
 
 
 def retry_pause(attempt: int, chance: Callable[[], float]) -> float:
