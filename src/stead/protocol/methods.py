@@ -57,6 +57,11 @@ CALLS: dict[str, Right] = {
     "git.push": Right.EXEC,
     "git.fetch": Right.EXEC,
     "git.pull": Right.EXEC,
+    "system.info": Right.READ,
+    "system.network": Right.READ,
+    "system.disks": Right.READ,
+    "system.processes": Right.READ,
+    "system.kill_process": Right.EXEC,
 }
 
 STREAMS: dict[str, Right] = {

@@ -15,13 +15,14 @@ from stead.toolbox.operations import Operation
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
     from stead.toolbox.search.contract import Search
+    from stead.toolbox.system.contract import System
     from stead.toolbox.text.contract import Text
     from stead.toolbox.watch.contract import Watch, WatchFiles, Watching
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 
-AREAS: tuple[str, ...] = ("git", "search", "text", "watch")
+AREAS: tuple[str, ...] = ("git", "search", "system", "text", "watch")
 """Names of calls begin with one of these and a dot."""
 
 
@@ -47,6 +48,12 @@ class Areas:
         from stead.toolbox.search.contract import Search
 
         return Search(self)
+
+    @property
+    def system(self) -> System:
+        from stead.toolbox.system.contract import System
+
+        return System(self)
 
     @property
     def text(self) -> Text:

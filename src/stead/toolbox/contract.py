@@ -16,7 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
     from stead.toolbox.search.contract import Search
-    from stead.toolbox.watch.contract import Watch
+    from stead.toolbox.system.contract import System
     from stead.toolbox.text.contract import Text
 
 CALL_BYTES = 1 << 20
@@ -300,6 +300,8 @@ class Toolbox(Protocol):
     def git(self) -> Git: ...
     @property
     def search(self) -> Search: ...
+    def system(self) -> System: ...
+    @property
     @property
     def watch(self) -> Watch: ...
     @property

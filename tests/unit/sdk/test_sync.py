@@ -20,6 +20,7 @@ from stead.sdk.tokens import Tokens
 from stead.sdk.users import Users
 from stead.sdk.workspaces import Workspace, Workspaces
 from stead.toolbox.git.contract import Git
+from stead.toolbox.system.contract import System
 
 FACES: dict[str, type[Any]] = {
     "SyncStead": Stead,
@@ -28,6 +29,7 @@ FACES: dict[str, type[Any]] = {
     "SyncToolbox": RemoteToolbox,
     "SyncRunning": RemoteRunning,
     "SyncGit": Git,
+    "SyncSystem": System,
     "SyncNodes": Nodes,
     "SyncCommands": Commands,
     "SyncUsers": Users,
@@ -36,7 +38,7 @@ FACES: dict[str, type[Any]] = {
     "SyncEvents": Events,
     "SyncAudit": Audit,
 }
-NOT_FOR_SYNC = {"ask", "attachment", "changes"}
+NOT_FOR_SYNC = {"ask", "attachment", "changes", "opened", "watching"}
 
 
 def stub() -> dict[str, ast.ClassDef]:

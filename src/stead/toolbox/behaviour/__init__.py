@@ -3,12 +3,12 @@
 Contract: `async for outcome in run(toolbox)` gives one `Outcome` a check; a check that fails says what was wrong and changes
 nothing for the others, each of which works in a directory of its own and removes it. `CHECKS` is the list. The checks need
 a POSIX shell and its usual companions (`cat`, `head`, `ln`, `mkfifo`, `ps`, `sleep`, ...) in the workspace. One whose
-further program (git, ripgrep, ...) is missing is told as skipped, with the reason.
+further program (git, ripgrep, ...) or system is missing is told as skipped, with the reason.
 """
 
 from __future__ import annotations
 
-from stead.toolbox.behaviour import execs, files, git, search, streams, text, watch
+from stead.toolbox.behaviour import execs, files, git, search, streams, system, text, watch
 from stead.toolbox.behaviour.checks import CHECKS, Check, Outcome, run
 
-__all__ = ["CHECKS", "Check", "Outcome", "execs", "files", "git", "run", "search", "streams", "text", "watch"]
+__all__ = ["CHECKS", "Check", "Outcome", "execs", "files", "git", "run", "search", "streams", "system", "text", "watch"]

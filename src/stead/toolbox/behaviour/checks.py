@@ -13,8 +13,8 @@ from stead.toolbox.contract import Exec, ExecResult, Toolbox
 
 SECONDS = 60.0
 """A check that takes longer has failed."""
-MISSING = "program_missing"
-"""The error after which a check is skipped."""
+MISSING = frozenset({"program_missing", "unsupported"})
+"""Errors after which a check is skipped."""
 
 Work = Callable[[Toolbox, str], Awaitable[None]]
 
@@ -74,7 +74,7 @@ async def refused(code: str, work: Awaitable[object]) -> SteadError:
     try:
         answer = await work
     except SteadError as error:
-        if error.code == MISSING != code:
+        if error.code in MISSING and error.code != code:
             raise
         expect(error.code == code, f"refused with {error.code} ({error.message}) instead of {code}")
         return error
@@ -105,7 +105,7 @@ async def _one(check: Check, toolbox: Toolbox) -> str:
     except AssertionError as error:
         return str(error) or "an expectation failed"
     except SteadError as error:
-        if error.code == MISSING:
+        if error.code in MISSING:
             await toolbox.delete(place, recursive=True)
             raise NotTriedError(error.message) from error
         return f"{error.code}: {error.message}"
