@@ -76,6 +76,7 @@ TABLE: dict[str, Row] = {
     # programs of the workspace
     "program_missing": Row(424, False, "Install the program in the workspace, or use an image that has it."),
     "program_failed": Row(422, False, "The program ended with an error; the message has its own words."),
+    "unsupported": Row(501, False, "This system has no such thing; the message says what is missing."),
     # git
     "ref_unknown": Row(404, False, "No such branch or commit; list the branches, or fetch first."),
     "nothing_to_commit": Row(409, False, "Nothing is staged; change something, or commit with `all` or `paths`."),
