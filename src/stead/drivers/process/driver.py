@@ -70,6 +70,8 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     hidden: tuple[Path, ...] = ()
     environment: dict[str, str] = {}
     holder: tuple[str, ...] = HOLDER
+    nursery: tuple[str, ...] = NURSERY
+    fork_seconds: float = FORK_SECONDS
     sandboxed: bool = True
 
 
@@ -265,7 +267,7 @@ class ProcessDriver:
         """One whose own command line has room for that of its holders."""
 
         def command(connection: int) -> list[str]:
-            argv = [*NURSERY, "--socket", str(connection)]
+            argv = [*self._settings.nursery, "--socket", str(connection)]
             if isolation == Isolation.NONE:
                 return [*argv, *self._room(argv)]
             assert isinstance(self._sandbox, sandbox.Sandbox)
@@ -288,10 +290,10 @@ class ProcessDriver:
         nursery = self._nurseries.get(meta.isolation)
         if nursery is None or nursery.trouble:
             return None
-        told = Told()
+        told, asked = Told(), 0
         try:
-            with anyio.fail_after(FORK_SECONDS):
-                await self._off_loop(self._ask, nursery, place, spec, meta, told)
+            with anyio.fail_after(self._settings.fork_seconds):
+                asked = await self._off_loop(self._ask, nursery, place, spec, meta, told)
                 pid = int(await told.until("pid"))
                 await told.until("in")
             holder = identify(pid)
@@ -299,7 +301,7 @@ class ProcessDriver:
                 raise NurseryError("the holder ended at once")
         except (NurseryError, TimeoutError) as error:
             told.close()
-            nursery.failed(str(error) or "it does not answer")
+            await self._off_loop(nursery.failed, error, asked)
             await sweep(place.workspace_id, place.config, place.is_held, KILL_SECONDS)
             return None
         except BaseException:
@@ -308,7 +310,7 @@ class ProcessDriver:
         nursery.succeeded()
         return holder, told
 
-    def _ask(self, nursery: Nursery, place: Place, spec: WorkspaceSpec, meta: Meta, told: Told) -> None:
+    def _ask(self, nursery: Nursery, place: Place, spec: WorkspaceSpec, meta: Meta, told: Told) -> int:
         with contextlib.ExitStack() as opened:
             opened.callback(told.let_go)
             descriptors = [place.open_log(), told.writer]
@@ -316,7 +318,7 @@ class ProcessDriver:
             for path in meta.cgroups:
                 descriptors.append(os.open(Path(path, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC))
                 opened.callback(os.close, descriptors[-1])
-            nursery.ask(self._request(place, spec, meta), descriptors)
+            return nursery.ask(self._request(place, spec, meta), descriptors)
 
     def _request(self, place: Place, spec: WorkspaceSpec, meta: Meta) -> Request:
         request = Request(

@@ -1,18 +1,20 @@
 """The nursery: a process of ours that has loaded what holders need and forks them, so that none has to start Python.
 
 Contract: `Nursery.ask` sends a request, to a new one where there is none; `get_ready` only starts it; `end` lets it go. What
-becomes of a request is told on the request's own pipe: `Told`. Nothing depends on a nursery: what has failed may be done
-without it, and after `FAILURES` in a row `trouble` says why it is not asked any more. `stead.guest.nursery` is the program.
+becomes of a request is told on the request's own pipe: `Told`. Nothing depends on a nursery: what has failed is done without
+it, and after `FAILURES` in a row `trouble` says why it is not asked for a while. `stead.guest.nursery` is the program.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +24,11 @@ import msgspec
 from stead.drivers.process.identity import Identity, identify, send
 from stead.drivers.process.launch import Children
 
+log = logging.getLogger(__name__)
+
 VERSION = 1
 FAILURES = 3
+ASK_AGAIN_SECONDS = 300.0
 SEND_SECONDS = 30.0
 _LINES = 1 << 14
 _LOG_BYTES = 600
@@ -48,7 +53,11 @@ class _Hello(msgspec.Struct):
 
 
 class NurseryError(Exception):
-    """No holder was made this way."""
+    """No holder was made this way. `told` when the nursery lives and said so itself."""
+
+    def __init__(self, reason: str, *, told: bool = False) -> None:
+        super().__init__(reason)
+        self.told = told
 
 
 class Told:
@@ -66,7 +75,8 @@ class Told:
             piece = os.read(self._reader, _LINES)
             self._text += piece
             if not piece:
-                raise NurseryError(self._line("failed") or "it ended")
+                reason = self._line("failed")
+                raise NurseryError(reason or "it ended", told=reason is not None)
         return said
 
     def close(self) -> None:
@@ -103,8 +113,10 @@ class Nursery:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._process: Identity | None = None
+        self._births = 0
         self._failures = 0
-        self.trouble = ""
+        self._asked_again = 0.0
+        self._trouble = ""
 
     def get_ready(self) -> None:
         """Starts it where it was never asked, and does not wait: it loads while nothing is asked yet."""
@@ -112,28 +124,43 @@ class Nursery:
             if self._socket is None and not self._failures:
                 self._start()
 
-    def ask(self, request: Request, descriptors: list[int]) -> None:
-        """Sends it, to a new nursery where the old one is gone."""
+    def ask(self, request: Request, descriptors: list[int]) -> int:
+        """Sends it, to a new nursery where the old one is gone. The answer names the nursery that was asked."""
         message = msgspec.json.encode(request)
         with self._lock:
             try:
-                if self._socket is not None and self._send(message, descriptors):
-                    return
-                self._start()
                 if self._socket is None or not self._send(message, descriptors):
-                    raise NurseryError(self._last_words() or "it does not start")
+                    self._start()
+                    if not self._send(message, descriptors):
+                        raise NurseryError("it does not start")
             except OSError as error:
                 raise NurseryError(f"it cannot be asked: {error.strerror or error}") from error
+            return self._births
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not to be asked now; empty when it may be."""
+        return self._trouble if time.monotonic() < self._asked_again else ""
 
     def succeeded(self) -> None:
-        self._failures = 0
+        with self._lock:
+            self._failures = 0
 
-    def failed(self, reason: str) -> None:
-        """Ends it: the next request goes to another one, unless too many have failed."""
-        self.end()
-        self._failures += 1
-        if self._failures >= FAILURES:
-            self.trouble = f"{reason}; {self._last_words()}".rstrip("; ")
+    def failed(self, error: Exception, asked: int) -> None:
+        """What one that was `asked` did not do (0: none could be). One that did not say so itself is ended, and counts once
+        however many have asked it."""
+        with self._lock:
+            told = isinstance(error, NurseryError) and error.told
+            if asked not in {0, self._births} and not told:
+                return
+            self._failures += 1
+            if not told:
+                self._end()
+                self._births += 1
+            if self._failures >= FAILURES:
+                self._asked_again = time.monotonic() + ASK_AGAIN_SECONDS
+                self._trouble = f"{str(error) or 'it does not answer'}; {self._last_words()}".rstrip("; ")
+                log.warning("workspaces start slowly: the nursery does not work: %s", self._trouble)
 
     def end(self) -> None:
         """It ends with its socket; one that does not listen is killed. What it has forked lives on."""
@@ -142,17 +169,18 @@ class Nursery:
 
     def _start(self) -> None:
         self._end()
+        self._births += 1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(SEND_SECONDS)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         with theirs:
-            log = os.open(self._log, flags, 0o600)
+            words = os.open(self._log, flags, 0o600)
             try:
                 process = subprocess.Popen(
                     self._command(theirs.fileno()),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=log,
+                    stderr=words,
                     cwd="/",
                     env=self._environment,
                     start_new_session=True,
@@ -162,7 +190,7 @@ class Nursery:
                 ours.close()
                 raise
             finally:
-                os.close(log)
+                os.close(words)
         self._children.add(process)
         self._socket = ours
 
