@@ -5,9 +5,9 @@ export const PROTOCOL = "1.0";
 /** Codes of errors after which trying again unchanged can help. */
 export const RETRY_CODES: ReadonlySet<string> = new Set(["in_progress", "rate_limited", "too_many", "no_node", "approval_needed", "node_unreachable", "workspace_unreachable", "timeout", "draining", "disk_full", "database_unavailable", "driver_failed", "unavailable"]);
 
-export type CallMethod = "workspace.info" | "files.read" | "files.list" | "files.stat" | "files.write" | "files.append" | "files.mkdir" | "files.delete" | "files.move" | "exec.run" | "exec.list" | "exec.show" | "exec.kill" | "text.read" | "text.write" | "text.edit" | "text.insert" | "text.patch" | "search.content" | "watch.status" | "git.head" | "git.status" | "git.diff" | "git.file_changes" | "git.log" | "git.messages" | "git.branches" | "git.worktrees" | "git.config" | "git.create_branch" | "git.delete_branch" | "git.checkout" | "git.commit" | "git.add_worktree" | "git.remove_worktree" | "git.clone" | "git.push" | "git.fetch" | "git.pull" | "system.info" | "system.network" | "system.disks" | "system.processes" | "system.kill_process";
+export type CallMethod = "workspace.info" | "files.read" | "files.list" | "files.stat" | "files.write" | "files.append" | "files.mkdir" | "files.delete" | "files.move" | "exec.run" | "exec.list" | "exec.show" | "exec.kill" | "text.read" | "text.write" | "text.edit" | "text.insert" | "text.patch" | "trees.list" | "trees.copy" | "trees.chmod" | "trees.fingerprints" | "trees.delete" | "search.content" | "search.names" | "watch.status" | "git.head" | "git.status" | "git.diff" | "git.file_changes" | "git.log" | "git.messages" | "git.branches" | "git.worktrees" | "git.config" | "git.create_branch" | "git.delete_branch" | "git.checkout" | "git.commit" | "git.add_worktree" | "git.remove_worktree" | "git.clone" | "git.push" | "git.fetch" | "git.pull" | "system.info" | "system.network" | "system.disks" | "system.processes" | "system.kill_process";
 
-export type StreamKind = "exec" | "exec.attach" | "file.read" | "file.write" | "watch";
+export type StreamKind = "exec" | "exec.attach" | "file.read" | "file.write" | "tree.read" | "tree.write" | "watch";
 
 /** An error as it crosses a wire or the API. */
 export interface Fault {

@@ -75,6 +75,41 @@ async def search_content_limits(toolbox: Toolbox, place: str) -> None:
 
 
 @check
+async def search_names(toolbox: Toolbox, place: str) -> None:
+    """Letters in order, the better placed first; what was just made is there, what was just removed is not."""
+    names = [
+        "src/user_model.py",
+        "src/models/user.py",
+        "docs/unused_metal.md",
+        "src/.hidden/um.py",
+        "x/um.log",
+        "um/a.txt",
+    ]
+    await _files(toolbox, place, {**dict.fromkeys(names, ""), ".gitignore": "*.log\n"})
+
+    async def found(query: str, path: str = place, **options: object) -> list[str]:
+        answer = await toolbox.search.names(query, path, **options)  # type: ignore[arg-type]
+        return [file.path.removeprefix(f"{place}/") for file in answer.files]
+
+    expect((await found("user.py"))[0] == "src/models/user.py", f"by a name: {await found('user.py')}")
+    expect((await found("usermodel"))[0] == "src/user_model.py", f"letters apart: {await found('usermodel')}")
+    by_letters = await found("um")
+    expect(by_letters[:2] == ["um/a.txt", "src/user_model.py"], f"starts of words: {by_letters}")
+    expect("x/um.log" not in by_letters and "src/.hidden/um.py" not in by_letters, f"left out: {by_letters}")
+    expect((await found("um", hidden=True))[0] == "src/.hidden/um.py", "hidden files are not found")
+    expect("x/um.log" in await found("um", ignored=True), "ignored files are not found")
+    expect(await found("um", include=["*.md"]) == ["docs/unused_metal.md"], "the included are others")
+    await toolbox.write(f"{place}/src/zq1.py", b"")
+    await toolbox.move(f"{place}/src/models", f"{place}/src/shapes")
+    expect(await found("zq1") == ["src/zq1.py"], "a file just made is not found")
+    expect(await found("shapes user") == ["src/shapes/user.py"] == await found("", f"{place}/src/shapes"), "moved")
+    await toolbox.delete(f"{place}/src", recursive=True)
+    expect(await found("user") == [], f"removed, and found: {await found('user')}")
+    cut = await toolbox.search.names("", place, limit=1)
+    expect(len(cut.files) == 1 and cut.total == 2 and cut.truncated, f"cut: {cut}")
+
+
+@check
 async def search_content_hostile(toolbox: Toolbox, place: str) -> None:
     """Queries are no options and reach no shell, files may be called anything, and links out are not followed."""
     await _files(toolbox, place, {"-e": "--files $(id) `id`\n", "a\nb": "--files\n", " ": "x\n"})

@@ -109,7 +109,7 @@ async def watch_some_files(toolbox: Toolbox, place: str) -> None:
     async with toolbox.watch.open(place, ignored=True) as everything:
         await _expect(toolbox, place, everything, "touch d.tmp", ("created", "d.tmp", False, ""))
         status = (await toolbox.watch.status()).watches
-        expect([each.readers for each in status if each.ignored] == [1], f"the status is {status}")
+        expect(any(each.readers and each.directories for each in status if each.ignored), f"the status is {status}")
     await refused("path_outside", _open(toolbox, "../x"))
     await refused("invalid", _open(toolbox, place, include=["[z-a]"]))
 

@@ -6,9 +6,7 @@ expression or glob that ripgrep refuses is "invalid" with its words.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 from asyncio import StreamReader
 from collections import deque
 from collections.abc import AsyncIterator
@@ -26,7 +24,6 @@ ANSWER_BYTES = 1 << 20
 LINE_BYTES = 8 << 20
 """A finding with more than this is told, not shown."""
 _PIECE = 1 << 17
-_COMPLAINT = 1 << 14
 
 
 class ContentSearch:
@@ -41,7 +38,7 @@ class ContentSearch:
         async with ripgrep.started(self._place, _options(asked), asked) as process:
             assert process.stdout is not None
             assert process.stderr is not None
-            async with _complaints(process.stderr) as complaints:
+            async with ripgrep.complaints(process.stderr) as complaints:
                 await _gather(process.stdout, gathered)
                 if not gathered.full:
                     _judge(gathered, await process.wait(), await complaints)
@@ -287,25 +284,6 @@ async def _lines(reader: StreamReader) -> AsyncIterator[bytes | None]:
         if len(rest) > LINE_BYTES:
             rest.clear()
             dropping = True
-
-
-@contextlib.asynccontextmanager
-async def _complaints(reader: StreamReader) -> AsyncIterator[asyncio.Task[str]]:
-    """What the program says to its standard error, read while the caller is inside."""
-    task = asyncio.create_task(_first(reader))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def _first(reader: StreamReader) -> str:
-    """All is read, so that ripgrep can go on; the beginning is kept."""
-    kept = bytearray()
-    while piece := await reader.read(_PIECE):
-        kept += piece[: _COMPLAINT - len(kept)]
-    return kept.decode(errors="replace")
 
 
 def _judge(gathered: Gathered, code: int, complaints: str) -> None:

@@ -23,6 +23,10 @@ LONGEST = 10_000
 SPANS = 100
 """The most places told of one line."""
 QUERY_CHARACTERS = 10_000
+NAMES = 50
+"""Files of a search by name unless it says otherwise, and `MOST_NAMES` at most."""
+MOST_NAMES = 1000
+NAME_CHARACTERS = 200
 PROBLEMS = 20
 """The most files told that could not be searched."""
 
@@ -104,6 +108,29 @@ class Content(Result, frozen=True):
     problems: list[str] = []
 
 
+class FindNames(Where, kw_only=True):
+    """search.names: files whose paths have the letters of the query in order; without letters all, by length and path."""
+
+    query: str = ""
+    limit: int = NAMES
+
+
+class Name(Result, frozen=True):
+    """A file; `score` is from 0 to 1, `positions` are where in the path the letters are, in characters."""
+
+    path: str
+    score: float
+    positions: list[int] = []
+
+
+class Names(Result, frozen=True):
+    """The best first; `total` is how many fit."""
+
+    files: list[Name]
+    total: int = 0
+    truncated: bool = False
+
+
 class WhereOptions(TypedDict, total=False):
     """The fields of `Where` but for the path."""
 
@@ -127,9 +154,16 @@ class ContentOptions(WhereOptions, total=False):
     characters: int
 
 
-CONTENT = Operation("search.content", FindContent, Content)
+class NameOptions(WhereOptions, total=False):
+    """The fields of `FindNames`."""
 
-OPERATIONS = by_name([CONTENT])
+    limit: int
+
+
+CONTENT = Operation("search.content", FindContent, Content)
+NAME = Operation("search.names", FindNames, Names)
+
+OPERATIONS = by_name([CONTENT, NAME])
 
 
 class Search:
@@ -141,3 +175,7 @@ class Search:
     async def content(self, query: str, path: str = ".", **options: Unpack[ContentOptions]) -> Content:
         """Lines that fit a regular expression of ripgrep, or with `literal` have a text."""
         return await self._ask(CONTENT, FindContent(query=query, path=path, **options))
+
+    async def names(self, query: str = "", path: str = ".", **options: Unpack[NameOptions]) -> Names:
+        """Files whose paths have the letters of the query in order, the best first."""
+        return await self._ask(NAME, FindNames(query=query, path=path, **options))

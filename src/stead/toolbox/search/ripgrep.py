@@ -10,9 +10,11 @@ ignore file of lowest rank, through a pipe; what a `!` of the workspace's own ig
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import stat
+from asyncio import StreamReader
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 
@@ -22,6 +24,8 @@ from stead.toolbox.ignoring import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.search.contract import Where
 
+_PIECE = 1 << 16
+_COMPLAINT = 1 << 14
 _LOOK = getattr(os, "O_PATH", os.O_RDONLY | QUIET) | os.O_CLOEXEC
 
 
@@ -60,6 +64,25 @@ async def started(place: Place, options: list[str], where: Where) -> AsyncIterat
         keep = () if rules is None else (rules,)
         async with place.programs.started(argv, cwd=place.root.path, descriptors=keep) as process:
             yield process
+
+
+@contextlib.asynccontextmanager
+async def complaints(reader: StreamReader) -> AsyncIterator[asyncio.Task[str]]:
+    """What the program says to its standard error, read while the caller is inside."""
+    task = asyncio.create_task(_first(reader))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _first(reader: StreamReader) -> str:
+    """All is read, so that ripgrep can go on; the beginning is kept."""
+    kept = bytearray()
+    while piece := await reader.read(_PIECE):
+        kept += piece[: _COMPLAINT - len(kept)]
+    return kept.decode(errors="replace")
 
 
 def _which(where: Where) -> list[str]:

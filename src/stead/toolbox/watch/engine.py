@@ -1,7 +1,8 @@
 """The thread that watches: it takes what happens, lets it settle for the debounce, and hands it over.
 
 Contract: `Engine(root, ignored, poll, tell)` begins at `start`; `tell` is called in the thread, with `Begun` once, then lists
-of changes, then perhaps a SteadError, after which nothing comes. `stop` may be called from anywhere, more than once.
+of changes, then perhaps a SteadError, after which nothing comes. `sync` asks for what has happened so far without waiting
+for the debounce, and for `Synced` after it. `sync` and `stop` may be called from anywhere.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ class Begun(NamedTuple):
     """All there is, is watched from now on."""
 
 
-Tell = Callable[[Begun | list[Change] | SteadError], None]
+class Synced(NamedTuple):
+    """All that happened before the token was given has been told."""
+
+    token: int
+
+
+Tell = Callable[[Begun | Synced | list[Change] | SteadError], None]
 
 
 class Engine:
@@ -47,6 +54,8 @@ class Engine:
         self._source: Tree | Polled | None = None
         self._reason = "asked for" if poll else ""
         self._stopped = False
+        self._token = 0
+        self._synced = 0
         self._wake, self._waker = os.pipe()
         self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="stead-watch", daemon=True)
@@ -59,6 +68,13 @@ class Engine:
             if not self._stopped:
                 self._stopped = True
                 os.close(self._waker)
+
+    def sync(self, token: int) -> None:
+        """The token is larger than the ones before."""
+        with self._closing:
+            if not self._stopped:
+                self._token = token
+                os.write(self._waker, b"s")
 
     def join(self, seconds: float) -> None:
         self._thread.join(seconds)
@@ -147,12 +163,28 @@ class Engine:
                         break
                     wait = min(wait, left) if wait else left
                 self._wait(tree.descriptor, wait or None)
+                token = self._token
                 tree.read()
+                if token != self._synced:
+                    self._sync(tree, token)
+                    until = None
         except OSError as error:
             self._reason = self._why_not(error)
             return False
         self._hand_over()
         return True
+
+    def _sync(self, tree: Tree, token: int) -> None:
+        """All that the kernel has to say by now."""
+        while tree.read():
+            pass
+        tree.settle(now=True)
+        self._hand_over()
+        self._answer(token)
+
+    def _answer(self, token: int) -> None:
+        self._synced = token
+        self._tell(Synced(token))
 
     def _fall_back(self, tree: Tree) -> Polled:
         """From now on by looking; what happened meanwhile may be missed."""
@@ -162,12 +194,14 @@ class Engine:
         self._hand_over()
         return polled
 
-    def _wait(self, descriptor: int | None, seconds: float | None) -> None:
+    def _wait(self, other: int | None, seconds: float | None) -> None:
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
-        if descriptor is not None:
-            poll.register(descriptor, select.POLLIN)
-        poll.poll(None if seconds is None else max(1.0, seconds * 1000))
+        if other is not None:
+            poll.register(other, select.POLLIN)
+        for descriptor, event in poll.poll(None if seconds is None else max(1.0, seconds * 1000)):
+            if descriptor == self._wake and event & select.POLLIN:
+                os.read(self._wake, 4096)
 
     # --- polling -----------------------------------------------------------------------------------------------------
 
@@ -177,9 +211,11 @@ class Engine:
         return polled
 
     def _look(self, polled: Polled) -> None:
-        began = time.thread_time()
+        began, token = time.thread_time(), self._token
         polled.look()
         self._hand_over()
+        if token != self._synced:
+            self._answer(token)
         self._wait(None, max(POLL_SECONDS, (time.thread_time() - began) * POLL_SHARE))
 
     def _hand_over(self) -> None:

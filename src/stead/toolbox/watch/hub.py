@@ -17,7 +17,7 @@ from stead.toolbox.confine import QUIET
 from stead.toolbox.ignoring import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.watch.contract import PENDING, Change, ChangeKind, Watched, WatchFiles
-from stead.toolbox.watch.engine import Begun, Engine
+from stead.toolbox.watch.engine import Begun, Engine, Synced
 
 END_SECONDS = 5.0
 _LOOK = getattr(os, "O_PATH", os.O_RDONLY | QUIET) | os.O_CLOEXEC
@@ -38,6 +38,7 @@ class Reading:
         self._closed = False
         self._fault: SteadError | None = None
         self._any = asyncio.Event()
+        self.shared: Shared | None = None
 
     async def batch(self) -> list[Change]:
         """What has happened since the last time; waits for it. Empty when it was closed."""
@@ -55,6 +56,15 @@ class Reading:
         while batch := await self.batch():
             for change in batch:
                 yield change
+
+    async def now(self) -> list[Change]:
+        """What has happened so far, without waiting for more."""
+        assert self.shared is not None
+        await self.shared.sync()
+        if self._fault is not None:
+            raise self._fault
+        found, self._changes = self._changes, []
+        return found
 
     async def pause(self) -> None:
         self._paused = True
@@ -119,6 +129,9 @@ class Shared:
     def __init__(self, place: Place, *, ignored: bool, poll: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._readings: list[Reading] = []
+        self._joining = 0
+        self._token = 0
+        self._syncing: list[tuple[int, asyncio.Future[None]]] = []
         self._begun: asyncio.Future[None] = self._loop.create_future()
         self.engine = Engine(place.root, self._told, ignored=ignored, poll=poll)
         self.engine.start()
@@ -128,35 +141,53 @@ class Shared:
         return self.engine.watched(len(self._readings))
 
     async def add(self, reading: Reading) -> None:
-        self._readings.append(reading)
+        """It is told what happens from now on, not what others still wait for."""
+        reading.shared = self
+        self._joining += 1
         try:
             await asyncio.shield(self._begun)
-        except BaseException:
-            self._readings.remove(reading)
-            raise
+            await self.sync()
+            self._readings.append(reading)
+        finally:
+            self._joining -= 1
+
+    async def sync(self) -> None:
+        """What has happened so far has been told when it returns."""
+        if self.over:
+            self._begun.result()
+        self._token += 1
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._syncing.append((self._token, done))
+        self.engine.sync(self._token)
+        await done
 
     def remove(self, reading: Reading) -> bool:
         """True when there is no reader left."""
         if reading in self._readings:
             self._readings.remove(reading)
-        return not self._readings
+        return not self._readings and not self._joining
 
     @property
     def over(self) -> bool:
         """Whether nothing comes any more."""
         return self._begun.done() and self._begun.exception() is not None
 
-    def _told(self, what: Begun | list[Change] | SteadError) -> None:
+    def _told(self, what: Begun | Synced | list[Change] | SteadError) -> None:
         """In the engine's thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed, nobody listens
             self._loop.call_soon_threadsafe(self._take, what)
 
-    def _take(self, what: Begun | list[Change] | SteadError) -> None:
+    def _take(self, what: Begun | Synced | list[Change] | SteadError) -> None:
         if isinstance(what, list):
             for reading in self._readings:
                 reading.offer(what)
         elif isinstance(what, SteadError):
             self._fail(what)
+        elif isinstance(what, Synced):
+            for _, done in [each for each in self._syncing if each[0] <= what.token]:
+                if not done.done():
+                    done.set_result(None)
+            self._syncing = [each for each in self._syncing if each[0] > what.token]
         elif not self._begun.done():
             self._begun.set_result(None)
 
@@ -167,6 +198,10 @@ class Shared:
         self._begun.exception()
         for reading in self._readings:
             reading.fail(error)
+        for _, done in self._syncing:
+            if not done.done():
+                done.set_exception(error)
+        self._syncing.clear()
 
 
 class Hub:
@@ -179,6 +214,14 @@ class Hub:
     @contextlib.asynccontextmanager
     async def reading(self, asked: WatchFiles) -> AsyncIterator[Reading]:
         """A reader, as long as the caller is inside."""
+        reading = await self.join(asked)
+        try:
+            yield reading
+        finally:
+            self.leave(reading)
+
+    async def join(self, asked: WatchFiles) -> Reading:
+        """A reader, until it leaves."""
         reading = Reading(await self._place.in_thread(self._inside, asked.path), asked)
         key = (asked.ignored, asked.poll)
         shared = self._shared.get(key)
@@ -186,12 +229,17 @@ class Hub:
             shared = self._shared[key] = Shared(self._place, ignored=asked.ignored, poll=asked.poll)
         try:
             await shared.add(reading)
-            yield reading
-        finally:
-            if shared.remove(reading):
-                shared.engine.stop()
-                if self._shared.get(key) is shared:
-                    del self._shared[key]
+        except BaseException:
+            self.leave(reading)
+            raise
+        return reading
+
+    def leave(self, reading: Reading) -> None:
+        """The engine ends with its last reader."""
+        shared = reading.shared
+        if shared is not None and shared.remove(reading):
+            shared.engine.stop()
+            self._shared = {key: each for key, each in self._shared.items() if each is not shared}
 
     def _inside(self, path: str) -> str:
         """Relative to the root, and not led out of it; it need not be there yet."""

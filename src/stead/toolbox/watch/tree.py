@@ -145,11 +145,11 @@ class Tree:
             if self._numbers.get(node.number) is node:
                 self._scan(node, Telling.WAS_IN)
 
-    def settle(self) -> float:
-        """What did not arrive in time is gone; seconds until the next may be."""
-        now = time.monotonic()
+    def settle(self, *, now: bool = False) -> float:
+        """What did not arrive in time (or `now`) is gone; seconds until the next may be."""
+        late = time.monotonic() - ARRIVAL_SECONDS
         for cookie, moved in list(self._moved.items()):
-            if now - moved.since >= ARRIVAL_SECONDS:
+            if now or moved.since <= late:
                 del self._moved[cookie]
                 self._lost(moved)
         return ARRIVAL_SECONDS if self._moved else 0.0

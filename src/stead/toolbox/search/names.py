@@ -1,0 +1,190 @@
+"""Finding files by some letters of their names: all letters in order, the better placed first.
+
+Contract: `ranked(listing, asked, wanted)` gives what is found, best first: the whole name, its beginning, a part of it at the
+start of a word, any part, a part of the path, then letters apart, of which those at starts of words, in the name and side by
+side count more; shorter paths first. Capitals do not matter, but break ties.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import re
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.contract import FileKind
+from stead.toolbox.ignoring import Chosen
+from stead.toolbox.place import Place
+from stead.toolbox.search import contract as c
+from stead.toolbox.search.files import FileList, Listing
+
+_STARTS = frozenset("/_-. ")
+_APART = 5.0
+"""The tier of letters apart."""
+
+
+class NameSearch:
+    """search.names at one place."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    async def find(self, asked: c.FindNames) -> c.Names:
+        if "\0" in asked.query or len(asked.query) > c.NAME_CHARACTERS:
+            raise SteadError("invalid", f"a query has at most {c.NAME_CHARACTERS} characters and no NUL", field="query")
+        if not 1 <= asked.limit <= c.MOST_NAMES:
+            raise SteadError("invalid", f"limit must be from 1 to {c.MOST_NAMES}", field="limit")
+        wanted = await self._place.in_thread(Wanted, self._place, asked)
+        listing = await self._place.own(FileList).of(ignored=asked.ignored)
+        return await self._place.in_thread(ranked, listing, asked, wanted)
+
+
+class Wanted:
+    """Which of all files are asked for; refuses what cannot be. Letters are sought in the path below the one asked for."""
+
+    def __init__(self, place: Place, where: c.Where) -> None:
+        found = place.files.stat(where.path)
+        self._directory = found.kind is not FileKind.FILE
+        self._path = "" if found.path == "." else found.path
+        self._include = Chosen(where.include, "include") if where.include else None
+        self._exclude = Chosen(where.exclude, "exclude") if where.exclude else None
+        self._hidden = where.hidden
+
+    def below(self, listing: Listing) -> tuple[str, list[str], list[str]]:
+        """What comes before each path, the paths without it, and those in small letters."""
+        if not self._path:
+            return "", listing.paths, listing.lower
+        base = self._path + "/" if self._directory else self._path[: self._path.rfind("/") + 1]
+        first = bisect_left(listing.paths, base if self._directory else self._path)
+        found: list[str] = []
+        for path in itertools.islice(listing.paths, first, None):
+            if not path.startswith(base if self._directory else self._path):
+                break
+            if self._directory or path == self._path:
+                found.append(path[len(base) :])
+        return base, found, [path.lower() for path in found]
+
+    def has(self, base: str, path: str) -> bool:
+        """Dots count below the path asked for, globs in the whole."""
+        if not self._hidden and (path.startswith(".") or "/." in path):
+            return False
+        if self._exclude is not None and self._exclude.has(base + path):
+            return False
+        return self._include is None or self._include.has(base + path)
+
+
+def ranked(listing: Listing, asked: c.FindNames, wanted: Wanted) -> c.Names:
+    """The best of the files that fit."""
+    query = "".join(asked.query.split())
+    base, paths, lower = wanted.below(listing)
+    found = [at for at in _candidates(lower, query.lower()) if wanted.has(base, paths[at])]
+    best = heapq.nsmallest(asked.limit, (_rated(paths[at], lower[at], query) for at in found))
+    return c.Names(
+        files=[
+            c.Name(
+                path=base + path,
+                score=round(1.0 / (1.0 + tier), 4),
+                positions=[len(base) + at for at in positions],
+            )
+            for tier, _, path, positions in best
+        ],
+        total=len(found),
+        truncated=len(found) > asked.limit or listing.truncated,
+    )
+
+
+def _candidates(paths: list[str], query: str) -> Iterable[int]:
+    """Those that have all letters in order."""
+    if not query:
+        return range(len(paths))
+    fits = re.compile("".join(f"[^{re.escape(letter)}]*+{re.escape(letter)}" for letter in query), re.DOTALL).match
+    return [at for at, path in enumerate(paths) if fits(path)]
+
+
+Rated = tuple[float, int, str, list[int]]
+"""Tier (less is better), length, path, where the letters are."""
+
+
+def _rated(path: str, lower: str, query: str) -> Rated:
+    letters = query.lower()
+    cased = path if len(lower) == len(path) else lower
+    start = lower.rfind("/") + 1
+    tier, place = _together(cased, lower, letters, start)
+    if place >= 0:
+        exact = 0.0 if path[place : place + len(query)] == query else 0.1
+        return tier + exact, len(path), path, list(range(place, place + len(letters)))
+    positions = _apart(cased, lower, letters, start)
+    return _APART + _spread(cased, positions, start), len(path), path, positions
+
+
+def _together(path: str, lower: str, letters: str, start: int) -> tuple[float, int]:
+    """The tier of a part that has all letters side by side, and where it is; -1 when there is none."""
+    if not letters:
+        return 0.0, 0
+    place = lower.find(letters, start)
+    if place < 0:
+        place = lower.rfind(letters)
+        return 4.0, place
+    name = lower[start:]
+    if name == letters or name.rpartition(".")[0] == letters:
+        return (0.0 if name == letters else 0.2), place
+    if place == start:
+        return 1.0, place
+    while place >= 0:
+        if _begins(path, place):
+            return 2.0, place
+        place = lower.find(letters, place + 1)
+    return 3.0, lower.find(letters, start)
+
+
+def _begins(path: str, at: int) -> bool:
+    """Whether a word begins here."""
+    if at == 0 or path[at - 1] in _STARTS:
+        return True
+    before, here = path[at - 1], path[at]
+    return (here.isupper() and not before.isupper()) or (here.isdigit() and not before.isdigit())
+
+
+def _apart(path: str, lower: str, letters: str, start: int) -> list[int]:
+    """Places of the letters: in the name where it has them all, at starts of words where that leaves room for the rest."""
+    begin = start if _has(lower, letters, start) else 0
+    return _places(path, lower, letters, begin, prefer=True) or _places(path, lower, letters, begin, prefer=False)
+
+
+def _has(lower: str, letters: str, at: int) -> bool:
+    for letter in letters:
+        at = lower.find(letter, at) + 1
+        if not at:
+            return False
+    return True
+
+
+def _places(path: str, lower: str, letters: str, at: int, *, prefer: bool) -> list[int]:
+    found: list[int] = []
+    for letter in letters:
+        place = lower.find(letter, at)
+        if prefer and place >= 0 and not (found and place == found[-1] + 1):
+            better = place
+            while better >= 0 and not _begins(path, better):
+                better = lower.find(letter, better + 1)
+            place = place if better < 0 else better
+        if place < 0:
+            return []
+        found.append(place)
+        at = place + 1
+    return found
+
+
+def _spread(path: str, positions: list[int], start: int) -> float:
+    """How badly the letters are placed, from 0 on."""
+    worth = 0.0
+    for index, place in enumerate(positions):
+        if index and place == positions[index - 1] + 1:
+            worth += 1.0
+        elif _begins(path, place):
+            worth += 0.9
+        if place >= start:
+            worth += 0.5
+    return 10.0 * (1.0 - worth / (1.5 * len(positions)))
