@@ -60,6 +60,8 @@ class Streams:
             "exec.attach": self._attach,
             "file.read": self._file_read,
             "file.write": self._file_write,
+            "tree.read": self._tree,
+            "tree.write": self._tree,
             "watch": self._watch,
         }
         self._params: dict[str, msgspec.json.Decoder[Any]] = {
@@ -67,6 +69,8 @@ class Streams:
             "exec.attach": msgspec.json.Decoder(t.Attach),
             "file.read": msgspec.json.Decoder(t.ReadStream),
             "file.write": msgspec.json.Decoder(t.WriteStream),
+            "tree.read": msgspec.json.Decoder(msgspec.Raw),
+            "tree.write": msgspec.json.Decoder(msgspec.Raw),
             "watch": msgspec.json.Decoder(msgspec.Raw),
         }
 
@@ -174,6 +178,12 @@ class Streams:
                 await running.close_stdin()
         except SteadError:
             group.cancel_scope.cancel()
+
+    async def _tree(self, stream: Stream, params: msgspec.Raw) -> tuple[Any, Serve]:
+        """Loaded when first used."""
+        from stead.guest import trees
+
+        return await trees.begin(self._toolbox, stream, params)
 
     async def _watch(self, stream: Stream, params: msgspec.Raw) -> tuple[Any, Serve]:
         """Loaded when first wanted."""

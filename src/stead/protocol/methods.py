@@ -75,5 +75,7 @@ STREAMS: dict[str, Right] = {
     "exec.attach": Right.READ,
     "file.read": Right.READ,
     "file.write": Right.WRITE,
+    "tree.read": Right.READ,
+    "tree.write": Right.WRITE,
     "watch": Right.READ,
 }

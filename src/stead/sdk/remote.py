@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -44,6 +44,7 @@ from stead.transport.backoff import Backoff
 from stead.transport.streams import Stream
 
 if TYPE_CHECKING:
+    from stead.toolbox.trees.contract import Links, Unpacked
     from stead.toolbox.watch.contract import WatchFiles, Watching
 
 T = TypeVar("T")
@@ -173,6 +174,40 @@ class RemoteToolbox(Areas):
             while await stream.receive() is not None:
                 pass
             return _convert(stream.result, Written)
+
+    async def download_tree(
+        self,
+        path: str = ".",
+        *,
+        ignore: bool = False,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        names: Sequence[str] | None = None,
+    ) -> AsyncIterator[bytes]:
+        """A directory as a tar archive, in pieces as they come; with `names` only these, which are below it."""
+        from stead.toolbox.trees.contract import read_tree
+
+        params = read_tree(path, ignore=ignore, include=include, exclude=exclude, names=names)
+        stream = await self.link.open(self._workspace_id, "tree.read", params)
+        async with _closing(stream):
+            while (data := await stream.receive()) is not None:
+                yield data
+
+    async def upload_tree(
+        self, path: str, content: AsyncIterator[bytes], *, links: Links | str = "refuse", limit: int = 1 << 40
+    ) -> Unpacked:
+        """A tar archive into a directory, which is made when it is missing; each file is put in place whole."""
+        from stead.toolbox.trees.contract import Links, Unpacked, WriteTree
+
+        params = WriteTree(path=path, links=Links(links), limit=limit)
+        stream = await self.link.open(self._workspace_id, "tree.write", params)
+        async with _closing(stream):
+            async for piece in content:
+                await stream.send(piece)
+            await stream.end()
+            while await stream.receive() is not None:
+                pass
+            return _convert(stream.result, Unpacked)
 
     # --- execs -----------------------------------------------------------------------------------------------------
 

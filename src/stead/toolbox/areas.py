@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from stead.toolbox.search.contract import Search
     from stead.toolbox.system.contract import System
     from stead.toolbox.text.contract import Text
+    from stead.toolbox.trees.contract import Trees
     from stead.toolbox.watch.contract import Watch, WatchFiles, Watching
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 
-AREAS: tuple[str, ...] = ("git", "search", "system", "text", "watch")
+AREAS: tuple[str, ...] = ("git", "search", "system", "text", "trees", "watch")
 """Names of calls begin with one of these and a dot."""
 
 
@@ -60,6 +61,12 @@ class Areas:
         from stead.toolbox.text.contract import Text
 
         return Text(self)
+
+    @property
+    def trees(self) -> Trees:
+        from stead.toolbox.trees.contract import Trees
+
+        return Trees(self)
 
     @property
     def watch(self) -> Watch:

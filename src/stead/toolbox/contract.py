@@ -7,7 +7,7 @@ done is a `SteadError` of the table. `Params` structs are the params of the call
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stead.toolbox.search.contract import Search
     from stead.toolbox.system.contract import System
     from stead.toolbox.text.contract import Text
+    from stead.toolbox.trees.contract import Links, Trees, Unpacked
 
 CALL_BYTES = 1 << 20
 """The most content one call carries; more goes through streams."""
@@ -306,6 +307,8 @@ class Toolbox(Protocol):
     def watch(self) -> Watch: ...
     @property
     def text(self) -> Text: ...
+    @property
+    def trees(self) -> Trees: ...
     async def info(self) -> Info: ...
     async def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent: ...
     async def write(
@@ -329,6 +332,18 @@ class Toolbox(Protocol):
         size: int | None = None,
         sha256: str = "",
     ) -> Written: ...
+    def download_tree(
+        self,
+        path: str = ".",
+        *,
+        ignore: bool = False,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        names: Sequence[str] | None = None,
+    ) -> AsyncIterator[bytes]: ...
+    async def upload_tree(
+        self, path: str, content: AsyncIterator[bytes], *, links: Links | str = "refuse", limit: int = 1 << 40
+    ) -> Unpacked: ...
     async def exec(self, argv: Argv, **options: object) -> ExecResult: ...
     async def start(self, exec: Exec) -> Running: ...
     async def attach(self, exec_id: str, cursor: int = 0) -> Running: ...

@@ -306,6 +306,20 @@ class Writer:
         if self._hash is not None:
             self._hash.update(data)
 
+    def put(self, offset: int, data: bytes) -> None:
+        """Writes at a place, for files that have holes; hash and size are not kept."""
+        with confine.errors(self._path):
+            while data:
+                done = os.pwrite(self._descriptor, data, offset)
+                data, offset = data[done:], offset + done
+
+    def stamp(self, size: int, modified: int) -> None:
+        """The size and the time, in nanoseconds, that the file is to have."""
+        with confine.errors(self._path):
+            if os.fstat(self._descriptor).st_size != size:
+                os.ftruncate(self._descriptor, size)
+            os.utime(self._descriptor, ns=(modified, modified))
+
     def commit(self) -> Written:
         """Checks size and hash and puts the file in place."""
         if self._wanted.size is not None and self.size != self._wanted.size:

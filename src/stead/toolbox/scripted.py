@@ -38,6 +38,9 @@ from stead.toolbox.local import LocalToolbox
 from stead.toolbox.operations import Operation
 
 if TYPE_CHECKING:
+    from stead.toolbox.trees.contract import ReadTree, WriteTree
+    from stead.toolbox.trees.pack import Packer
+    from stead.toolbox.trees.unpack import Unpacker
     from stead.toolbox.watch.contract import WatchFiles, Watching
 
 P = TypeVar("P", bound=Params)
@@ -175,6 +178,14 @@ class ScriptedToolbox(LocalToolbox):
     ) -> Writer:
         await self.turn()
         return await super().writer(path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256)
+
+    async def packer(self, p: ReadTree) -> Packer:
+        await self.turn()
+        return await super().packer(p)
+
+    async def unpacker(self, p: WriteTree) -> Unpacker:
+        await self.turn()
+        return await super().unpacker(p)
 
     async def begin(self, exec: Exec, *, wait: bool = False, hold: bool = False) -> tuple[LocalRunning, bool]:
         await self.turn()

@@ -339,7 +339,7 @@ class StreamEnds:
         self, workspace_id: str, kind: str, params: Any = None, *, half_open: bool = False, timeout: float = 60.0
     ) -> Stream:
         """Opens a stream; when the link breaks meanwhile, asks again under the same id."""
-        window = self._window_of(kind == "file.read")
+        window = self._window_of(kind in {"file.read", "tree.read"})
         end = StreamEnd(self._new_id(), frame_kind(kind, True), window, large=kind in LARGE)
         stream = Stream(self, end, workspace_id, kind, opener=True)
         stream.half_open = half_open
@@ -411,7 +411,7 @@ class StreamEnds:
                 raise SteadError("conflict", "the stream id is in use for another stream")
             found.fresh = False
         else:
-            end = StreamEnd(stream_id, frame_kind(kind, False), self._window_of(kind == "file.write"))
+            end = StreamEnd(stream_id, frame_kind(kind, False), self._window_of(kind in {"file.write", "tree.write"}))
             found = Stream(self, end, workspace_id, kind, opener=False)
             self._streams[stream_id] = found
         found.admit(frame_bytes)

@@ -16,6 +16,7 @@ from stead.protocol.messages import Call
 from stead.protocol.methods import CALLS, STREAMS
 from stead.toolbox import areas, contract
 from stead.toolbox.local import LocalToolbox, opened
+from stead.toolbox.trees.contract import ReadTree, WriteTree
 from stead.toolbox.watch.contract import WatchFiles
 from support.deadline import PATIENCE
 from support.guests import WORKSPACE, Client, GuestProcess
@@ -71,6 +72,8 @@ FIELDS: dict[str, type[contract.Params]] = {
     "exec.attach": contract.Attach,
     "file.read": contract.ReadStream,
     "file.write": contract.WriteStream,
+    "tree.read": ReadTree,
+    "tree.write": WriteTree,
     "watch": WatchFiles,
 } | {name: operation.params for name in CALLS if (operation := areas.find(name)) is not None}
 

@@ -8,7 +8,21 @@ further program (git, ripgrep, ...) or system is missing is told as skipped, wit
 
 from __future__ import annotations
 
-from stead.toolbox.behaviour import execs, files, git, search, streams, system, text, watch
+from stead.toolbox.behaviour import execs, files, git, search, streams, system, text, trees, watch
 from stead.toolbox.behaviour.checks import CHECKS, Check, Outcome, run
 
-__all__ = ["CHECKS", "Check", "Outcome", "execs", "files", "git", "run", "search", "streams", "system", "text", "watch"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Outcome",
+    "execs",
+    "files",
+    "git",
+    "run",
+    "search",
+    "streams",
+    "system",
+    "text",
+    "trees",
+    "watch",
+]
