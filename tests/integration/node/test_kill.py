@@ -1,6 +1,7 @@
 """The node is killed at every step of create, stop and delete, and started again: each command ends once, nothing is left."""
 
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -14,12 +15,22 @@ from unit.drivers.holder import HOLDER
 pytestmark = pytest.mark.anyio
 Start = Callable[..., NodeProgram]
 
+FORKED = [point for point in POINTS if point.startswith(("driver.start.", "driver.end."))]
+
 
 @pytest.mark.parametrize("point", POINTS)
 async def test_killed_at(control: Control, start_node: Start, point: str) -> None:
-    node = start_node(
-        module="stead.testing.nodeprogram", arguments=("--kill-at", point), **{"options.process.holder": list(HOLDER)}
-    )
+    await live(control, start_node, point, **{"options.process.holder": list(HOLDER)})
+
+
+@pytest.mark.parametrize("point", FORKED)
+async def test_killed_at_with_the_real_holder_from_its_nursery(control: Control, start_node: Start, point: str) -> None:
+    await live(control, start_node, point)
+
+
+async def live(control: Control, start_node: Start, point: str, **settings: Any) -> None:
+    """One life of a workspace, with a death of the node in it."""
+    node = start_node(module="stead.testing.nodeprogram", arguments=("--kill-at", point), **settings)
     watched = anyio.Event()
 
     async def restart_when_killed() -> None:
