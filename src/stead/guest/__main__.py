@@ -1,4 +1,5 @@
-"""`python -m stead.guest serve --stdio --config FILE`: one channel on standard input and output, with the scripted toolbox.
+"""`python -m stead.guest serve ...`: the guest of a machine (`stead.guest.serving`). `... scripted --config FILE`: that of a
+workspace of the scripted driver, with one channel on standard input and output.
 
 The guest of a real workspace is not started this way: its holder forks it from itself (`stead.guest.forking`).
 """
@@ -10,14 +11,19 @@ import sys
 from stead.guest import running, server
 from stead.toolbox.holding.settings import load
 
-USAGE = "usage: python -m stead.guest serve --stdio --config FILE"
+USAGE = "usage: python -m stead.guest serve ... | scripted --config FILE"
 
 
 def main(argv: list[str]) -> None:
     """Serves until SIGTERM, or until the channel is gone."""
-    if len(argv) != 4 or argv[0] != "serve" or "--stdio" not in argv or argv[:-1].count("--config") != 1:
+    if argv[:1] == ["serve"]:
+        from stead.guest import serving
+
+        serving.main(argv[1:])
+    elif len(argv) == 3 and argv[:2] == ["scripted", "--config"]:
+        running.run(server.serve_scripted, load(argv[2]))
+    else:
         sys.exit(USAGE)
-    running.run(server.serve_scripted, load(argv[argv.index("--config") + 1]))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 from stead.guest.rpc import Rpc, RpcError, encode, envelope, parse, too_long
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
-from stead.protocol.guest import INVALID_REQUEST, LINE_BYTES
+from stead.protocol.guest import INVALID_REQUEST
 
 READ = 1 << 16
 LINES = 64
@@ -28,6 +28,7 @@ class Channel:
     def __init__(self, connection: Bytes, rpc: Rpc, upgraded: Callable[[], dict[str, Any]]) -> None:
         self._connection = connection
         self._rpc = rpc
+        self._most = rpc.limits.line_bytes
         self._upgraded = upgraded
         self._buffer = bytearray()
         self._skipping = False
@@ -48,11 +49,11 @@ class Channel:
     async def _line(self) -> bytes | None:
         """The next line; empty for one that is to be passed over."""
         while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) >= LINE_BYTES:
+            if len(self._buffer) >= self._most:
                 self._buffer.clear()
                 if not self._skipping:
                     self._skipping = True
-                    await self._send(too_long())
+                    await self._send(too_long(self._most))
             data = await self._connection.read(READ)
             if not data:
                 return None
@@ -62,8 +63,8 @@ class Channel:
         if self._skipping:
             self._skipping = False
             return b""
-        if len(line) >= LINE_BYTES:
-            await self._send(too_long())
+        if len(line) >= self._most:
+            await self._send(too_long(self._most))
             return b""
         return line.strip()
 

@@ -20,6 +20,7 @@ from stead.protocol.errors import SteadError
 from stead.protocol.guest import COMMAND_FAILED, LINE_BYTES, TIMED_OUT
 from stead.toolbox.contract import CALL_BYTES, Exec, ExecState
 from stead.toolbox.local import LocalToolbox
+from stead.toolbox.policy import Policy
 
 CAPABILITIES = ["exec_command", "file_read", "file_write", "link.upgrade"]
 OUTPUT_BYTES = LINE_BYTES // 3
@@ -29,8 +30,10 @@ OUTPUT_BYTES = LINE_BYTES // 3
 class Methods:
     """Each method by its name."""
 
-    def __init__(self, toolbox: LocalToolbox) -> None:
+    def __init__(self, toolbox: LocalToolbox, policy: Policy | None = None) -> None:
         self._toolbox = toolbox
+        most = None if policy is None else policy.max_exec_seconds
+        self._exec_seconds = wire.MAX_EXEC_SECONDS if most is None else most
 
     def table(self) -> Params:
         """For an `Rpc`."""
@@ -54,8 +57,8 @@ class Methods:
         }
 
     async def exec_command(self, params: wire.ExecCommand) -> dict[str, Any]:
-        if not 0 < params.timeout_seconds <= wire.MAX_EXEC_SECONDS:
-            raise SteadError("invalid", f"timeout_seconds must be over 0, at most {wire.MAX_EXEC_SECONDS:g}")
+        if not 0 < params.timeout_seconds <= self._exec_seconds:
+            raise SteadError("invalid", f"timeout_seconds must be over 0, at most {self._exec_seconds:g}")
         began = time.monotonic()
         result = await self._toolbox.run(
             Exec(

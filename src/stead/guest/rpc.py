@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ from stead.protocol.guest import (
 CONCURRENT = 16
 """Requests of one channel at once; a ping is always answered."""
 BATCH = 64
+TIMED_BY_THEMSELVES = frozenset({"exec_command"})
 
 CODES = {
     "malformed": INVALID_PARAMS,
@@ -66,12 +68,48 @@ class RpcError(Exception):
         return cls(CODES.get(error.code, COMMAND_FAILED), error.message, {"code": error.code})
 
 
+class RpcLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Bounds of one channel; 0 is none. `seconds` holds for what has no time limit of its own."""
+
+    line_bytes: int = LINE_BYTES
+    concurrent: int = CONCURRENT
+    per_second: float = 0.0
+    seconds: float = 0.0
+
+
+DEFAULT = RpcLimits()
+
+
+class Rate:
+    """A bucket of one second's requests that fills steadily."""
+
+    def __init__(self, per_second: float, now: float) -> None:
+        self._per_second = per_second
+        self._left = per_second
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Whether one more may be answered."""
+        if not self._per_second:
+            return True
+        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class Rpc:
     """Answers lines. `unlimited` methods are answered however much is going on."""
 
-    def __init__(self, methods: Params, unlimited: frozenset[str] = frozenset({"ping"})) -> None:
+    def __init__(
+        self, methods: Params, limits: RpcLimits = DEFAULT, unlimited: frozenset[str] = frozenset({"ping"})
+    ) -> None:
         self._methods = methods
         self._unlimited = unlimited
+        self._rate = Rate(limits.per_second, time.monotonic())
+        self.limits = limits
         self.running = 0
 
     async def answer(self, line: bytes) -> bytes | None:
@@ -103,8 +141,7 @@ class Rpc:
         found = self._methods.get(name)
         if found is None:
             raise RpcError(METHOD_NOT_FOUND, f"no method {name[:100]!r}")
-        if self.running >= CONCURRENT and name not in self._unlimited:
-            raise RpcError(COMMAND_FAILED, f"at most {CONCURRENT} requests at once", {"code": "too_many"})
+        self._admit(name)
         kind, method = found
         try:
             given: Any = msgspec.convert({} if params is None else params, kind)
@@ -112,11 +149,26 @@ class Rpc:
             raise RpcError(INVALID_PARAMS, str(error)) from None
         self.running += 1
         try:
-            return await method(given)
+            async with asyncio.timeout(self._seconds(name)):
+                return await method(given)
+        except TimeoutError:
+            raise RpcError(TIMED_OUT, f"{name} took longer than {self.limits.seconds:g} s") from None
         except SteadError as error:
             raise RpcError.of(error) from error
         finally:
             self.running -= 1
+
+    def _admit(self, name: str) -> None:
+        """Refuses what is too much at once or too often."""
+        most = self.limits.concurrent
+        if most and self.running >= most and name not in self._unlimited:
+            raise RpcError(COMMAND_FAILED, f"at most {most} requests at once", {"code": "too_many"})
+        if not self._rate.take(time.monotonic()):
+            words = f"at most {self.limits.per_second:g} requests a second"
+            raise RpcError(COMMAND_FAILED, words, {"code": "rate_limited"})
+
+    def _seconds(self, name: str) -> float | None:
+        return self.limits.seconds or None if name not in TIMED_BY_THEMSELVES else None
 
 
 def parse(line: bytes) -> Any:
@@ -143,9 +195,9 @@ def envelope(value: object) -> tuple[str | int | None, bool, RpcError | None]:
     return number, "id" in value, None
 
 
-def too_long() -> bytes:
+def too_long(most: int) -> bytes:
     """The answer to a line over the limit."""
-    return encode(_response(None, error=RpcError(INVALID_REQUEST, f"a line has at most {LINE_BYTES} bytes")))
+    return encode(_response(None, error=RpcError(INVALID_REQUEST, f"a line has at most {most} bytes")))
 
 
 def encode(response: dict[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ streams are answered. Streams outlive their channel.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import stat
@@ -21,7 +22,9 @@ from stead.guest.attendance import Attendance
 from stead.guest.calls import Calls
 from stead.guest.channel import Channel
 from stead.guest.config import SOCKET
+from stead.guest.doors import attend
 from stead.guest.methods import Methods
+from stead.guest.orders import NONE, Orders, orders_of
 from stead.guest.rpc import Rpc
 from stead.guest.streams import Streams
 from stead.protocol import version
@@ -36,6 +39,7 @@ from stead.toolbox.execs import Execs, Holder
 from stead.toolbox.holding.settings import Settings
 from stead.toolbox.local import LocalToolbox, opened
 from stead.toolbox.observer import NOBODY, Observer
+from stead.toolbox.policy import FencedRoot, PolicedToolbox
 from stead.toolbox.scripted import ScriptedToolbox, script_of
 from stead.transport import stdio, unix
 from stead.transport.framed import Framed
@@ -48,12 +52,19 @@ class Guest:
     """One guest; the handler of all its links."""
 
     def __init__(
-        self, settings: Settings, toolbox: LocalToolbox, boot_id: str, group: TaskGroup, observer: Observer = NOBODY
+        self,
+        settings: Settings,
+        toolbox: LocalToolbox,
+        boot_id: str,
+        group: TaskGroup,
+        observer: Observer = NOBODY,
+        orders: Orders = NONE,
     ) -> None:
         self.boot_id = boot_id
         self._observer = observer
         self._settings = settings
-        self._methods = Methods(toolbox).table()
+        self._methods = Methods(toolbox, orders.policy).table()
+        self._limits = orders.limits
         self._toolbox = toolbox
         self.attendance = Attendance(settings.detach_seconds, toolbox.show, toolbox.cancel)
         self._ends = StreamEnds(detached=settings.detach_seconds)
@@ -68,7 +79,7 @@ class Guest:
 
     async def connected(self, connection: Bytes) -> None:
         """One channel, from its first byte to its last."""
-        rest = await Channel(connection, Rpc(self._methods), self._upgraded).run()
+        rest = await Channel(connection, Rpc(self._methods, self._limits), self._upgraded).run()
         if rest is None:
             return
         peer = Peer(Framed(connection, rest), self, name="node")
@@ -126,8 +137,10 @@ async def serve(
 ) -> None:
     """Listens until cancelled, or until the holder is gone. `ready` is called once it listens."""
     observer.at("guest.begun", settings.workspace_id)
+    orders = orders_of(settings)
+    logging.getLogger().setLevel(orders.log_level.upper())
     holder = Holder(connection)
-    root = Root(settings.root)
+    root = Root(settings.root) if orders.policy is None else FencedRoot(settings.root, orders.policy)
     boot_id = os.urandom(16).hex()
     info = Info(
         workspace_id=settings.workspace_id,
@@ -139,12 +152,15 @@ async def serve(
         hostname=socket.gethostname(),
         guest_restarts=restarts,
     )
-    toolbox = LocalToolbox(root, Execs(holder, settings.run, log_bytes=settings.log_bytes), info, settings.environment)
+    execs = Execs(holder, settings.run, log_bytes=settings.log_bytes)
+    toolbox = _toolbox(root, execs, info, settings, orders)
     toolbox.files.observer = observer
     try:
         async with anyio.create_task_group() as group:
-            guest = Guest(settings, toolbox, boot_id, group, observer)
+            guest = Guest(settings, toolbox, boot_id, group, observer, orders)
             await group.start(unix.serve, f"{settings.run}/{SOCKET}", guest.connected)
+            for door in orders.doors:
+                group.start_soon(attend, door, guest.connected, orders.retry_seconds)
             observer.at("guest.listening", settings.workspace_id)
             ready()
             await guest.adopt()
@@ -157,6 +173,12 @@ async def serve(
         toolbox.place.close()
         holder.close()
         root.close()
+
+
+def _toolbox(root: Root, execs: Execs, info: Info, settings: Settings, orders: Orders) -> LocalToolbox:
+    if orders.policy is None:
+        return LocalToolbox(root, execs, info, settings.environment)
+    return PolicedToolbox(root, execs, info, settings.environment, orders.policy)
 
 
 async def serve_scripted(settings: Settings) -> None:

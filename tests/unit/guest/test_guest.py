@@ -583,7 +583,7 @@ async def test_a_scripted_guest_on_standard_input_and_output(tmp_path: Path) -> 
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     ours, theirs = socket.socketpair()
-    argv = [sys.executable, "-P", "-m", "stead.guest", "serve", "--stdio", "--config", str(tmp_path / "config.json")]
+    argv = [sys.executable, "-P", "-m", "stead.guest", "scripted", "--config", str(tmp_path / "config.json")]
     with theirs:
         process = subprocess.Popen(argv, stdin=theirs.fileno(), stdout=theirs.fileno())
     lines = Lines(await unix.over(ours))

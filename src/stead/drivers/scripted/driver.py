@@ -27,7 +27,7 @@ from stead.protocol.errors import SteadError
 from stead.protocol.messages import DriverFacts, WorkspaceSpec
 
 HANDLE_VERSION = 1
-GUEST = (sys.executable, "-P", "-m", "stead.guest", "serve", "--stdio")
+GUEST = (sys.executable, "-P", "-m", "stead.guest", "scripted")
 
 
 class ScriptedDriver:

@@ -2,8 +2,8 @@
 
 Contract: `load(file)` raises ValueError that names the field. The fields: `workspace_id`, `root` (the files as seen inside),
 `run` (the run directory as seen inside), and optionally `environment` (of every exec), `isolation`, `limits`, `generation`,
-`toolbox` (`local` or `scripted`), `running`, `kept`, `log_bytes`, `total_log_bytes`, `detach_seconds`. Unknown fields are
-ignored, so that newer drivers can add.
+`toolbox` (`local` or `scripted`), `running`, `kept`, `log_bytes`, `total_log_bytes`, `detach_seconds`, and `guest`, an object
+that only the guest reads. Unknown fields are ignored, so that newer drivers can add.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Settings:
         self.total_log_bytes = int(_number(fields, "total_log_bytes", TOTAL_LOG_BYTES))
         self.toolbox = _text(fields, "toolbox", "local")
         self.detach_seconds = float(_number(fields, "detach_seconds", DETACH_SECONDS))
+        self.guest = _object(fields.get("guest", {}))
         self.environment = {**_base(self.root), **_environment(fields.get("environment", {}))}
 
 

@@ -1,0 +1,131 @@
+"""The configuration file of a guest that is started by hand or by systemd: the guest protocol's shape, and ours on top.
+
+Contract: `read(file)` gives a `Configuration`, or raises "invalid" with the reason: a file that does not parse stops the start.
+Both shapes of the original are read, the nested one and the flat one. Without a file nothing is restricted but by the system
+user; a file restricts to what the protocol's defaults permit unless it says more.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stead.guest.orders import RETRY_SECONDS
+from stead.guest.rpc import RpcLimits
+from stead.protocol import guest as wire
+from stead.protocol.errors import SteadError
+from stead.toolbox.policy import Policy
+
+FILE = Path("/etc/stead/guest.json")
+LEVELS = ("debug", "info", "warning", "warn", "error", "trace")
+MEGABYTE = 1 << 20
+
+
+class Security(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The nested part. `null` for a list is no restriction."""
+
+    allowed_read_paths: tuple[str, ...] | None = (tempfile.gettempdir(), "/var/log", "/etc/hostname", "/etc/os-release")
+    allowed_write_paths: tuple[str, ...] | None = (f"{tempfile.gettempdir()}/kvmmanager",)
+    command_whitelist: tuple[str, ...] | None = None
+    max_file_size_mb: float = 10
+    max_command_timeout_seconds: float = wire.MAX_EXEC_SECONDS
+
+
+class Configuration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The file. `root`, `run`, `name` and `environment` are ours."""
+
+    version: str | int = 1
+    log_level: str = "info"
+    log_file: str | None = None
+    channel_name: str = wire.CHANNEL
+    max_message_size_kb: float = wire.LINE_BYTES / 1024
+    connection_retry_seconds: float = RETRY_SECONDS
+    request_timeout_seconds: float = 30.0
+    max_concurrent_requests: int = 10
+    max_requests_per_second: float = 100.0
+    security: Security | None = None
+    root: str = "/"
+    run: str = ""
+    name: str = ""
+    environment: dict[str, str] = {}
+
+    def policy(self) -> Policy | None:
+        """What the file permits; None when there is none."""
+        if self.security is None:
+            return None
+        return Policy(
+            read_paths=self.security.allowed_read_paths,
+            write_paths=self.security.allowed_write_paths,
+            programs=self.security.command_whitelist,
+            max_file_bytes=int(self.security.max_file_size_mb * MEGABYTE),
+            max_exec_seconds=self.security.max_command_timeout_seconds,
+        )
+
+    def limits(self) -> RpcLimits:
+        return RpcLimits(
+            line_bytes=int(self.max_message_size_kb * 1024),
+            concurrent=self.max_concurrent_requests,
+            per_second=self.max_requests_per_second,
+            seconds=self.request_timeout_seconds,
+        )
+
+
+def read(file: Path) -> Configuration:
+    """The configuration in a file."""
+    try:
+        fields = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        found = msgspec.convert(_nested(fields), Configuration)
+    except OSError as error:
+        raise SteadError("invalid", f"{file}: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise SteadError("invalid", f"{file}: {error}") from None
+    _check(file, found)
+    return found
+
+
+def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+    """The flat shape as the nested one; a file always has a security part."""
+    flat = {"allowed_read_paths", "allowed_write_paths", "command_whitelist"} & fields.keys()
+    odd = {"command_whitelist_enabled", "max_file_size_bytes", "command_timeout_seconds"} & fields.keys()
+    if not flat | odd:
+        return {"security": {}} | fields
+    rest = {key: value for key, value in fields.items() if key not in flat | odd}
+    security: dict[str, Any] = {key: fields[key] for key in flat}
+    if fields.get("command_whitelist_enabled") is False:
+        security["command_whitelist"] = None
+    if "max_file_size_bytes" in fields:
+        security["max_file_size_mb"] = msgspec.convert(fields["max_file_size_bytes"], float) / MEGABYTE
+    if "command_timeout_seconds" in fields:
+        security["max_command_timeout_seconds"] = fields["command_timeout_seconds"]
+    return rest | {"security": msgspec.convert(rest.pop("security", {}), dict[str, Any]) | security}
+
+
+def _check(file: Path, found: Configuration) -> None:
+    """What the types do not say."""
+    security = found.security or Security()
+    numbers = {
+        "max_message_size_kb": found.max_message_size_kb,
+        "connection_retry_seconds": found.connection_retry_seconds,
+        "request_timeout_seconds": found.request_timeout_seconds,
+        "max_concurrent_requests": found.max_concurrent_requests,
+        "max_requests_per_second": found.max_requests_per_second,
+        "max_file_size_mb": security.max_file_size_mb,
+        "max_command_timeout_seconds": security.max_command_timeout_seconds,
+    }
+    if wrong := [name for name, value in numbers.items() if not value > 0]:
+        raise SteadError("invalid", f"{file}: {wrong[0]} must be more than 0")
+    if found.max_message_size_kb * 1024 > wire.LINE_BYTES:
+        raise SteadError("invalid", f"{file}: max_message_size_kb is at most {wire.LINE_BYTES >> 10}")
+    if found.log_level.lower() not in LEVELS:
+        raise SteadError("invalid", f"{file}: log_level is one of {', '.join(LEVELS)}")
+    paths = [*(security.allowed_read_paths or ()), *(security.allowed_write_paths or ()), found.root]
+    if wrong := [path for path in paths if not path.startswith("/") or ".." in path.split("/")]:
+        raise SteadError("invalid", f"{file}: {wrong[0]!r} is not an absolute path without `..`")
+    if found.security is not None and found.root != "/" and found.policy() is not None:
+        restricted = security.allowed_read_paths is not None or security.allowed_write_paths is not None
+        if restricted:
+            raise SteadError("invalid", f"{file}: a root of its own and allowed paths exclude each other")
+

@@ -1,0 +1,80 @@
+"""The doors of a guest beside its own socket: another unix socket, a virtio-serial port.
+
+Contract: `attend(door, connected, retry)` serves one door until cancelled. Every connection through it begins as JSON-RPC
+lines and may be upgraded, as on the guest's own socket. On a device the guest says that it is ready, whenever somebody comes;
+a device that goes away is opened again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+import msgspec
+
+from stead import __version__
+from stead.guest.orders import Door
+from stead.protocol import guest as wire
+from stead.protocol.connections import Bytes
+from stead.protocol.errors import SteadError
+from stead.transport import device, unix
+
+LOOK_SECONDS = 0.2
+"""How often a device is asked whether somebody has come."""
+
+log = logging.getLogger(__name__)
+
+Connected = Callable[[Bytes], Awaitable[None]]
+
+
+async def attend(door: Door, connected: Connected, retry: float) -> None:
+    """Serves the door until cancelled."""
+    if door.kind == "socket":
+        await unix.serve(door.where, connected)
+        return
+    while True:
+        try:
+            await _device(door.where, connected)
+        except SteadError as error:
+            log.warning("%s: %s; tried again in %g s", door.where, error.message, retry)
+        await anyio.sleep(retry)
+
+
+async def _device(name: str, connected: Connected) -> None:
+    """One opening of the device; whoever comes is served, one after the other."""
+    port = device.Device(device.find(name))
+    try:
+        while True:
+            while not port.present():
+                await anyio.sleep(LOOK_SECONDS)
+            await port.write(b"\n" + ready() + b"\n")
+            await connected(_Visit(port))
+    finally:
+        await port.close()
+
+
+class _Visit:
+    """One connection through a device: closing it leaves the device open for the next."""
+
+    def __init__(self, port: device.Device) -> None:
+        self._port = port
+        self._over = False
+
+    async def read(self, limit: int) -> bytes:
+        return b"" if self._over else await self._port.read(limit)
+
+    async def write(self, data: bytes) -> None:
+        if self._over:
+            raise SteadError("unavailable", "the connection is closed")
+        await self._port.write(data)
+
+    async def close(self) -> None:
+        self._over = True
+
+
+def ready() -> bytes:
+    """The notification that the guest is there."""
+    params = wire.AgentReady(version=__version__, platform=sys.platform)
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": "agent_ready", "params": params})

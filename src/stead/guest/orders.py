@@ -1,0 +1,46 @@
+"""What a guest is told beside what its holder needs: its doors, its policy, the limits of its JSON-RPC channels.
+
+Contract: `orders_of(settings)` reads them out of the settings; a driver's guest has none and serves its socket alone, without a
+policy. `Orders` is their shape, also in the file that `stead.guest.configuration` makes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from stead.guest.rpc import RpcLimits
+from stead.protocol.errors import SteadError
+from stead.toolbox.holding.settings import Settings
+from stead.toolbox.policy import Policy
+
+RETRY_SECONDS = 5.0
+
+
+class Door(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A way in: the path of a socket, a device or port name, a terminal line."""
+
+    kind: Literal["socket", "device"]
+    where: str
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """All of it."""
+
+    doors: tuple[Door, ...] = ()
+    policy: Policy | None = None
+    limits: RpcLimits = RpcLimits()
+    retry_seconds: float = RETRY_SECONDS
+    log_level: str = "warning"
+
+
+NONE = Orders()
+
+
+def orders_of(settings: Settings) -> Orders:
+    """Those in the settings."""
+    try:
+        return msgspec.convert(settings.guest, Orders)
+    except msgspec.ValidationError as error:
+        raise SteadError("invalid", f"guest: {error}") from None

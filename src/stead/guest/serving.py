@@ -1,0 +1,166 @@
+"""`stead guest serve`: the guest of a machine that nobody manages, started by hand or by systemd.
+
+    stead guest serve [--config FILE] [--socket PATH | --device PORT | --stdio]...
+
+Contract: `main(argv)` runs until SIGTERM (with --stdio also until standard input ends). Without a door named it serves the port
+of the guest protocol, `org.kvmmanager.agent.0`; its own socket in the run directory is there either way. A configuration that
+does not parse stops the start with the reason. The holder and the guest are those of every workspace: a guest that dies comes
+back, and execs live on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from stead.guest import configuration, forking, holder, running
+from stead.guest.config import SOCKET
+from stead.guest.configuration import Configuration
+from stead.guest.orders import Door, Orders
+from stead.protocol.connections import Bytes
+from stead.protocol.errors import SteadError
+from stead.transport import stdio, unix
+
+START_SECONDS = 30.0
+PIECE = 1 << 16
+LEVELS = {"warn": "warning", "trace": "debug"}
+
+
+def main(argv: list[str]) -> None:
+    """Serves; what stops the start is told on standard error."""
+    arguments = _parser().parse_args(argv)
+    try:
+        found = _configuration(arguments.config)
+        file = prepare(found, _doors(arguments, found))
+    except (SteadError, OSError) as error:
+        sys.exit(f"stead guest: {error}")
+    _log(found)
+    if arguments.stdio:
+        _over_stdio(file)
+    else:
+        holder.main(["--config", str(file)])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stead guest serve", allow_abbrev=False, description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"JSON; {configuration.FILE} is read when it is there")
+    parser.add_argument("--socket", action="append", default=[], metavar="PATH", help="listen on this unix socket")
+    parser.add_argument(
+        "--device", action="append", default=[], metavar="PORT", help="a virtio-serial port, by name or path"
+    )
+    parser.add_argument("--stdio", action="store_true", help="one connection on standard input and output")
+    return parser
+
+
+def _configuration(file: str | None) -> Configuration:
+    if file is not None:
+        return configuration.read(Path(file))
+    return configuration.read(configuration.FILE) if configuration.FILE.exists() else Configuration()
+
+
+def _doors(arguments: argparse.Namespace, found: Configuration) -> list[Door]:
+    doors = [Door("socket", os.path.abspath(path)) for path in arguments.socket]  # noqa: PTH100
+    doors += [Door("device", name) for name in arguments.device]
+    return doors or ([] if arguments.stdio else [Door("device", found.channel_name)])
+
+
+def prepare(found: Configuration, doors: list[Door]) -> Path:
+    """Writes what holder and guest are told into the run directory."""
+    run = _run_directory(found.run)
+    level = found.log_level.lower()
+    orders = Orders(
+        doors=tuple(doors),
+        policy=found.policy(),
+        limits=found.limits(),
+        retry_seconds=found.connection_retry_seconds,
+        log_level=LEVELS.get(level, level),
+    )
+    told = {
+        "version": 1,
+        "workspace_id": found.name or socket.gethostname() or "machine",
+        "root": found.root,
+        "run": str(run),
+        "environment": found.environment,
+        "guest": msgspec.to_builtins(orders),
+    }
+    file = run / "config.json"
+    file.write_text(json.dumps(told))
+    return file
+
+
+def _run_directory(given: str) -> Path:
+    """One that only this user can enter."""
+    if given:
+        run = Path(given)
+    elif os.geteuid() == 0:
+        run = Path("/run/stead-guest")
+    else:
+        run = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"stead-guest-{os.geteuid()}"
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if run.is_symlink() or run.stat().st_uid != os.geteuid():
+        raise SteadError("refused", f"{run} belongs to somebody else")
+    run.chmod(0o700)
+    return run
+
+
+def _log(found: Configuration) -> None:
+    """Standard error goes to the log file; holder and guest inherit it."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if found.log_file:
+        descriptor = os.open(found.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+
+
+def _over_stdio(file: Path) -> None:
+    """The holder as a child of this process, and the guest's socket joined to standard input and output."""
+    pid = forking.fork((), lambda: holder.main(["--config", str(file)]))
+    try:
+        running.run(_relay, file.parent / SOCKET, pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+
+
+async def _relay(path: Path, pid: int) -> None:
+    await _join(await stdio.own(), await _connected(path, pid))
+
+
+async def _connected(path: Path, pid: int) -> Bytes:
+    with anyio.fail_after(START_SECONDS):
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):  # noqa: ASYNC222 (it does not wait)
+            try:
+                return await unix.connect(path)
+            except SteadError:
+                await anyio.sleep(0.01)
+    raise SystemExit("stead guest: the holder ended at once")
+
+
+async def _join(outside: Bytes, guest: Bytes) -> None:
+    """Until either side ends."""
+    async with anyio.create_task_group() as group:
+
+        async def one_way(source: Bytes, target: Bytes) -> None:
+            try:
+                while data := await source.read(PIECE):
+                    await target.write(data)
+            except SteadError:
+                pass
+            group.cancel_scope.cancel()
+
+        group.start_soon(one_way, outside, guest)
+        group.start_soon(one_way, guest, outside)
