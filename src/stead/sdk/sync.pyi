@@ -9,6 +9,9 @@ from stead.sdk.config import Target
 from stead.toolbox import contract
 from stead.toolbox.git import contract as git
 from stead.toolbox.system import contract as system
+from stead.toolbox.text import contract as text
+from stead.toolbox.trees import contract as trees
+from stead.toolbox.trees.contract import Links, Unpacked
 
 OnChange = Callable[[api.Workspace], None]
 Strings = list[str]
@@ -106,7 +109,69 @@ class SyncSystem:
     def processes(self, *, order: system.Order = "cpu", limit: int = 1000) -> system.Processes: ...
     def kill_process(self, identity: str, signal: int = 15) -> system.Killed: ...
 
+class SyncText:
+    def read(
+        self, path: str, first: int = 1, last: int = 0, *, encoding: text.Encoding | str = ...
+    ) -> text.TextContent: ...
+    def write(
+        self,
+        path: str,
+        content: str,
+        *,
+        encoding: text.Encoding | str = ...,
+        newline: text.Newline | str = ...,
+        parents: bool = False,
+        exclusive: bool = False,
+        etag: str = "",
+    ) -> text.TextWritten: ...
+    def replace(
+        self,
+        path: str,
+        old: str,
+        new: str,
+        *,
+        every: bool = False,
+        encoding: text.Encoding | str = ...,
+        etag: str = "",
+    ) -> text.TextWritten: ...
+    def edit(
+        self, path: str, edits: Sequence[text.Edit], *, encoding: text.Encoding | str = ..., etag: str = ""
+    ) -> text.TextWritten: ...
+    def insert(
+        self, path: str, line: int, content: str, *, encoding: text.Encoding | str = ..., etag: str = ""
+    ) -> text.TextWritten: ...
+    def patch(
+        self,
+        diff: str,
+        *,
+        path: str = ".",
+        strip: int = 1,
+        encoding: text.Encoding | str = ...,
+        check: bool = False,
+    ) -> text.PatchResult: ...
+
+class SyncTrees:
+    def list(
+        self,
+        path: str = ".",
+        *,
+        depth: int = 0,
+        ignore: bool = False,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        after: str = "",
+        limit: int = ...,
+    ) -> trees.Tree: ...
+    def glob(self, pattern: str, path: str = ".", *, ignore: bool = False, after: str = "") -> trees.Tree: ...
+    def copy(self, source: str, target: str, *, overwrite: bool = False, parents: bool = False) -> trees.Copied: ...
+    def chmod(self, path: str, mode: int, *, recursive: bool = False) -> trees.Changed: ...
+    def fingerprint(self, path: str, *, sha256: bool = False) -> trees.Fingerprint: ...
+    def fingerprints(self, paths: Sequence[str], *, sha256: bool = False) -> trees.FingerprintList: ...
+    def delete(self, paths: Sequence[str]) -> trees.DeletedMany: ...
+
 class SyncToolbox:
+    text: SyncText
+    trees: SyncTrees
     system: SyncSystem
     git: SyncGit
     def info(self) -> contract.Info: ...
@@ -132,6 +197,18 @@ class SyncToolbox:
         size: int | None = None,
         sha256: str = "",
     ) -> contract.Written: ...
+    def download_tree(
+        self,
+        path: str = ".",
+        *,
+        ignore: bool = False,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        names: Sequence[str] | None = None,
+    ) -> Iterator[bytes]: ...
+    def upload_tree(
+        self, path: str, content: AsyncIterator[bytes], *, links: Links | str = "refuse", limit: int = ...
+    ) -> Unpacked: ...
     def exec(self, argv: Strings, **options: Any) -> contract.ExecResult: ...
     def start(self, exec: contract.Exec) -> SyncRunning: ...
     def attach(self, exec_id: str, cursor: int = 0) -> SyncRunning: ...

@@ -21,6 +21,8 @@ from stead.sdk.users import Users
 from stead.sdk.workspaces import Workspace, Workspaces
 from stead.toolbox.git.contract import Git
 from stead.toolbox.system.contract import System
+from stead.toolbox.text.contract import Text
+from stead.toolbox.trees.contract import Trees
 
 FACES: dict[str, type[Any]] = {
     "SyncStead": Stead,
@@ -30,6 +32,8 @@ FACES: dict[str, type[Any]] = {
     "SyncRunning": RemoteRunning,
     "SyncGit": Git,
     "SyncSystem": System,
+    "SyncText": Text,
+    "SyncTrees": Trees,
     "SyncNodes": Nodes,
     "SyncCommands": Commands,
     "SyncUsers": Users,
