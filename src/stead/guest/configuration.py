@@ -35,7 +35,8 @@ class Security(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Configuration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The file. `root`, `run`, `name` and `environment` are ours."""
+    """The file. Ours are `root`, `run`, `name`, `environment`, and `machine`: the machine is the guest's alone, and so is its
+    power; a guest on a virtio-serial port has that without being told."""
 
     version: str | int = 1
     log_level: str = "info"
@@ -50,6 +51,7 @@ class Configuration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     root: str = "/"
     run: str = ""
     name: str = ""
+    machine: bool = False
     environment: dict[str, str] = {}
 
     def policy(self) -> Policy | None:
@@ -128,4 +130,3 @@ def _check(file: Path, found: Configuration) -> None:
         restricted = security.allowed_read_paths is not None or security.allowed_write_paths is not None
         if restricted:
             raise SteadError("invalid", f"{file}: a root of its own and allowed paths exclude each other")
-

@@ -1,7 +1,8 @@
 """The methods of the guest protocol 1.0.0, over a toolbox. Params that are not known are refused by name or type.
 
-Contract: `methods(toolbox, info)` is what an `Rpc` answers. A command that ends is a result, whatever its exit code (-1 when a
-signal ended it); one that cannot be started is -32000, one over its time limit is ended with its whole tree and is -32003.
+Contract: `Methods(toolbox, policy).table()` is what an `Rpc` answers. A command that ends is a result, whatever its exit code
+(-1 when a signal ended it); one that cannot be started is -32000, one over its time limit is ended with its whole tree and is
+-32003.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,7 +23,13 @@ from stead.toolbox.contract import CALL_BYTES, Exec, ExecState
 from stead.toolbox.local import LocalToolbox
 from stead.toolbox.policy import Policy
 
-CAPABILITIES = ["exec_command", "file_read", "file_write", "link.upgrade"]
+if TYPE_CHECKING:
+    from stead.toolbox.system.contract import Filesystem
+
+CAPABILITIES = [
+    *("system_info", "network_info", "disk_usage", "exec_command", "file_read", "file_write", "shutdown", "reboot"),
+    "link.upgrade",
+]
 OUTPUT_BYTES = LINE_BYTES // 3
 """What an answer carries of each output, before escapes."""
 
@@ -40,9 +47,14 @@ class Methods:
         return {
             "ping": (wire.Nothing, self.ping),
             "get_agent_info": (wire.Nothing, self.get_agent_info),
+            "get_system_info": (wire.Nothing, self.get_system_info),
+            "get_network_info": (wire.Nothing, self.get_network_info),
+            "get_disk_usage": (wire.Nothing, self.get_disk_usage),
             "exec_command": (wire.ExecCommand, self.exec_command),
             "file_read": (wire.FileRead, self.file_read),
             "file_write": (wire.FileWrite, self.file_write),
+            "shutdown": (wire.Power, self.shutdown),
+            "reboot": (wire.Power, self.reboot),
         }
 
     async def ping(self, params: wire.Nothing) -> dict[str, Any]:
@@ -55,6 +67,37 @@ class Methods:
             "platform": sys.platform,
             "capabilities": CAPABILITIES,
         }
+
+    async def get_system_info(self, params: wire.Nothing) -> wire.SystemInfo:
+        found = await self._toolbox.system.info()
+        return wire.SystemInfo(
+            os_type=sys.platform,
+            os_name=found.os_name,
+            os_version=found.os_version,
+            kernel_version=found.kernel,
+            hostname=found.hostname,
+            architecture=found.architecture,
+            cpu_count=found.cpu_count,
+            total_memory_kb=found.memory_total_bytes // 1024,
+            uptime_seconds=int(found.uptime_seconds),
+        )
+
+    async def get_network_info(self, params: wire.Nothing) -> wire.NetworkInfo:
+        found = (await self._toolbox.system.network()).interfaces
+        return wire.NetworkInfo(
+            [wire.Interface(each.name, each.mac, each.ipv4, each.ipv6, each.state, each.mtu) for each in found]
+        )
+
+    async def get_disk_usage(self, params: wire.Nothing) -> wire.DiskUsage:
+        return wire.DiskUsage([_filesystem(each) for each in (await self._toolbox.system.disks()).filesystems])
+
+    async def shutdown(self, params: wire.Power) -> wire.PowerStarted:
+        done = await self._toolbox.system.shutdown(delay=params.timeout_seconds, force=params.force)
+        return wire.PowerStarted(initiated=True, message=done.message)
+
+    async def reboot(self, params: wire.Power) -> wire.PowerStarted:
+        done = await self._toolbox.system.reboot(delay=params.timeout_seconds, force=params.force)
+        return wire.PowerStarted(initiated=True, message=done.message)
 
     async def exec_command(self, params: wire.ExecCommand) -> dict[str, Any]:
         if not 0 < params.timeout_seconds <= self._exec_seconds:
@@ -94,6 +137,18 @@ class Methods:
         content = _bytes(params.content) if params.encoding == "base64" else params.content.encode()
         done = await self._toolbox.write(params.path, content, mode=mode, parents=params.create_dirs)
         return {"bytes_written": done.size, "path": done.path}
+
+
+def _filesystem(found: Filesystem) -> wire.Filesystem:
+    return wire.Filesystem(
+        mount_point=found.mount_point,
+        device=found.device,
+        fs_type=found.type,
+        total_bytes=found.total_bytes,
+        used_bytes=found.used_bytes,
+        available_bytes=found.available_bytes,
+        used_percent=found.used_percent,
+    )
 
 
 def _text(content: bytes) -> str:

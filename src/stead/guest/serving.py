@@ -93,6 +93,7 @@ def prepare(found: Configuration, doors: list[Door]) -> Path:
         "workspace_id": found.name or socket.gethostname() or "machine",
         "root": found.root,
         "run": str(run),
+        "isolation": "vm" if found.machine or any(door.kind == "device" for door in doors) else "none",
         "environment": found.environment,
         "guest": msgspec.to_builtins(orders),
     }

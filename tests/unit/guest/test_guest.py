@@ -149,7 +149,11 @@ async def test_the_methods_of_the_guest_protocol(lines: Lines) -> None:
         ("file_read", {"path": "x", "encoding": "latin1"}, wire.INVALID_PARAMS),
         ("file_write", {"path": "x", "content": "!", "encoding": "base64"}, wire.INVALID_PARAMS),
         ("file_write", {"path": "x", "content": "", "permissions": "9"}, wire.INVALID_PARAMS),
-        ("shutdown", {}, wire.METHOD_NOT_FOUND),
+        ("power_off", {}, wire.METHOD_NOT_FOUND),
+        ("shutdown", {}, wire.PERMISSION_DENIED),
+        ("reboot", {"force": True}, wire.PERMISSION_DENIED),
+        ("shutdown", {"timeout_seconds": "soon"}, wire.INVALID_PARAMS),
+        ("reboot", {"delay": 1}, wire.INVALID_PARAMS),
     ],
 )
 async def test_the_error_codes_of_the_guest_protocol(
