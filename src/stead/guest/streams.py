@@ -60,6 +60,7 @@ class Streams:
             "exec.attach": self._attach,
             "file.read": self._file_read,
             "file.write": self._file_write,
+            "log.follow": self._follow,
             "tree.read": self._tree,
             "tree.write": self._tree,
             "watch": self._watch,
@@ -69,6 +70,7 @@ class Streams:
             "exec.attach": msgspec.json.Decoder(t.Attach),
             "file.read": msgspec.json.Decoder(t.ReadStream),
             "file.write": msgspec.json.Decoder(t.WriteStream),
+            "log.follow": msgspec.json.Decoder(msgspec.Raw),
             "tree.read": msgspec.json.Decoder(msgspec.Raw),
             "tree.write": msgspec.json.Decoder(msgspec.Raw),
             "watch": msgspec.json.Decoder(msgspec.Raw),
@@ -190,6 +192,12 @@ class Streams:
         from stead.guest import watches
 
         return await watches.begin(self._toolbox, stream, decode(watches.ASKED, params))
+
+    async def _follow(self, stream: Stream, params: msgspec.Raw) -> tuple[Any, Serve]:
+        """Loaded when first wanted."""
+        from stead.guest import follows
+
+        return await follows.begin(self._toolbox, stream, decode(follows.ASKED, params))
 
     # --- files -------------------------------------------------------------------------------------------------------
 

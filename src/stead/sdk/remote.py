@@ -44,6 +44,7 @@ from stead.transport.backoff import Backoff
 from stead.transport.streams import Stream
 
 if TYPE_CHECKING:
+    from stead.toolbox.system.contract import ReadLog
     from stead.toolbox.trees.contract import Links, Unpacked
     from stead.toolbox.watch.contract import WatchFiles, Watching
 
@@ -99,6 +100,16 @@ class RemoteToolbox(Areas):
         finally:
             with anyio.CancelScope(shield=True):
                 await watching.close()
+
+    @asynccontextmanager
+    async def following(self, asked: ReadLog) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A log; it goes on through reconnects, and ends with an error when the guest itself is replaced."""
+        stream = await self.opened("log.follow", asked)
+        try:
+            yield _received(stream)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await stream.reset(SteadError("cancelled", "the caller let go of the log"))
 
     async def opened(self, kind: str, params: contract.Params) -> Stream:
         """A bare stream of this workspace."""
@@ -325,6 +336,11 @@ async def _closing(stream: Stream) -> AsyncIterator[None]:
         with anyio.CancelScope(shield=True):
             await stream.reset(SteadError("cancelled", "the caller let go of the stream"))
         raise
+
+
+async def _received(stream: Stream) -> AsyncIterator[bytes]:
+    while (piece := await stream.receive()) is not None:
+        yield piece
 
 
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:

@@ -5,6 +5,7 @@ Contract: `Areas` is the part of a toolbox that has the faces. `find(name)` give
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,7 @@ from stead.toolbox.operations import Operation
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
     from stead.toolbox.search.contract import Search
-    from stead.toolbox.system.contract import System
+    from stead.toolbox.system.contract import ReadLog, System
     from stead.toolbox.text.contract import Text
     from stead.toolbox.trees.contract import Trees
     from stead.toolbox.watch.contract import Watch, WatchFiles, Watching
@@ -36,6 +37,10 @@ class Areas:
 
     def watching(self, asked: WatchFiles) -> AbstractAsyncContextManager[Watching]:
         """A watch, as long as the caller is inside."""
+        raise NotImplementedError
+
+    def following(self, asked: ReadLog) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """A log, as long as the caller is inside."""
         raise NotImplementedError
 
     @property

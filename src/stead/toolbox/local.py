@@ -48,6 +48,7 @@ from stead.toolbox.operations import Operation
 from stead.toolbox.place import LocalWork, Place
 
 if TYPE_CHECKING:
+    from stead.toolbox.system.contract import ReadLog
     from stead.toolbox.trees.contract import Links, ReadTree, Unpacked, WriteTree
     from stead.toolbox.trees.pack import Packer
     from stead.toolbox.trees.unpack import Unpacker
@@ -63,7 +64,7 @@ class LocalToolbox(Areas):
     """The contract, here. `environment` is what programs of the areas get."""
 
     def __init__(self, root: Root, execs: Execs, info: Info, environment: Mapping[str, str]) -> None:
-        self.place = Place(root, environment)
+        self.place = Place(root, environment, machine=info.isolation == "vm")
         self.files = self.place.files
         self.execs_ = execs
         self.in_thread = self.place.in_thread
@@ -79,6 +80,11 @@ class LocalToolbox(Areas):
         from stead.toolbox.watch.hub import hub
 
         return hub(self.place).reading(asked)
+
+    def following(self, asked: ReadLog) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        from stead.toolbox.system.logs import following
+
+        return following(self.place, asked)
 
     async def info(self) -> Info:
         return self._info

@@ -36,10 +36,11 @@ THREADS = 8
 
 
 class Place:
-    """One workspace's, seen from inside."""
+    """One workspace's, seen from inside. `machine`: the workspace is a machine of its own, not a part of one."""
 
-    def __init__(self, root: Root, environment: Mapping[str, str]) -> None:
+    def __init__(self, root: Root, environment: Mapping[str, str], *, machine: bool = False) -> None:
         self.root = root
+        self.machine = machine
         self.files = Files(root)
         self.programs = Programs(environment)
         self._threads = anyio.CapacityLimiter(THREADS)

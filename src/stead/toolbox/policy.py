@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -22,6 +23,9 @@ from stead.toolbox.execs import Execs, LocalRunning
 from stead.toolbox.files import Files, Reader, Writer
 from stead.toolbox.local import LocalToolbox
 from stead.toolbox.operations import Operation
+
+if TYPE_CHECKING:
+    from stead.toolbox.system.contract import ReadLog
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
@@ -167,6 +171,11 @@ class PolicedToolbox(LocalToolbox):
         if not free and area not in AREAS and operation.name not in CALLS:
             raise SteadError("refused", f"the policy of this guest does not permit {operation.name}")
         return await super().ask(operation, params)
+
+    def following(self, asked: ReadLog) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        if asked.unit and (self._policy.fenced or self._programs is not None):
+            raise SteadError("refused", "the policy of this guest does not permit journals")
+        return super().following(asked)
 
     async def begin(self, exec: Exec, *, wait: bool = False, hold: bool = False) -> tuple[LocalRunning, bool]:
         return await super().begin(self._permitted(exec), wait=wait, hold=hold)

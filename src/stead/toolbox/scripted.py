@@ -38,6 +38,7 @@ from stead.toolbox.local import LocalToolbox
 from stead.toolbox.operations import Operation
 
 if TYPE_CHECKING:
+    from stead.toolbox.system.contract import ReadLog
     from stead.toolbox.trees.contract import ReadTree, WriteTree
     from stead.toolbox.trees.pack import Packer
     from stead.toolbox.trees.unpack import Unpacker
@@ -123,6 +124,12 @@ class ScriptedToolbox(LocalToolbox):
         await self.turn()
         async with super().watching(asked) as watching:
             yield watching
+
+    @asynccontextmanager
+    async def following(self, asked: ReadLog) -> AsyncIterator[AsyncIterator[bytes]]:
+        await self.turn()
+        async with super().following(asked) as pieces:
+            yield pieces
 
     async def info(self) -> Info:
         await self.turn()

@@ -16,6 +16,7 @@ from stead.protocol.messages import Call
 from stead.protocol.methods import CALLS, STREAMS
 from stead.toolbox import areas, contract
 from stead.toolbox.local import LocalToolbox, opened
+from stead.toolbox.system.contract import ReadLog
 from stead.toolbox.trees.contract import ReadTree, WriteTree
 from stead.toolbox.watch.contract import WatchFiles
 from support.deadline import PATIENCE
@@ -72,6 +73,7 @@ FIELDS: dict[str, type[contract.Params]] = {
     "exec.attach": contract.Attach,
     "file.read": contract.ReadStream,
     "file.write": contract.WriteStream,
+    "log.follow": ReadLog,
     "tree.read": ReadTree,
     "tree.write": WriteTree,
     "watch": WatchFiles,
@@ -83,11 +85,14 @@ def test_nothing_is_left_out() -> None:
 
 
 def _params(method: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Right names with wrong values, and now and then a wrong name; execs never run anything but `true`."""
+    """Right names with wrong values, and now and then a wrong name. Execs never run anything but `true`, and whatever might
+    by chance be the name of a package or of a service of this machine is left out."""
     names = list(FIELDS[method].__struct_fields__)
     fields = st.dictionaries(st.sampled_from([*names, "other"]) if names else st.just("other"), VALUE)
     if method in {"exec.run", "exec"}:
         return fields.map(lambda found: found | {"argv": ["true"], "shell": False, "stdin": False})
+    if method in {"system.install_packages", "system.remove_packages", "system.control_service"}:
+        return fields.map(lambda found: {key: value for key, value in found.items() if key not in {"name", "names"}})
     return fields
 
 

@@ -42,7 +42,7 @@ FACES: dict[str, type[Any]] = {
     "SyncEvents": Events,
     "SyncAudit": Audit,
 }
-NOT_FOR_SYNC = {"ask", "attachment", "changes", "opened", "watching"}
+NOT_FOR_SYNC = {"ask", "attachment", "changes", "following", "opened", "watching"}
 
 
 def stub() -> dict[str, ast.ClassDef]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 
-from stead.toolbox.behaviour.checks import check, expect, script, sh
+from stead.toolbox.behaviour.checks import check, expect, refused, script, sh
 from stead.toolbox.contract import ExecState, Toolbox
 
 
@@ -58,3 +59,76 @@ async def system_processes(toolbox: Toolbox, place: str) -> None:
     expect((await toolbox.system.kill_process(found.identity)).signalled, "it was not signalled")
     expect((await running.wait()).state is ExecState.SIGNALLED, "it ended otherwise")
     expect(not (await toolbox.system.kill_process(found.identity)).signalled, "a process that is gone was signalled")
+
+
+@check
+async def system_metrics(toolbox: Toolbox, place: str) -> None:
+    """Counters only grow."""
+    before, after = await toolbox.system.metrics(), await toolbox.system.metrics()
+    expect(before.time <= after.time and before.memory_total_bytes == after.memory_total_bytes > 0, f"{before} {after}")
+    shrunk = [kind for kind in ("user", "system") if after.cpu_seconds[kind] < before.cpu_seconds[kind]]
+    expect(not shrunk and after.processes > 0, f"{shrunk} of {before} shrank to {after}")
+
+
+@check
+async def system_users(toolbox: Toolbox, place: str) -> None:
+    """The accounts are those of the workspace; one that is not there has no keys."""
+    told = {account.name: account for account in (await toolbox.system.users()).accounts}
+    seen = (await sh(toolbox, "cut -d: -f1,3 /etc/passwd")).stdout.decode().split()
+    missing = [line for line in seen if line.partition(":")[0] not in told]
+    expect(not missing, f"accounts {missing} are missing in {list(told)}")
+    await refused("not_found", toolbox.system.keys("no-such-user-here"))
+    await refused("invalid", toolbox.system.add_key("ssh-ed25519 AAAA", "no-such-user-here"))
+
+
+@check
+async def system_log_is_followed(toolbox: Toolbox, place: str) -> None:
+    """The last lines, what is added, and the new file after the old one was moved away."""
+    log = f"{place}/log"
+    await toolbox.write(log, b"one\ntwo\nthree\n")
+    expect((await toolbox.system.log(log, lines=2)).content == b"two\nthree\n", "other last lines")
+    seen = b""
+    async for piece in toolbox.system.follow(log, lines=1):
+        step, seen = seen.count(b"\n"), seen + piece
+        if step == 0:
+            await toolbox.append(log, b"four\n")
+        elif step == 1:
+            await toolbox.move(log, f"{log}.1")
+            await toolbox.append(f"{log}.1", b"five\n")
+            await toolbox.write(log, b"six\n")
+        if b"six\n" in seen:
+            break
+    expect(seen == b"three\nfour\nfive\nsix\n", f"followed {seen!r}")
+    await refused("not_found", toolbox.system.log(f"{place}/nothing"))
+    await refused("not_found", _first(toolbox.system.follow(f"{place}/nothing")))
+    await refused("invalid", toolbox.system.log(log, unit="too"))
+
+
+async def _first(pieces: AsyncIterator[bytes]) -> bytes:
+    return await anext(pieces)
+
+
+@check
+async def system_packages(toolbox: Toolbox, place: str) -> None:
+    """What the system's manager lists; names that would be options or files are refused."""
+    packages = await toolbox.system.packages()
+    expect(packages.manager and len(packages.packages) <= packages.total, f"told {packages.manager} {packages.total}")
+    await refused("invalid", toolbox.system.install_packages(["--allow-downgrades"]))
+    await refused("invalid", toolbox.system.install_packages(["./local.deb"]))
+
+
+@check
+async def system_services(toolbox: Toolbox, place: str) -> None:
+    """Those of systemd, where it runs."""
+    services = (await toolbox.system.services()).services
+    expect(services and all(service.name.endswith(".service") for service in services), f"told {services[:3]}")
+    await refused("not_found", toolbox.system.service("no-such-service-here"))
+    await refused("invalid", toolbox.system.service("--help"))
+
+
+@check
+async def system_power_is_for_machines(toolbox: Toolbox, place: str) -> None:
+    """A workspace that shares its machine refuses; elsewhere an impossible delay is refused, and nothing happens."""
+    own = (await toolbox.info()).isolation == "vm"
+    await refused("invalid" if own else "refused", toolbox.system.shutdown(delay=-1.0))
+    await refused("invalid" if own else "refused", toolbox.system.reboot(delay=-1.0))

@@ -7,10 +7,12 @@ package manager, not Linux); the message says which. A sandbox tells of itself w
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol
 
 from stead.toolbox.contract import LIST_ENTRIES, Params, Result
-from stead.toolbox.operations import Asking, Operation, by_name
+from stead.toolbox.operations import ASK_SECONDS, Asking, Operation, by_name
 
 PACKAGE_SECONDS = 1800.0
 """How long installing may take."""
@@ -364,14 +366,50 @@ DISKS = Operation("system.disks", Params, Disks)
 PROCESSES = Operation("system.processes", ListProcesses, Processes)
 KILL_PROCESS = Operation("system.kill_process", KillProcess, Killed)
 
-OPERATIONS = by_name([INFO, NETWORK, DISKS, PROCESSES, KILL_PROCESS])
+USERS = Operation("system.users", Params, Users)
+METRICS = Operation("system.metrics", Params, Metrics)
+SERVICES = Operation("system.services", Params, Services)
+SERVICE = Operation("system.service", OneService, Service)
+CONTROL_SERVICE = Operation(
+    "system.control_service", ControlService, Service, repeat=False, seconds=SERVICE_SECONDS + ASK_SECONDS
+)
+PACKAGES = Operation("system.packages", ListPackages, Packages)
+INSTALL_PACKAGES = Operation(
+    "system.install_packages", InstallPackages, PackagesChanged, repeat=False, seconds=PACKAGE_SECONDS
+)
+REMOVE_PACKAGES = Operation(
+    "system.remove_packages", RemovePackages, PackagesChanged, repeat=False, seconds=PACKAGE_SECONDS
+)
+KEYS = Operation("system.keys", OfUser, Keys)
+ADD_KEY = Operation("system.add_key", AddKey, Keys)
+REMOVE_KEY = Operation("system.remove_key", RemoveKey, Keys)
+LOG = Operation("system.log", ReadLog, LogLines)
+SHUTDOWN = Operation("system.shutdown", ChangePower, PowerChange, repeat=False)
+REBOOT = Operation("system.reboot", ChangePower, PowerChange, repeat=False)
+
+OPERATIONS = by_name(
+    [
+        *(INFO, NETWORK, DISKS, METRICS, USERS, PROCESSES, KILL_PROCESS, SERVICES, SERVICE, CONTROL_SERVICE, LOG),
+        *(PACKAGES, INSTALL_PACKAGES, REMOVE_PACKAGES, KEYS, ADD_KEY, REMOVE_KEY, SHUTDOWN, REBOOT),
+    ]
+)
+
+Strings = list[str]
+
+
+class Followable(Asking, Protocol):
+    """What the face needs of a toolbox."""
+
+    def following(self, asked: ReadLog) -> AbstractAsyncContextManager[AsyncIterator[bytes]]: ...
 
 
 class System:
     """The face."""
 
-    def __init__(self, toolbox: Asking) -> None:
+    def __init__(self, toolbox: Followable) -> None:
         self._toolbox = toolbox
+
+    # --- what there is ---------------------------------------------------------------------------------------------------
 
     async def info(self) -> SystemInfo:
         """What runs here, and on what."""
@@ -385,6 +423,16 @@ class System:
         """Filesystems and what is free on them."""
         return await self._toolbox.ask(DISKS, Params())
 
+    async def metrics(self) -> Metrics:
+        """Counters of processors, memory, disks and networks."""
+        return await self._toolbox.ask(METRICS, Params())
+
+    async def users(self) -> Users:
+        """Accounts, and who is logged in."""
+        return await self._toolbox.ask(USERS, Params())
+
+    # --- processes and services ------------------------------------------------------------------------------------------
+
     async def processes(self, *, order: Order = "cpu", limit: int = 1000) -> Processes:
         """What runs."""
         return await self._toolbox.ask(PROCESSES, ListProcesses(order=order, limit=limit))
@@ -392,3 +440,63 @@ class System:
     async def kill_process(self, identity: str, signal: int = 15) -> Killed:
         """A signal to one process, never to another that has its number by now."""
         return await self._toolbox.ask(KILL_PROCESS, KillProcess(identity=identity, signal=signal))
+
+    async def services(self) -> Services:
+        """Services of systemd that are loaded."""
+        return await self._toolbox.ask(SERVICES, Params())
+
+    async def service(self, name: str) -> Service:
+        """One of them."""
+        return await self._toolbox.ask(SERVICE, OneService(name=name))
+
+    async def control_service(self, name: str, action: Action) -> Service:
+        """Starts, stops or restarts it; how it is afterwards."""
+        return await self._toolbox.ask(CONTROL_SERVICE, ControlService(name=name, action=action))
+
+    # --- packages and keys -----------------------------------------------------------------------------------------------
+
+    async def packages(self, name: str = "", *, limit: int = LIST_ENTRIES) -> Packages:
+        """Those installed."""
+        return await self._toolbox.ask(PACKAGES, ListPackages(name=name, limit=limit))
+
+    async def install_packages(self, names: Strings, *, refresh: bool = False) -> PackagesChanged:
+        """With what they need."""
+        return await self._toolbox.ask(INSTALL_PACKAGES, InstallPackages(names=names, refresh=refresh))
+
+    async def remove_packages(self, names: Strings) -> PackagesChanged:
+        """And what cannot be without them."""
+        return await self._toolbox.ask(REMOVE_PACKAGES, RemovePackages(names=names))
+
+    async def keys(self, user: str = "") -> Keys:
+        """Public keys that may log in as a user."""
+        return await self._toolbox.ask(KEYS, OfUser(user=user))
+
+    async def add_key(self, key: str, user: str = "") -> Keys:
+        """Lets a public key in."""
+        return await self._toolbox.ask(ADD_KEY, AddKey(key=key, user=user))
+
+    async def remove_key(self, key: str, user: str = "") -> Keys:
+        """By fingerprint or line."""
+        return await self._toolbox.ask(REMOVE_KEY, RemoveKey(key=key, user=user))
+
+    # --- logs ------------------------------------------------------------------------------------------------------------
+
+    async def log(self, path: str = "", *, unit: str = "", lines: int = 100) -> LogLines:
+        """The last lines."""
+        return await self._toolbox.ask(LOG, ReadLog(path=path, unit=unit, lines=lines))
+
+    async def follow(self, path: str = "", *, unit: str = "", lines: int = 100) -> AsyncIterator[bytes]:
+        """The last lines, and what is written from then on."""
+        async with self._toolbox.following(ReadLog(path=path, unit=unit, lines=lines)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    # --- power -----------------------------------------------------------------------------------------------------------
+
+    async def shutdown(self, *, delay: float = 0.0, force: bool = False, message: str = "") -> PowerChange:
+        """Off, after so many seconds."""
+        return await self._toolbox.ask(SHUTDOWN, ChangePower(delay=delay, force=force, message=message))
+
+    async def reboot(self, *, delay: float = 0.0, force: bool = False, message: str = "") -> PowerChange:
+        """Off and on again."""
+        return await self._toolbox.ask(REBOOT, ChangePower(delay=delay, force=force, message=message))

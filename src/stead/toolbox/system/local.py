@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from stead.toolbox.operations import Work
 from stead.toolbox.place import Place
-from stead.toolbox.system import disks, host, network, processes
+from stead.toolbox.system import disks, host, keys, logs, metrics, network, processes, users
+from stead.toolbox.system.packages import Installed
+from stead.toolbox.system.power import Power
+from stead.toolbox.system.services import Systemd
+
+Does = Callable[[Any], Awaitable[Any]]
 
 
 def work(place: Place) -> Work:
-    """All of it waits for the kernel, so it is done in threads."""
+    """What waits for the kernel is done in threads."""
+    systemd, installed = Systemd(place), Installed(place)
+    power = Power(place, systemd)
     return {
         "system.info": _plain(place, host.info),
         "system.network": _plain(place, network.network),
         "system.disks": _plain(place, disks.disks),
+        "system.metrics": _plain(place, metrics.metrics),
+        "system.users": _plain(place, users.users),
         "system.processes": _asked(place, processes.processes),
         "system.kill_process": _asked(place, processes.kill),
+        "system.keys": _asked(place, keys.listed),
+        "system.add_key": _asked(place, keys.add),
+        "system.remove_key": _asked(place, keys.remove),
+        "system.services": lambda asked: systemd.services(),
+        "system.service": systemd.service,
+        "system.control_service": systemd.control,
+        "system.packages": installed.packages,
+        "system.install_packages": installed.install,
+        "system.remove_packages": installed.remove,
+        "system.log": partial(logs.log, place),
+        "system.shutdown": power.shutdown,
+        "system.reboot": power.reboot,
     }
 
 
-def _plain(place: Place, does: Callable[[], Any]) -> Callable[[Any], Any]:
+def _plain(place: Place, does: Callable[[], Any]) -> Does:
     return lambda asked: place.in_thread(does)
 
 
-def _asked(place: Place, does: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _asked(place: Place, does: Callable[[Any], Any]) -> Does:
     return lambda asked: place.in_thread(does, asked)
