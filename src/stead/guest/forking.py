@@ -34,6 +34,8 @@ _ARGUMENTS = 45
 def load() -> None:
     """Loads all that a guest needs, also what its decoders find out about types; done before the first fork, with the collector
     off, so that pages stay shared."""
+    if gc.get_freeze_count() > 0:
+        return
     gc.disable()
     import anyio._backends._asyncio  # noqa: F401
     import msgspec

@@ -8,10 +8,14 @@ workspace's own directories, which keep their paths.
 
 from __future__ import annotations
 
+import functools
+import glob
 import os
 import shutil
+import stat
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -27,7 +31,7 @@ _SECRET_DIRECTORIES = (
     "/var/lib/kubelet",
 )
 _SECRET_FILES = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers")
-_HOST_KEYS = "ssh_host_*_key"
+_HOST_KEYS = "/etc/ssh/ssh_host_*_key"
 _RESOLVERS = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf")
 
 
@@ -103,47 +107,55 @@ def _try(sandbox: Sandbox) -> str:
 
 def _system(hidden: list[Path]) -> list[str]:
     """The read-only system. What is private to people or to the node is empty, but our own programs stay visible."""
-    private = _outermost([Path(name) for name in _EMPTY + _SECRET_DIRECTORIES] + [Path.home()])
-    hidden = _outermost(hidden)
+    private = _outermost([*_EMPTY, *_SECRET_DIRECTORIES, str(Path.home())])
+    concealed = _outermost([str(path) for path in hidden])
     programs = _programs()
     argv = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
-    argv += [word for path in private for word in ("--tmpfs", str(path))]
-    argv += [word for path in _secrets() for word in ("--ro-bind", os.devnull, str(path))]
+    argv += [word for path in private for word in ("--tmpfs", path)]
+    argv += [word for path in _secrets() for word in ("--ro-bind", os.devnull, path)]
     for name in _RESOLVERS:
         argv += ["--ro-bind-try", name, name]
     argv += _keep("--ro-bind", [path for path in programs if _inside(path, private)])
-    argv += [word for path in hidden for word in ("--tmpfs", str(path))]
-    argv += _keep("--ro-bind", [path for path in programs if _inside(path, hidden)])
+    argv += [word for path in concealed for word in ("--tmpfs", path)]
+    argv += _keep("--ro-bind", [path for path in programs if _inside(path, concealed)])
     return argv
 
 
-def _secrets() -> list[Path]:
-    """Files that a workspace of root could read, because root owns them."""
-    found = [Path(name) for name in _SECRET_FILES] + sorted(Path("/etc/ssh").glob(_HOST_KEYS))
-    return [path for path in found if path.is_file() and not path.is_symlink()]
+def _secrets() -> list[str]:
+    """Files that a workspace of ours could read, because we can."""
+    found = [*_SECRET_FILES, *sorted(glob.glob(_HOST_KEYS))]  # noqa: PTH207 (asked at every start)
+    return [path for path in found if _is_plain(path) and os.access(path, os.R_OK)]
 
 
-def _programs() -> list[Path]:
+def _is_plain(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+@functools.cache
+def _programs() -> tuple[str, ...]:
     """Where the interpreter, its libraries and this package lie."""
     executable = Path(os.path.realpath(sys.executable))
     package = Path(__file__).resolve().parents[3]
-    places = [Path(sys.prefix), Path(sys.base_prefix), executable.parent.parent, package]
-    return _outermost([place for place in places if place != Path("/")])
+    places = [sys.prefix, sys.base_prefix, str(executable.parent.parent), str(package)]
+    return tuple(_outermost([place for place in places if place != "/"]))
 
 
-def _keep(option: str, paths: list[Path]) -> list[str]:
+def _keep(option: str, paths: Iterable[Path | str]) -> list[str]:
     return [word for path in paths for word in (option, str(path), str(path))]
 
 
-def _inside(path: Path, directories: list[Path]) -> bool:
-    return any(path.is_relative_to(directory) for directory in directories)
+def _inside(path: str, directories: list[str]) -> bool:
+    return any(path == directory or path.startswith(f"{directory}/") for directory in directories)
 
 
-def _outermost(paths: list[Path]) -> list[Path]:
+def _outermost(paths: list[str]) -> list[str]:
     """Existing directories, links resolved, none inside another."""
-    real = sorted({Path(os.path.realpath(path)) for path in paths if path.is_dir()})
-    kept: list[Path] = []
+    real = sorted({os.path.realpath(path) for path in paths if os.path.isdir(path)})  # noqa: PTH112 (asked at every start)
+    kept: list[str] = []
     for path in real:
-        if path != Path("/") and not _inside(path, kept):
+        if path != "/" and not _inside(path, kept):
             kept.append(path)
     return kept
