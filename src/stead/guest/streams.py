@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
@@ -28,6 +28,9 @@ from stead.toolbox.local import LocalToolbox
 from stead.toolbox.observer import Observer
 from stead.transport.peer import Peer
 from stead.transport.streams import Stream, StreamEnds
+
+if TYPE_CHECKING:
+    from stead.toolbox.transfer.partial import PartialWriter
 
 STREAMS = 256
 """Streams of one guest at once."""
@@ -225,10 +228,12 @@ class Streams:
             exclusive=params.exclusive,
             size=params.size,
             sha256=params.sha256,
+            partial=params.partial,
         )
-        return None, lambda: self._serve_write(stream, writer)
+        opened = {"received": writer.size} if params.partial else None
+        return opened, lambda: self._serve_write(stream, writer)
 
-    async def _serve_write(self, stream: Stream, writer: Writer) -> None:
+    async def _serve_write(self, stream: Stream, writer: Writer | PartialWriter) -> None:
         try:
             await self._gather(stream, writer)
             await stream.end(await self._toolbox.in_thread(writer.commit))
@@ -237,7 +242,7 @@ class Streams:
         finally:
             writer.close()
 
-    async def _gather(self, stream: Stream, writer: Writer) -> None:
+    async def _gather(self, stream: Stream, writer: Writer | PartialWriter) -> None:
         """Writes what comes at once, until the disk shows that it may make one wait; then in threads."""
         slow = False
         while (data := await stream.receive()) is not None:

@@ -186,6 +186,34 @@ class RemoteToolbox(Areas):
                 pass
             return _convert(stream.result, Written)
 
+    async def resume_upload(
+        self,
+        path: str,
+        rest: Callable[[int], AsyncIterator[bytes]],
+        *,
+        partial: str,
+        mode: int | None = None,
+        parents: bool = False,
+        exclusive: bool = False,
+        size: int | None = None,
+        sha256: str = "",
+    ) -> Written:
+        """An upload that another program, or the same one tomorrow, can go on with: `rest(start)` gives the content from there.
+
+        What came is kept under the name `partial` for a day; the file is replaced when all has arrived.
+        """
+        params = contract.WriteStream(
+            path=path, partial=partial, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256
+        )
+        stream = await self.link.open(self._workspace_id, "file.write", params)
+        async with _closing(stream):
+            async for piece in rest(int((stream.opened or {}).get("received", 0))):
+                await stream.send(piece)
+            await stream.end()
+            while await stream.receive() is not None:
+                pass
+            return _convert(stream.result, Written)
+
     async def download_tree(
         self,
         path: str = ".",

@@ -10,6 +10,7 @@ from stead.toolbox import contract
 from stead.toolbox.git import contract as git
 from stead.toolbox.system import contract as system
 from stead.toolbox.text import contract as text
+from stead.toolbox.transfer import contract as transfer
 from stead.toolbox.trees import contract as trees
 from stead.toolbox.trees.contract import Links, Unpacked
 
@@ -165,6 +166,27 @@ class SyncText:
         check: bool = False,
     ) -> text.PatchResult: ...
 
+class SyncTransfer:
+    def begin(
+        self,
+        transfer_id: str,
+        path: str,
+        size: int,
+        *,
+        total_chunks: int | None = None,
+        sha256: str = "",
+        mode: int | None = None,
+        parents: bool = False,
+        exclusive: bool = False,
+    ) -> transfer.State: ...
+    def chunk(self, transfer_id: str, seq: int, data: bytes) -> transfer.State: ...
+    def open(self, transfer_id: str, path: str) -> transfer.State: ...
+    def fetch(self, transfer_id: str, seq: int) -> transfer.Chunk: ...
+    def end(self, transfer_id: str) -> contract.Written | None: ...
+    def cancel(self, transfer_id: str) -> transfer.Cancelled: ...
+    def partial(self, partial: str) -> transfer.Partial: ...
+    def discard(self, partial: str) -> transfer.Cancelled: ...
+
 class SyncTrees:
     def list(
         self,
@@ -186,6 +208,7 @@ class SyncTrees:
 
 class SyncToolbox:
     text: SyncText
+    transfer: SyncTransfer
     trees: SyncTrees
     system: SyncSystem
     git: SyncGit
@@ -206,6 +229,18 @@ class SyncToolbox:
         path: str,
         content: AsyncIterator[bytes],
         *,
+        mode: int | None = None,
+        parents: bool = False,
+        exclusive: bool = False,
+        size: int | None = None,
+        sha256: str = "",
+    ) -> contract.Written: ...
+    def resume_upload(
+        self,
+        path: str,
+        rest: Callable[[int], AsyncIterator[bytes]],
+        *,
+        partial: str,
         mode: int | None = None,
         parents: bool = False,
         exclusive: bool = False,

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from stead.toolbox.search.contract import Search
     from stead.toolbox.system.contract import ReadLog, System
     from stead.toolbox.text.contract import Text
+    from stead.toolbox.transfer.contract import Transfer
     from stead.toolbox.trees.contract import Trees
     from stead.toolbox.watch.contract import Watch, WatchFiles, Watching
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 
-AREAS: tuple[str, ...] = ("git", "search", "system", "text", "trees", "watch")
+AREAS: tuple[str, ...] = ("git", "search", "system", "text", "transfer", "trees", "watch")
 """Names of calls begin with one of these and a dot."""
 
 
@@ -66,6 +67,12 @@ class Areas:
         from stead.toolbox.text.contract import Text
 
         return Text(self)
+
+    @property
+    def transfer(self) -> Transfer:
+        from stead.toolbox.transfer.contract import Transfer
+
+        return Transfer(self)
 
     @property
     def trees(self) -> Trees:

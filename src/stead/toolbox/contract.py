@@ -7,7 +7,7 @@ done is a `SteadError` of the table. `Params` structs are the params of the call
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stead.toolbox.search.contract import Search
     from stead.toolbox.system.contract import System
     from stead.toolbox.text.contract import Text
+    from stead.toolbox.transfer.contract import Transfer
     from stead.toolbox.trees.contract import Links, Trees, Unpacked
 
 CALL_BYTES = 1 << 20
@@ -139,9 +140,11 @@ class ReadStream(Params):
 
 
 class WriteStream(Params):
-    """Stream "file.write": replaces atomically when the stream ends; checked against size and hash where given."""
+    """Stream "file.write": replaces atomically when the stream ends; checked against size and hash where given. With `partial`,
+    a name, what came is kept when it breaks off; the answer then says how much is there already (`received`)."""
 
     path: str
+    partial: str = ""
     mode: int | None = None
     parents: bool = False
     exclusive: bool = False
@@ -308,6 +311,8 @@ class Toolbox(Protocol):
     @property
     def text(self) -> Text: ...
     @property
+    def transfer(self) -> Transfer: ...
+    @property
     def trees(self) -> Trees: ...
     async def info(self) -> Info: ...
     async def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent: ...
@@ -326,6 +331,18 @@ class Toolbox(Protocol):
         path: str,
         content: AsyncIterator[bytes],
         *,
+        mode: int | None = None,
+        parents: bool = False,
+        exclusive: bool = False,
+        size: int | None = None,
+        sha256: str = "",
+    ) -> Written: ...
+    async def resume_upload(
+        self,
+        path: str,
+        rest: Callable[[int], AsyncIterator[bytes]],
+        *,
+        partial: str,
         mode: int | None = None,
         parents: bool = False,
         exclusive: bool = False,

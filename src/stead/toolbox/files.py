@@ -242,6 +242,10 @@ class Reader:
         self.offset += len(data)
         return data
 
+    def stat(self) -> os.stat_result:
+        """The file as it is now."""
+        return os.fstat(self._descriptor)
+
     def ready(self, limit: int = BLOCK) -> bytes:
         """The next bytes where the system has them in memory; empty when it would have to wait, and at the end."""
         if not _NOW or self._end <= self.offset:

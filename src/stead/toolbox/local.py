@@ -49,6 +49,7 @@ from stead.toolbox.place import LocalWork, Place
 
 if TYPE_CHECKING:
     from stead.toolbox.system.contract import ReadLog
+    from stead.toolbox.transfer.partial import PartialWriter
     from stead.toolbox.trees.contract import Links, ReadTree, Unpacked, WriteTree
     from stead.toolbox.trees.pack import Packer
     from stead.toolbox.trees.unpack import Unpacker
@@ -155,10 +156,27 @@ class LocalToolbox(Areas):
         exclusive: bool = False,
         size: int | None = None,
         sha256: str = "",
-    ) -> Writer:
-        """Opens a file for an atomic replacement."""
-        checks = functools.partial(self.files.writer, mode=mode, parents=parents, exclusive=exclusive)
+        partial: str = "",
+    ) -> Writer | PartialWriter:
+        """Opens a file for an atomic replacement; with `partial`, what came is kept when it breaks off."""
+        open_writer: Callable[..., Writer | PartialWriter] = self.files.writer
+        if partial:
+            from stead.toolbox.transfer.partial import Partials
+
+            open_writer = functools.partial(self.place.own(Partials).writer, partial)
+        checks = functools.partial(open_writer, mode=mode, parents=parents, exclusive=exclusive)
         return await self.in_thread(checks, path, size=size, sha256=sha256)
+
+    async def resume_upload(
+        self, path: str, rest: Callable[[int], AsyncIterator[bytes]], *, partial: str, **options: Any
+    ) -> Written:
+        writer = await self.writer(path, partial=partial, **options)
+        try:
+            async for data in rest(writer.size):
+                await self.in_thread(writer.write, data)
+            return await self.in_thread(writer.commit)
+        finally:
+            writer.close()
 
     async def download_tree(self, path: str = ".", **options: Any) -> AsyncIterator[bytes]:
         from stead.toolbox.trees.contract import read_tree

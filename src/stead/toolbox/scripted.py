@@ -39,6 +39,7 @@ from stead.toolbox.operations import Operation
 
 if TYPE_CHECKING:
     from stead.toolbox.system.contract import ReadLog
+    from stead.toolbox.transfer.partial import PartialWriter
     from stead.toolbox.trees.contract import ReadTree, WriteTree
     from stead.toolbox.trees.pack import Packer
     from stead.toolbox.trees.unpack import Unpacker
@@ -182,9 +183,12 @@ class ScriptedToolbox(LocalToolbox):
         exclusive: bool = False,
         size: int | None = None,
         sha256: str = "",
-    ) -> Writer:
+        partial: str = "",
+    ) -> Writer | PartialWriter:
         await self.turn()
-        return await super().writer(path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256)
+        return await super().writer(
+            path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256, partial=partial
+        )
 
     async def packer(self, p: ReadTree) -> Packer:
         await self.turn()

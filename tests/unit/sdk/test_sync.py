@@ -22,6 +22,7 @@ from stead.sdk.workspaces import Workspace, Workspaces
 from stead.toolbox.git.contract import Git
 from stead.toolbox.system.contract import System
 from stead.toolbox.text.contract import Text
+from stead.toolbox.transfer.contract import Transfer
 from stead.toolbox.trees.contract import Trees
 
 FACES: dict[str, type[Any]] = {
@@ -33,6 +34,7 @@ FACES: dict[str, type[Any]] = {
     "SyncGit": Git,
     "SyncSystem": System,
     "SyncText": Text,
+    "SyncTransfer": Transfer,
     "SyncTrees": Trees,
     "SyncNodes": Nodes,
     "SyncCommands": Commands,
