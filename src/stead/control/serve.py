@@ -97,7 +97,9 @@ def raised(now: int, most: int) -> list[int]:
 
 
 def url_of(settings: ServerSettings, listening: socket.socket) -> str:
-    """How this machine reaches the server."""
+    """How this machine reaches the server: with TLS of its own by the public name, for which the certificate is."""
+    if settings.tls_certificate and settings.public_url:
+        return settings.public_url.rstrip("/")
     port = listening.getsockname()[1]
     host = settings.host if is_loopback(settings.host) else "127.0.0.1"
     shown = f"[{host}]" if ":" in host else host

@@ -44,7 +44,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="The port to listen on; 0: any free one.")] = 7300
     public_url: Annotated[
-        str, Meta(description="How browsers and nodes reach the server; empty: where it listens.")
+        str,
+        Meta(
+            description="How browsers and nodes reach the server; empty: where it listens. With TLS files this machine"
+            " comes by it too, for the certificate is for its name."
+        ),
     ] = ""
     database_url: Annotated[str, Meta(description="`postgresql://...`, or empty for SQLite in the data folder.")] = ""
     allowed_origins: Annotated[

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 
 from stead.api.types import Event, EventPage
+from stead.protocol.messages import EventNotice
 from stead.sdk.http import Http
 from stead.sdk.link import ClientLink
 
@@ -61,10 +62,15 @@ class Events:
                 )
 
     @asynccontextmanager
-    async def changes(self, subject: str) -> AsyncIterator[Change]:
-        """Tells of every change of one thing from now on."""
+    async def changes(
+        self, subject: str, matters: Callable[[EventNotice], bool] | None = None
+    ) -> AsyncIterator[Change]:
+        """Tells of every change of one thing from now on, or of those that matter."""
         change = Change()
-        async with self._link.told(
-            lambda notice: change.set() if notice is None or notice.subject == subject else None
-        ):
+
+        def hear(notice: EventNotice | None) -> None:
+            if notice is None or (notice.subject == subject and (matters is None or matters(notice))):
+                change.set()
+
+        async with self._link.told(hear):
             yield change

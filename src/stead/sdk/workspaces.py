@@ -11,6 +11,7 @@ from stead.api import types as api
 from stead.model import ids
 from stead.model.workspaces import Isolation, Observed
 from stead.protocol.errors import SteadError
+from stead.protocol.messages import EventNotice
 from stead.sdk.events import Events
 from stead.sdk.http import Http, segment
 from stead.sdk.link import ClientLink
@@ -18,7 +19,7 @@ from stead.sdk.remote import RemoteRunning, RemoteToolbox
 from stead.toolbox.contract import Exec, ExecResult, Output
 
 WAIT = 120.0
-LOOK_ANYWAY = 1.0
+LOOK_ANYWAY = 3.0
 """How long a waiter trusts that an event would have told it."""
 
 OnChange = Callable[[api.Workspace], None]
@@ -117,18 +118,25 @@ class Workspace:
         """Until it is in this state (of at least this generation); raises its error when it failed instead."""
         try:
             with anyio.fail_after(timeout):
-                await self._until(lambda info: _arrived(info, state, generation), on_change or _ignore)
+                await self._until(lambda info: _arrived(info, state, generation), on_change, _may_end_in(state))
         except TimeoutError:
             raise SteadError(
                 "timeout", f"{self.name} is {self.state.value}, not {state.value}, after {timeout:g} s"
             ) from None
         return self
 
-    async def _until(self, arrived: Callable[[api.Workspace], bool], on_change: OnChange) -> None:
-        async with self._home.events.changes(self.id) as change:
+    async def _until(
+        self,
+        arrived: Callable[[api.Workspace], bool],
+        on_change: OnChange | None,
+        matters: Callable[[EventNotice], bool],
+    ) -> None:
+        """Looks again at every change where somebody wants to see it, else only when it may have arrived."""
+        async with self._home.events.changes(self.id, None if on_change else matters) as change:
             while True:
                 await self.refresh()
-                on_change(self.info)
+                if on_change is not None:
+                    on_change(self.info)
                 if arrived(self.info):
                     return
                 await change.wait(LOOK_ANYWAY)
@@ -220,5 +228,8 @@ def _is_id(text: str) -> bool:
     return True
 
 
-def _ignore(_info: api.Workspace) -> None:
-    """Nobody wants to see the steps."""
+def _may_end_in(state: Observed) -> Callable[[EventNotice], bool]:
+    """Whether an event may be what somebody waits for: this state, or one that it is not reached from. One that says
+    nothing of a state may be anything."""
+    ends = {"", state.value, Observed.FAILED.value, Observed.DELETED.value}
+    return lambda notice: notice.kind != "workspace.progress" and notice.data.get("state", "") in ends

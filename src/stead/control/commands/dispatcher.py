@@ -1,8 +1,8 @@
 """Delivers commands: at least once each, in order within a workspace, at the same time across workspaces.
 
-Contract: `poke(node_id)` after a commit that queued something; `replay(node_id)` when a node came (back): everything live
-of it is delivered again under the same id, with one more attempt. `progress` and `result` take what nodes say. The table
-is the truth: a lost poke costs at most one `SWEEP_SECONDS`.
+Contract: `moved(moved)` or `poke(node_id)` after a commit that ordered something; `replay(node_id)` when a node came (back):
+everything live of it is delivered again under the same id, with one more attempt. `progress` and `result` take what nodes
+say. The table is the truth: a lost poke costs at most one `SWEEP_SECONDS`, a lost send the lease.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Dispatcher:
         self._fresh: set[str] = set()
         self._replay: set[str] = set()
         self._inflight: set[str] = set()
+        self._ending: set[str] = set()
+        self._group: TaskGroup | None = None
         self._acknowledged: list[results.Taken] = []
         self._said: list[tuple[str, CommandProgress]] = []
         self._to_deliver = anyio.Event()
@@ -77,7 +79,10 @@ class Dispatcher:
     def moved(self, moved: Moved | None) -> None:
         """After the commit of a step: what it ordered is delivered, what it puts off is remembered."""
         if moved is not None:
-            self.poke(moved.ordered)
+            if moved.command is None:
+                self.poke(moved.ordered)
+            else:
+                self._start(moved.command)
             if moved.retry_at:
                 self.retry(moved.retry_at)
 
@@ -92,29 +97,38 @@ class Dispatcher:
         said = [entry for entry in self._said if entry[1].command_id == message.command_id]
         if said:
             self._said = [entry for entry in self._said if entry[1].command_id != message.command_id]
-        self.moved(await self._store.write(results.finish, node_id, message, said, self._clock()))
+        self._ending.add(message.command_id)
+        try:
+            moved = await self._store.write(results.finish, node_id, message, said, self._clock())
+        finally:
+            self._ending.discard(message.command_id)
+        self.moved(moved)
 
     # --- work ------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Works until cancelled."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._keep_all)
-            group.start_soon(self._sweep_all)
-            await self._deliver_all(group)
+        try:
+            async with anyio.create_task_group() as group:
+                self._group = group
+                group.start_soon(self._keep_all)
+                group.start_soon(self._sweep_all)
+                await self._deliver_all()
+        finally:
+            self._group = None
 
-    async def _deliver_all(self, group: TaskGroup) -> None:
+    async def _deliver_all(self) -> None:
         while True:
             await self._to_deliver.wait()
             self._to_deliver = anyio.Event()
             try:
-                await self._deliver(group)
+                await self._deliver()
             except SteadError as error:
                 log.warning("commands wait: %s", error.message)
                 await anyio.sleep(RETRY_SECONDS)
                 self._to_deliver.set()
 
-    async def _deliver(self, group: TaskGroup) -> None:
+    async def _deliver(self) -> None:
         """One pass: claims what is due in one unit, then sends each. A poke during the pass is for the next one."""
         back = self._take(self._replay)
         names = self._take(self._fresh) | back
@@ -131,9 +145,13 @@ class Dispatcher:
         if self._fresh or self._replay:
             self._to_deliver.set()
         for row in rows:
-            if row.id not in self._inflight:
-                self._inflight.add(row.id)
-                group.start_soon(self._send, row)
+            self._start(row)
+
+    def _start(self, row: Row[Any]) -> None:
+        """Sends it, unless it is on its way."""
+        if self._group is not None and row.id not in self._inflight:
+            self._inflight.add(row.id)
+            self._group.start_soon(self._send, row)
 
     def _take(self, names: set[str]) -> set[str]:
         """Takes the connected ones of these nodes, not too many; the others are replayed when they come."""
@@ -167,7 +185,8 @@ class Dispatcher:
         while True:
             await self._to_keep.wait()
             self._to_keep = anyio.Event()
-            taken, self._acknowledged = self._acknowledged, []
+            taken = [each for each in self._acknowledged if each.command_id not in self._ending]
+            self._acknowledged = []
             said, self._said = self._said, []
             try:
                 await self._keep(taken, said)

@@ -172,7 +172,7 @@ def _keep_steps(conn: Connection, live: list[tuple[Row[Any], CommandProgress]], 
             steps = with_step(steps, message, now)
             events.append(conn, "workspace.progress", row.id, row.owner, _told(message))
         if mine:
-            workspaces.change(conn, workspace_id, {"steps": steps}, now)
+            workspaces.put_steps(conn, workspace_id, steps, now)
 
 
 def with_step(steps: list[dict[str, Any]], message: CommandProgress, now: float) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ class Audited:
 
     async def _write(self, scope: Any, started: Any, body: Any) -> None:
         handler = scope.get("route_handler")
-        if handler is None or handler.handler_name == "options_handler":
+        if handler is None:
             return
         places = {key: str(value) for key, value in scope.get("path_params", {}).items()}
         made = _location(started)

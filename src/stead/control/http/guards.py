@@ -31,7 +31,9 @@ async def guard(request: Request[Any, Any, Any]) -> None:
     """Raises "unauthenticated" or "forbidden". It runs before the request is read; the framework's own guards would each
     copy the handler and cross to a thread."""
     handler = request.scope["route_handler"]
-    right = handler.opt.get(NEEDS, ANYONE) if handler.handler_name == "options_handler" else handler.opt[NEEDS]
+    right = handler.opt.get(NEEDS)
+    if right is None:
+        right = ANYONE if handler.handler_name == "options_handler" else handler.opt[NEEDS]
     if right == PUBLIC:
         return
     caller = known(request.scope).caller

@@ -17,6 +17,8 @@ from stead.control.store.units import long
 from stead.model.commands import RUN_LEASE, SENT_LEASE, CommandState, before
 
 commands_table = commands
+FEW = 4
+"""So many are found faster one by one."""
 c = commands.c
 
 
@@ -64,7 +66,7 @@ _RUN = Prepared(
         lease=bindparam("until"),
     )
 )
-_ENDING = {
+_ENDING: dict[CommandState, Any] = {
     state: update(commands)
     .where(c.id == bindparam("wanted"), c.ended.is_(None), _in(before(state)))
     .values(state=state.value, ended=bindparam("now"), error=bindparam("fault"))
@@ -73,7 +75,11 @@ _ENDING = {
 }
 _END = {state: Prepared(statement) for state, statement in _ENDING.items()}
 _END_OF = {
-    state: Prepared(statement.where(c.node_id == bindparam("speaker")).returning(*commands.c))
+    state: Prepared(
+        statement.where(c.node_id == bindparam("speaker"))
+        .values(acknowledged=func.coalesce(c.acknowledged, bindparam("now")))
+        .returning(*commands.c)
+    )
     for state, statement in _ENDING.items()
 }
 _DUE = or_(c.state == CommandState.QUEUED.value, c.lease < bindparam("now"))
@@ -83,6 +89,11 @@ _CLAIM = (
     .limit(bindparam("most"))
 )
 _REPLAY = update(commands).where(c.ended.is_(None), c.node_id.in_(bindparam("back", expanding=True))).values(lease=0.0)
+
+
+def as_sent(now: float) -> dict[str, Any]:
+    """What differs in a command that is sent as soon as it is written."""
+    return {"state": CommandState.SENT.value, "attempts": 1, "sent": now, "lease": now + SENT_LEASE}
 
 
 def insert(conn: Connection, values: dict[str, Any]) -> None:
@@ -96,6 +107,8 @@ def by_id(conn: Connection, command_id: str) -> Row[Any] | None:
 
 
 def by_ids(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
+    if len(ids) <= FEW:
+        return {row.id: row for name in ids if (row := by_id(conn, name)) is not None}
     return {row.id: row for row in conn.execute(select(commands).where(c.id.in_(ids)))}
 
 
@@ -148,7 +161,7 @@ def end(conn: Connection, command_id: str, state: CommandState, error: Any, now:
 def end_of(
     conn: Connection, command_id: str, node_id: str, state: CommandState, error: Any, now: float
 ) -> Row[Any] | None:
-    """The same for a command of this node, which is answered; None when nothing was changed."""
+    """The same for a command of this node, which has taken it then; it is answered. None when nothing was changed."""
     values = {"wanted": command_id, "speaker": node_id, "now": now, "fault": error}
     found: Row[Any] | None = _END_OF[state].first(conn, values)
     return found

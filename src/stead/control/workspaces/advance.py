@@ -2,7 +2,8 @@
 
 Contract: `advance(conn, row, event, now) -> Moved`; `row` is of `store.workspaces`, `Moved.row` is what it is after.
 `create(conn, values, node_name, now)` is the first step of a new one. Nothing else writes the columns of the lifecycle.
-After the commit the dispatcher is told of `Moved.ordered` and the reconciler of `Moved.retry_at`.
+After the commit the dispatcher is told of the `Moved`, and the reconciler of its `retry_at`. With `sends` the command is
+written down as sent, since whoever asks sends it as soon as it is durable; if they die before, its lease ends.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from stead.protocol.messages import WorkspaceReport, WorkspaceSpec
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a step: `ordered` is the node that has a new command, `retry_at` when to look again."""
+    """What came of a step: `ordered` is the node that has a new command, `command` the command where it is to be sent at
+    once, `retry_at` when to look again."""
 
     ordered: str | None = None
+    command: Any = None
     retry_at: float = 0.0
     row: Any = None
 
@@ -53,6 +56,7 @@ def advance(
     facts: Facts | None = None,
     report: WorkspaceReport | None = None,
     settled: int | None = None,
+    sends: bool = False,
 ) -> Moved:
     """Decides and writes. `facts` overrides the row where the unit has changed it already; `settled` is the number of
     the command whose result this is."""
@@ -63,8 +67,9 @@ def advance(
     if after == before and order is None and settled is None and seen == _seen(row, None):
         return Moved(retry_at=after.retry_at, row=row)
     sequence = row.sequence if order is None else row.sequence + 1
+    command = None
     if order is not None:
-        commands.insert(conn, _command(row, order, after.generation, sequence, now))
+        command = _insert(conn, _command(row, order, after.generation, sequence, now), now, sends=sends)
     begins = order in (CommandKind.START, CommandKind.RESTART)
     values = (
         _columns(after)
@@ -79,20 +84,23 @@ def advance(
     row = changed(row, values | {"updated": now, "version": row.version + 1})
     if after != before or order is not None:
         events.append(conn, _kind(after), row.id, row.owner, describe(row, order))
-    return Moved(ordered=row.node_id if order is not None else None, retry_at=after.retry_at, row=row)
+    ordered = row.node_id if order is not None else None
+    return Moved(ordered=ordered, command=command, retry_at=after.retry_at, row=row)
 
 
-def create(conn: Connection, values: dict[str, Any], node_name: str, now: float) -> Moved:
+def create(conn: Connection, values: dict[str, Any], node_name: str, now: float, *, sends: bool = False) -> Moved:
     """A new workspace and the order to start it; "already_exists" when the owner has one of this name."""
     row = changed(None, values | {"node_name": node_name})
     decision = decide(facts_of(row), Tick(reachable=True), now)
     row = changed(row, _columns(decision.facts) | {"sequence": 0 if decision.order is None else 1})
     workspaces.insert(conn, {name: value for name, value in vars(row).items() if name != "node_name"})
+    command = None
     if decision.order is not None:
-        commands.insert(conn, _command(row, decision.order, row.generation, row.sequence, now))
+        values = _command(row, decision.order, row.generation, row.sequence, now)
+        command = _insert(conn, values, now, sends=sends)
     told = describe(row, decision.order) | {"driver": row.driver}
     events.append(conn, "workspace.created", row.id, row.owner, told)
-    return Moved(ordered=row.node_id, row=row)
+    return Moved(ordered=row.node_id, command=command, row=row)
 
 
 def describe(row: Any, order: CommandKind | None = None) -> dict[str, Any]:
@@ -160,6 +168,15 @@ def _seen(row: Row[Any], report: WorkspaceReport | None) -> dict[str, Any]:
 
 
 _REPORTED = ("isolation", "limits", "persistence", "guest_restarts", "guest_boot_id")
+
+
+def _insert(conn: Connection, values: dict[str, Any], now: float, *, sends: bool) -> Any:
+    """Writes the new command down; answers it as it was before it was sent, where it is to be sent at once."""
+    if not sends:
+        commands.insert(conn, values)
+        return None
+    commands.insert(conn, values | commands.as_sent(now))
+    return changed(None, values)
 
 
 def _command(row: Row[Any], kind: CommandKind, generation: int, sequence: int, now: float) -> dict[str, Any]:

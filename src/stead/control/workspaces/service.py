@@ -104,7 +104,7 @@ class Workspaces:
 
     async def _ask(self, caller: Caller, ref: str, what: CommandKind) -> Workspace:
         caller.require(Right.WRITE)
-        moved = await self._store.write(_asked, caller, ref, what, self._clock())
+        moved = await self._store.write(_asked, caller, ref, what, self._clock(), self._registry.is_connected)
         self._dispatcher.moved(moved)
         return self._view(moved.row)
 
@@ -119,7 +119,7 @@ class Workspaces:
             return Moved(row=made)
         node = self._place(conn, body)
         values = _new(caller, body, node, now) | {"request_key": key, "request_print": print_}
-        return create(conn, values, node.name, now)
+        return create(conn, values, node.name, now, sends=self._registry.is_connected(node.node_id))
 
     def _place(self, conn: Connection, body: WorkspaceCreate) -> Candidate:
         wish = Wish(
@@ -235,11 +235,14 @@ def _history(conn: Connection, caller: Caller, ref: str, after: str, limit: int)
     return events.page(conn, caller, workspaces.resolve(conn, caller, ref).id, after, limit)
 
 
-def _asked(conn: Connection, caller: Caller, ref: str, what: CommandKind, now: float) -> Moved:
+def _asked(
+    conn: Connection, caller: Caller, ref: str, what: CommandKind, now: float, is_connected: Callable[[str], bool]
+) -> Moved:
     row = workspaces.resolve(conn, caller, ref)
     if row.state == Observed.DELETED.value:
         raise SteadError("not_found", "the workspace is deleted")
-    return advance(conn, row, Ask(what), now, facts=_cleared(conn, row, what, now))
+    sends = row.node_id is not None and is_connected(row.node_id)
+    return advance(conn, row, Ask(what), now, facts=_cleared(conn, row, what, now), sends=sends)
 
 
 def _cleared(conn: Connection, row: Row[Any], what: CommandKind, now: float) -> Facts:

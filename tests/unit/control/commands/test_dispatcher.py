@@ -155,7 +155,7 @@ async def _waiting_workspace(core: Core, node: FakeNode) -> str:
     """A workspace on an offline node with three commands in its queue."""
     made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w", node=node.name))
     row = await core.store.read(commands.by_ids, [(await all_commands(core))[0].id])  # type: ignore[attr-defined]
-    first = next(iter(row.values()))._asdict()
+    first = vars(next(iter(row.values())))
     for number in (2, 3):
         values = first | {"id": f"cm_{number:026d}", "sequence": number, "kind": "restart"}
         await core.store.write(commands.insert, values)

@@ -34,6 +34,7 @@ async def test_an_exec_runs_and_answers_with_its_end(tmp_path: Path) -> None:
         params = msgspec.json.decode(node.calls[-1].params)
         assert (params["argv"], params["environment"], params["timeout"]) == (["ls"], {"A": "b"}, 5)
         assert params["exec_id"].startswith("ex_")
+        assert node.calls[-1].timeout == 3_600.0
 
 
 async def test_an_idempotency_key_names_the_exec(tmp_path: Path) -> None:
@@ -170,6 +171,9 @@ async def test_stdin_goes_in_and_output_comes_out(tmp_path: Path) -> None:
 async def test_a_request_waits_only_so_long_for_an_exec(tmp_path: Path) -> None:
     async with face(tmp_path, limits={"exec_wait_seconds": 0.05}) as it:
         node, box = await ready(it)
+        node.answers["exec.run"] = SteadError("timeout", "it took longer")
+        answer = await it.admin.post(f"{box}/exec", json={"argv": ["cat"]})
+        assert (answer.json()["error"]["code"], node.calls[-1].timeout) == ("timeout", 0.05)
         node.deaf = True
         with anyio.fail_after(30):
             answer = await it.admin.post(f"{box}/exec", json={"argv": ["cat"], "stdin": "x"})
