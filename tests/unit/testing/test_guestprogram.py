@@ -21,6 +21,7 @@ def test_the_points_are_those_of_the_code() -> None:
 def test_who_passes_an_armed_point_dies_and_the_next_one_does_not(tmp_path: Path) -> None:
     KillOnce(tmp_path).at("exec.claimed", "nobody armed it")
     (tmp_path / "exec.claimed").touch()
-    passes = "import sys, pathlib, stead.testing.guestprogram as g; g.KillOnce(pathlib.Path(sys.argv[1])).at('exec.claimed', '')"
+    passes = "import sys, pathlib; from stead.testing.guestprogram import KillOnce"
+    passes += "; KillOnce(pathlib.Path(sys.argv[1])).at('exec.claimed', 'it dies here')"
     ends = [subprocess.run([sys.executable, "-c", passes, tmp_path], check=False).returncode for _ in range(2)]
     assert ends == [-signal.SIGKILL, 0]
