@@ -51,6 +51,8 @@ CALLS: dict[str, Right] = {
     "trees.delete": Right.WRITE,
     "search.content": Right.READ,
     "search.names": Right.READ,
+    "search.symbols": Right.READ,
+    "search.ranked": Right.READ,
     "watch.status": Right.READ,
     "git.head": Right.READ,
     "git.status": Right.READ,

@@ -209,7 +209,8 @@ class Execs:
 
     def __init__(self, holder: Holder, run: str | Path, *, log_bytes: int = EXEC_LOG_BYTES) -> None:
         self._holder = holder
-        self._directory = Path(run) / "execs"
+        self.run = Path(run)
+        self._directory = self.run / "execs"
         self._log_bytes = log_bytes
 
     async def start(

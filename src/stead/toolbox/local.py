@@ -65,7 +65,7 @@ class LocalToolbox(Areas):
     """The contract, here. `environment` is what programs of the areas get."""
 
     def __init__(self, root: Root, execs: Execs, info: Info, environment: Mapping[str, str]) -> None:
-        self.place = Place(root, environment, machine=info.isolation == "vm")
+        self.place = Place(root, environment, machine=info.isolation == "vm", state=execs.run)
         self.files = self.place.files
         self.execs_ = execs
         self.in_thread = self.place.in_thread

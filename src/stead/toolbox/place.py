@@ -10,6 +10,7 @@ import functools
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 import anyio
@@ -36,11 +37,17 @@ THREADS = 8
 
 
 class Place:
-    """One workspace's, seen from inside. `machine`: the workspace is a machine of its own, not a part of one."""
+    """One workspace's, seen from inside. `machine`: the workspace is a machine of its own, not a part of one.
 
-    def __init__(self, root: Root, environment: Mapping[str, str], *, machine: bool = False) -> None:
+    `state` is a directory outside the root for what areas remember and can make again.
+    """
+
+    def __init__(
+        self, root: Root, environment: Mapping[str, str], *, machine: bool = False, state: Path = Path()
+    ) -> None:
         self.root = root
         self.machine = machine
+        self.state = state
         self.files = Files(root)
         self.programs = Programs(environment)
         self._threads = anyio.CapacityLimiter(THREADS)

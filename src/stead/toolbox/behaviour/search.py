@@ -109,6 +109,63 @@ async def search_names(toolbox: Toolbox, place: str) -> None:
     expect(len(cut.files) == 1 and cut.total == 2 and cut.truncated, f"cut: {cut}")
 
 
+CODE = {
+    "src/shop.py": "class Basket:\n    def add_item(self, item):\n        return item\n\n\ndef checkout():\n    pass\n",
+    "web/basket.ts": "export interface BasketView { total: number }\nexport function renderBasket(): void {}\n",
+    "go/main.go": "package main\n\ntype Server struct{}\n\nfunc (s *Server) Listen() {}\n",
+    "notes.md": "# Refunds\n\nHow customers get their money back.\n\n# Deliveries\n\nParcels go out at noon.\n",
+    ".gitignore": "built/\n",
+    "built/shop.py": "def ignored_item(): pass\n",
+}
+
+
+@check
+async def search_symbols(toolbox: Toolbox, place: str) -> None:
+    """Definitions by their names, of a file in order, and what was just written is there."""
+    await _files(toolbox, place, CODE)
+    outline = await toolbox.search.symbols("", f"{place}/src/shop.py")
+    told = [(each.name, each.kind, each.line, each.end_line, each.container) for each in outline.symbols]
+    expect(
+        told
+        == [("Basket", "class", 1, 3, ""), ("add_item", "method", 2, 3, "Basket"), ("checkout", "function", 6, 7, "")],
+        f"the outline is {told}",
+    )
+    found = await toolbox.search.symbols("basket", place)
+    expect(found.index is not None and found.index.complete, f"the index is {found.index}")
+    names = [each.name for each in found.symbols]
+    expect(names == ["Basket", "BasketView", "renderBasket"], f"found {names}")
+    listen = (await toolbox.search.symbols("lsn", place)).symbols
+    expect([(each.name, each.container, each.language) for each in listen] == [("Listen", "Server", "go")], f"{listen}")
+    expect(not (await toolbox.search.symbols("ignored_item", place)).symbols, "what is ignored was found")
+    await toolbox.write(f"{place}/src/shop.py", b"def put_item(): pass\n")
+    names = [each.name for each in (await toolbox.search.symbols("item", place, kinds=["function"])).symbols]
+    expect(names == ["put_item"], f"after a change: {names}")
+    await refused("invalid", toolbox.search.symbols("", f"{place}/notes.md"))
+
+
+@check
+async def search_ranked(toolbox: Toolbox, place: str) -> None:
+    """Words find code and prose however they are written, the best first; changes count at once."""
+    await _files(toolbox, place, CODE)
+    found = await toolbox.search.ranked("add an item to the basket", place)
+    expect(found.index.complete and not found.index.problem, f"the index is {found.index}")
+    best = found.results[0]
+    expect((best.path, best.name) == (f"{place}/src/shop.py", "Basket.add_item"), f"the best is {best}")
+    expect(best.relevance == 1.0 and "add_item" in best.snippet and best.language == "python", f"the best is {best}")
+    best = (await toolbox.search.ranked("customer refund money", place)).results[0]
+    expect((best.name, best.kind, best.line, best.end_line) == ("Refunds", "section", 1, 4), f"prose: {best}")
+    expect((await toolbox.search.ranked("render basket", place)).results[0].name == "renderBasket", "names of parts")
+    await toolbox.write(f"{place}/src/tax.py", b"def value_added_tax(): pass\n")
+    await toolbox.delete(f"{place}/notes.md")
+    expect((await toolbox.search.ranked("added tax", place)).results[0].path == f"{place}/src/tax.py", "a new file")
+    expect(not (await toolbox.search.ranked("customers money", place)).results, "a removed file was found")
+    only = (await toolbox.search.ranked("basket", place, include=["*.ts"])).results
+    expect({each.path for each in only} == {f"{place}/web/basket.ts"}, f"the included are {only}")
+    for query in ("", "a\0b"):
+        await refused("invalid", toolbox.search.ranked(query, place))
+    expect(not (await toolbox.search.ranked('" OR ( NEAR *', place)).results, "a query is no expression")
+
+
 @check
 async def search_content_hostile(toolbox: Toolbox, place: str) -> None:
     """Queries are no options and reach no shell, files may be called anything, and links out are not followed."""

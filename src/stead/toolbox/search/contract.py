@@ -27,6 +27,15 @@ NAMES = 50
 """Files of a search by name unless it says otherwise, and `MOST_NAMES` at most."""
 MOST_NAMES = 1000
 NAME_CHARACTERS = 200
+SYMBOLS = 100
+"""Symbols unless it says otherwise, and `MOST_SYMBOLS` at most."""
+MOST_SYMBOLS = 5000
+RANKED = 15
+"""Results of a ranked search unless it says otherwise, and `MOST_RANKED` at most."""
+MOST_RANKED = 100
+WAIT = 5.0
+"""How long the index may take to be complete unless it says otherwise, and `WAIT_SECONDS` at most."""
+WAIT_SECONDS = 50.0
 PROBLEMS = 20
 """The most files told that could not be searched."""
 
@@ -131,6 +140,85 @@ class Names(Result, frozen=True):
     truncated: bool = False
 
 
+class FindSymbols(Where, kw_only=True):
+    """search.symbols: of one file all in order, elsewhere those whose names have the letters of the query, the best first.
+
+    `kinds`: only these. `wait`: how many seconds the index may take to be complete.
+    """
+
+    query: str = ""
+    kinds: list[str] = []
+    limit: int = SYMBOLS
+    wait: float = WAIT
+
+
+class FindRanked(Where, kw_only=True):
+    """search.ranked: what fits some words best. `wait`: how many seconds the index may take to be complete."""
+
+    query: str
+    limit: int = RANKED
+    wait: float = WAIT
+
+
+class IndexState(Result, frozen=True):
+    """How far the index is. Only when it is `complete` nothing can be missing.
+
+    `waiting` files are to be brought in; `skipped` are known and left out (not text, too large, made by a machine, or the index
+    is full); `problem` says why it could not be built.
+    """
+
+    complete: bool
+    files: int = 0
+    waiting: int = 0
+    skipped: int = 0
+    problem: str = ""
+
+
+class Symbol(Result, frozen=True):
+    """A definition; `container` is what it is in, outermost first, with dots; `column` is where its name begins, from 1 on."""
+
+    name: str
+    kind: str
+    path: str
+    line: int
+    end_line: int
+    column: int = 1
+    container: str = ""
+    language: str = ""
+
+
+class Symbols(Result, frozen=True):
+    """`index` is not told of a single file, which is read as it is now. `missing`: languages whose grammar is not installed."""
+
+    symbols: list[Symbol]
+    total: int = 0
+    truncated: bool = False
+    index: IndexState | None = None
+    missing: list[str] = []
+
+
+class Piece(Result, frozen=True):
+    """Lines of a file that fit; `relevance` is from 0 to 1, the best has 1."""
+
+    id: str
+    path: str
+    line: int
+    end_line: int
+    kind: str
+    relevance: float
+    snippet: str
+    name: str = ""
+    language: str = ""
+    clipped: bool = False
+
+
+class Ranked(Result, frozen=True):
+    """The best first."""
+
+    results: list[Piece]
+    index: IndexState
+
+
 class WhereOptions(TypedDict, total=False):
     """The fields of `Where` but for the path."""
 
@@ -160,10 +248,27 @@ class NameOptions(WhereOptions, total=False):
     limit: int
 
 
+class SymbolOptions(WhereOptions, total=False):
+    """The fields of `FindSymbols`."""
+
+    kinds: list[str]
+    limit: int
+    wait: float
+
+
+class RankedOptions(WhereOptions, total=False):
+    """The fields of `FindRanked`."""
+
+    limit: int
+    wait: float
+
+
 CONTENT = Operation("search.content", FindContent, Content)
 NAME = Operation("search.names", FindNames, Names)
+SYMBOL = Operation("search.symbols", FindSymbols, Symbols)
+RANK = Operation("search.ranked", FindRanked, Ranked)
 
-OPERATIONS = by_name([CONTENT, NAME])
+OPERATIONS = by_name([CONTENT, NAME, SYMBOL, RANK])
 
 
 class Search:
@@ -179,3 +284,11 @@ class Search:
     async def names(self, query: str = "", path: str = ".", **options: Unpack[NameOptions]) -> Names:
         """Files whose paths have the letters of the query in order, the best first."""
         return await self._ask(NAME, FindNames(query=query, path=path, **options))
+
+    async def symbols(self, query: str = "", path: str = ".", **options: Unpack[SymbolOptions]) -> Symbols:
+        """Definitions in source code: of a file in order, of a directory by the letters of their names."""
+        return await self._ask(SYMBOL, FindSymbols(query=query, path=path, **options))
+
+    async def ranked(self, query: str, path: str = ".", **options: Unpack[RankedOptions]) -> Ranked:
+        """Pieces of code and prose that fit some words best."""
+        return await self._ask(RANK, FindRanked(query=query, path=path, **options))

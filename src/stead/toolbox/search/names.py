@@ -46,6 +46,7 @@ class Wanted:
 
     def __init__(self, place: Place, where: c.Where) -> None:
         found = place.files.stat(where.path)
+        self.kind = found.kind
         self._directory = found.kind is not FileKind.FILE
         self._path = "" if found.path == "." else found.path
         self._include = Chosen(where.include, "include") if where.include else None
@@ -66,6 +67,13 @@ class Wanted:
                 found.append(path[len(base) :])
         return base, found, [path.lower() for path in found]
 
+    def fits(self, path: str) -> bool:
+        """Whether a path of the workspace is asked for."""
+        if not self._path or path == self._path:
+            return self.has("", path)
+        base = self._path + "/"
+        return path.startswith(base) and self.has(base, path[len(base) :])
+
     def has(self, base: str, path: str) -> bool:
         """Dots count below the path asked for, globs in the whole."""
         if not self._hidden and (path.startswith(".") or "/." in path):
@@ -80,7 +88,7 @@ def ranked(listing: Listing, asked: c.FindNames, wanted: Wanted) -> c.Names:
     query = "".join(asked.query.split())
     base, paths, lower = wanted.below(listing)
     found = [at for at in _candidates(lower, query.lower()) if wanted.has(base, paths[at])]
-    best = heapq.nsmallest(asked.limit, (_rated(paths[at], lower[at], query) for at in found))
+    best = heapq.nsmallest(asked.limit, (rated(paths[at], lower[at], query) for at in found))
     return c.Names(
         files=[
             c.Name(
@@ -107,7 +115,8 @@ Rated = tuple[float, int, str, list[int]]
 """Tier (less is better), length, path, where the letters are."""
 
 
-def _rated(path: str, lower: str, query: str) -> Rated:
+def rated(path: str, lower: str, query: str) -> Rated:
+    """How well a path, or a name, fits letters that it has."""
     letters = query.lower()
     cased = path if len(lower) == len(path) else lower
     start = lower.rfind("/") + 1
@@ -149,11 +158,12 @@ def _begins(path: str, at: int) -> bool:
 
 def _apart(path: str, lower: str, letters: str, start: int) -> list[int]:
     """Places of the letters: in the name where it has them all, at starts of words where that leaves room for the rest."""
-    begin = start if _has(lower, letters, start) else 0
+    begin = start if has(lower, letters, start) else 0
     return _places(path, lower, letters, begin, prefer=True) or _places(path, lower, letters, begin, prefer=False)
 
 
-def _has(lower: str, letters: str, at: int) -> bool:
+def has(lower: str, letters: str, at: int = 0) -> bool:
+    """Whether all letters are there in order."""
     for letter in letters:
         at = lower.find(letter, at) + 1
         if not at:

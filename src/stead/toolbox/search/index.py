@@ -1,0 +1,218 @@
+"""The index of a workspace: made when it is first wanted, kept right by the watch, told honestly.
+
+Contract: `Index(place)` is owned by the place. `await index.ask(wait, question)` brings in what has changed, waiting at most so
+many seconds, asks, and tells how far the index was: `complete` is true only when everything that is to be in it is in it as of
+now. A few files are brought in at once, many by a process of their own, which goes on when the caller has waited long enough.
+When that process fails, `problem` says so, and the next question tries again.
+
+The index lies in the run directory of the workspace, never among the user's files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import sys
+from asyncio import TimerHandle
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.ignoring import NAMES
+from stead.toolbox.place import Place
+from stead.toolbox.search import indexer, ripgrep
+from stead.toolbox.search.files import FileList
+from stead.toolbox.search.store import Store
+from stead.toolbox.watch.contract import Change, ChangeKind, WatchFiles
+from stead.toolbox.watch.hub import Reading, hub
+
+T = TypeVar("T")
+
+FEW = 64
+"""So many files are brought in while the caller waits."""
+IDLE_SECONDS = 600.0
+NAME = "search-1.sqlite"
+
+
+class Progress(NamedTuple):
+    """How far the index is."""
+
+    complete: bool
+    files: int
+    waiting: int
+    skipped: int
+    problem: str
+
+
+class Index:
+    """One workspace's."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._lock = asyncio.Lock()
+        self._reading: Reading | None = None
+        self._store: Store | None = None
+        self._todo: dict[str, None] = {}
+        self._compared = False
+        self._building: asyncio.Task[None] | None = None
+        self._left = 0
+        self._problem = ""
+        self._timer: TimerHandle | None = None
+
+    async def ask(self, wait: float, question: Callable[[Store], T]) -> tuple[T, Progress]:
+        """The answer of the store to a question, and how far the index was then."""
+        try:
+            progress = await self.fresh(wait)
+            return await self._place.in_thread(question, self.store), progress
+        except sqlite3.Error as error:
+            self._let_go()
+            (self._place.state / NAME).unlink(missing_ok=True)
+            raise SteadError(
+                "unavailable", f"the index is damaged and will be made anew; ask again ({error})"
+            ) from error
+
+    @property
+    def store(self) -> Store:
+        """After `fresh`."""
+        assert self._store is not None
+        return self._store
+
+    async def fresh(self, wait: float) -> Progress:
+        self._rest()
+        async with self._lock:
+            try:
+                await self._gather()
+            except SteadError:
+                self._let_go()
+                raise
+            if self._todo and self._building is None:
+                await self._bring()
+        if self._building is not None:
+            await asyncio.wait([self._building], timeout=wait)
+        return await self._progress()
+
+    def close(self) -> None:
+        """What is being built is given up."""
+        if self._building is not None:
+            self._building.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._let_go()
+
+    # --- what has changed --------------------------------------------------------------------------------------------
+
+    async def _gather(self) -> None:
+        """What has to be brought in."""
+        if self._store is None:
+            self._store = await self._place.in_thread(Store, self._place.state / NAME)
+        if self._reading is None:
+            self._reading = await hub(self._place).join(WatchFiles())
+            self._compared = False
+        changes = await self._reading.now()
+        if not self._compared or any(_much(change) for change in changes):
+            await self._compare()
+        elif changes:
+            for change in changes:
+                if not change.directory:
+                    self._todo |= dict.fromkeys(path for path in (change.previous, change.path) if path)
+
+    async def _compare(self) -> None:
+        """Every file with what is known of it."""
+        listing = await self._place.own(FileList).of(ignored=False)
+        self._todo = await self._place.in_thread(self._different, listing.paths)
+        self._compared = True
+
+    def _different(self, paths: list[str]) -> dict[str, None]:
+        known, now = self.store.known(), indexer.states(self._place.root, paths)
+        found = [path for path, state in now.items() if known.get(path) != state]
+        return dict.fromkeys([*found, *(path for path in known if path not in now)])
+
+    # --- bringing it in ----------------------------------------------------------------------------------------------
+
+    async def _bring(self) -> None:
+        paths = list(self._todo)
+        if len(paths) > FEW:
+            self._problem = ""
+            self._building = asyncio.create_task(self._build())
+            return
+        await self._place.in_thread(indexer.update, self._place.root, self.store, paths)
+        self._done(paths)
+
+    async def _build(self) -> None:
+        """In a process of its own, until nothing is left to do."""
+        try:
+            while self._todo:
+                paths = list(self._todo)
+                self._todo = {}
+                try:
+                    await self._process(paths)
+                except BaseException:
+                    self._todo = dict.fromkeys(paths) | self._todo
+                    raise
+        except (SteadError, OSError) as error:
+            self._problem = str(error)
+        finally:
+            self._building = None
+
+    async def _process(self, paths: list[str]) -> None:
+        argv = [sys.executable, "-I", "-m", "stead.toolbox.search.indexer"]
+        head = json.dumps({"root": self._place.root.path, "store": str(self.store.file)})
+        given = head.encode() + b"\n" + b"\0".join(path.encode() for path in paths)
+        async with self._place.programs.started(argv, cwd="/") as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            async with ripgrep.complaints(process.stderr) as complaints:
+                process.stdin.write(given)
+                await process.stdin.drain()
+                process.stdin.close()
+                self._left = len(paths)
+                async for line in process.stdout:
+                    self._left = len(paths) - int(line)
+                if await process.wait() != 0:
+                    words = (await complaints).strip()[-500:]
+                    raise SteadError("program_failed", f"the index could not be built: {words or process.returncode}")
+        self._left = 0
+
+    def _done(self, paths: list[str]) -> None:
+        for path in paths:
+            self._todo.pop(path, None)
+
+    async def _progress(self) -> Progress:
+        files, skipped = await self._place.in_thread(self._counts)
+        waiting = len(self._todo) + (self._left if self._building is not None else 0)
+        complete = waiting == 0 and self._building is None and not self._problem
+        return Progress(complete, files, waiting, skipped, self._problem)
+
+    def _counts(self) -> tuple[int, int]:
+        return int(self.store.all("SELECT COUNT(*) FROM file")[0][0]), self.store.skipped()
+
+    # --- rest --------------------------------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._idle)
+
+    def _idle(self) -> None:
+        if self._building is None:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """The watch may end; all is compared when there is another question."""
+        if self._reading is not None:
+            hub(self._place).leave(self._reading)
+            self._reading = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        self._compared = False
+
+
+def _much(change: Change) -> bool:
+    """Whether more than the files that are told may be different."""
+    if change.overflow or os.path.basename(change.path) in NAMES:  # noqa: PTH119
+        return True
+    return change.directory and change.kind in {ChangeKind.RENAMED, ChangeKind.DELETED}

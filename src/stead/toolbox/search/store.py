@@ -1,0 +1,181 @@
+"""The index on disk: files as they were seen, their pieces for full text search, and their symbols, in one SQLite file.
+
+Contract: `Store(file)` opens or makes it; one that cannot be read is thrown away and made anew, because all of it can be made
+again. `replace` and `forget` change it, `commit` keeps the changes. May be used from several threads and processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stead.toolbox.search.chunks import Chunk
+from stead.toolbox.search.symbols import Symbol
+from stead.toolbox.search.words import counted
+
+VERSION = 1
+"""Another one is made anew."""
+BUSY_SECONDS = 20.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS file (
+  id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, modified INTEGER NOT NULL, size INTEGER NOT NULL,
+  language TEXT NOT NULL, skipped TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS chunk (
+  id INTEGER PRIMARY KEY, file INTEGER NOT NULL, line INTEGER NOT NULL, end_line INTEGER NOT NULL, kind TEXT NOT NULL,
+  name TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS chunk_file ON chunk (file);
+CREATE TABLE IF NOT EXISTS symbol (
+  file INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, line INTEGER NOT NULL, end_line INTEGER NOT NULL,
+  place INTEGER NOT NULL, container TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS symbol_file ON symbol (file);
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(path, name, body, tokenize = 'unicode61');
+"""
+_WEIGHTS = "3.0, 6.0, 1.0"
+"""How much a word counts in a path, a name, the text."""
+
+
+class Made(NamedTuple):
+    """What a file becomes in the index, or why it is left out."""
+
+    skipped: str
+    chunks: Sequence[Chunk] = ()
+    symbols: Sequence[Symbol] = ()
+
+
+class Found(NamedTuple):
+    """A piece that fits; a larger score is better."""
+
+    path: str
+    line: int
+    end_line: int
+    kind: str
+    name: str
+    language: str
+    score: float
+
+
+class Store:
+    """One index."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._lock = threading.RLock()
+        try:
+            self._database = self._open()
+        except sqlite3.DatabaseError:
+            self._remove()
+            self._database = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = sqlite3.connect(self.file, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+        try:
+            for pragma in ("journal_mode = WAL", "synchronous = OFF", "temp_store = MEMORY"):
+                database.execute(f"PRAGMA {pragma}")
+            if database.execute("PRAGMA user_version").fetchone()[0] not in {0, VERSION}:
+                raise sqlite3.DatabaseError("another version")
+            database.executescript(_SCHEMA)
+            database.execute(f"PRAGMA user_version = {VERSION}")
+        except sqlite3.DatabaseError:
+            database.close()
+            raise
+        return database
+
+    def _remove(self) -> None:
+        for end in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                self.file.with_name(self.file.name + end).unlink()
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def all(self, sql: str, *values: object) -> list[Any]:
+        with self._lock:
+            return self._database.execute(sql, values).fetchall()
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def known(self) -> dict[str, tuple[int, int]]:
+        """When each file was changed, and its size."""
+        return {path: (modified, size) for path, modified, size in self.all("SELECT path, modified, size FROM file")}
+
+    def bytes(self) -> int:
+        """Of all that is in it."""
+        return int(self.all("SELECT COALESCE(SUM(size), 0) FROM file WHERE skipped = ''")[0][0])
+
+    def skipped(self) -> int:
+        return int(self.all("SELECT COUNT(*) FROM file WHERE skipped != ''")[0][0])
+
+    def begin(self) -> None:
+        """Changes until `commit` are one."""
+        self._lock.acquire()
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self._database.execute("COMMIT")
+        self._lock.release()
+
+    def replace(self, path: str, state: tuple[int, int], language: str, made: Made) -> None:
+        """A file as it is now."""
+        self.forget([path])
+        run = self._database.execute
+        file = run(
+            "INSERT INTO file (path, modified, size, language, skipped) VALUES (?, ?, ?, ?, ?)",
+            (path, *state, language, made.skipped),
+        ).lastrowid
+        path_words = counted([path])
+        for chunk in made.chunks:
+            values = (file, chunk.line, chunk.end_line, chunk.kind, chunk.name)
+            row = run("INSERT INTO chunk (file, line, end_line, kind, name) VALUES (?, ?, ?, ?, ?)", values).lastrowid
+            texts = (row, path_words, counted([chunk.name]), counted([chunk.text]))
+            run("INSERT INTO words (rowid, path, name, body) VALUES (?, ?, ?, ?)", texts)
+        self._database.executemany(
+            "INSERT INTO symbol (file, name, kind, line, end_line, place, container) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            ((file, *symbol) for symbol in made.symbols),
+        )
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Files that are gone."""
+        run = self._database.execute
+        for path in paths:
+            row = run("SELECT id FROM file WHERE path = ?", (path,)).fetchone()
+            if row is not None:
+                run("DELETE FROM words WHERE rowid IN (SELECT id FROM chunk WHERE file = ?)", row)
+                for table in ("chunk", "symbol"):
+                    run(f"DELETE FROM {table} WHERE file = ?", row)  # noqa: S608 (our own names)
+                run("DELETE FROM file WHERE id = ?", row)
+
+    # --- questions ---------------------------------------------------------------------------------------------------
+
+    def matching(self, expression: str, limit: int, offset: int = 0) -> list[Found]:
+        """Pieces by how well they fit."""
+        rows = self.all(
+            "SELECT file.path, chunk.line, chunk.end_line, chunk.kind, chunk.name, file.language, -found.rank FROM ("  # noqa: S608
+            f"SELECT rowid, bm25(words, {_WEIGHTS}) AS rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ? OFFSET ?"
+            ") AS found JOIN chunk ON chunk.id = found.rowid JOIN file ON file.id = chunk.file"
+            " ORDER BY found.rank, file.path, chunk.line",
+            expression,
+            limit,
+            offset,
+        )
+        return [Found(*row) for row in rows]
+
+    def symbols(self, pattern: str, limit: int) -> list[tuple[str, str, Symbol]]:
+        """Path, language and symbol of those whose names fit a pattern of LIKE."""
+        rows = self.all(
+            "SELECT file.path, file.language, symbol.name, symbol.kind, symbol.line, symbol.end_line, symbol.place,"
+            " symbol.container FROM symbol JOIN file ON file.id = symbol.file"
+            r" WHERE symbol.name LIKE ? ESCAPE '\' LIMIT ?",
+            pattern,
+            limit,
+        )
+        return [(path, language, Symbol(*rest)) for path, language, *rest in rows]
