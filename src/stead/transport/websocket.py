@@ -1,17 +1,21 @@
 """WebSockets as `Messages`: the client, a small server, and the adapter for ASGI servers.
 
 Contract: `connect(url, headers=...)` ("unauthenticated", "forbidden", "version_unsupported" ... as the server answered,
-"unavailable" when it cannot be reached); `serve(on_connection, host, port)`; `accept(receive, send)` and
+"unavailable" when it cannot be reached); `serve(on_connection, host, port)`; `accept(receive, send, scope)` and
 `refuse(receive, send, status, body)` for raw ASGI. Credentials go in headers, never in the URL. No compression; keepalive
 is the link's own ping. A message over the limit closes the connection with 1009; both sides' calls then raise "too_large".
+
+Libraries do the handshake. After it the client, and the server where it hands its transport over (the scope's extension
+`HANDOVER`: a `Handover`), go on as `Wire`; other ASGI servers are spoken to in events.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -24,8 +28,11 @@ from websockets.protocol import State
 
 from stead.protocol.codec import MESSAGE_BYTES
 from stead.protocol.errors import TABLE, Fault, SteadError
+from stead.transport.wire import Wire
 
 WRITE_BYTES = 256 << 10
+HANDOVER = "stead.transport"
+"""The extension of an ASGI scope whose server hands its transport over."""
 OPEN_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 2.0
 
@@ -34,7 +41,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 class WebSocket:
-    """A connection of the `websockets` library, client or server."""
+    """A connection of the small server below."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -83,6 +90,26 @@ def _too_large(closed: ConnectionClosed) -> bool:
     return any(said is not None and said.code == 1009 for said in (closed.sent, closed.rcvd))
 
 
+class _Handshake(ClientConnection):
+    """Asks and reads the answer; what follows an acceptance is left to whoever takes over."""
+
+    rest = b""
+    _head: bytes | None = b""
+
+    def data_received(self, data: bytes) -> None:
+        if self._head is None:
+            self.rest += data
+            return
+        before, self._head = len(self._head), self._head + data
+        end = self._head.find(b"\r\n\r\n")
+        if end < 0 or not self._head.startswith(b"HTTP/1.1 101 "):
+            super().data_received(data)
+            return
+        cut = end + 4 - before
+        self._head, self.rest = None, data[cut:]
+        super().data_received(data[:cut])
+
+
 async def connect(
     url: str,
     headers: Mapping[str, str] | None = None,
@@ -90,29 +117,30 @@ async def connect(
     tls: ssl.SSLContext | None = None,
     timeout: float = OPEN_TIMEOUT,
     proxy: str | bool | None = True,
-) -> WebSocket:
+) -> Wire:
     """A connection to a server of Stead."""
     try:
-        connection: ClientConnection = await ws_connect(
+        connection = await ws_connect(
             url,
+            create_connection=_Handshake,
             additional_headers=dict(headers or {}),
             ssl=tls,
             compression=None,
             ping_interval=None,
             open_timeout=timeout,
             close_timeout=CLOSE_TIMEOUT,
-            max_size=MESSAGE_BYTES,
-            max_queue=16,
-            write_limit=WRITE_BYTES,
             proxy=proxy,  # type: ignore[arg-type]
         )
     except InvalidStatus as refused:
         raise _refusal(refused.response.status_code, bytes(refused.response.body or b"")) from None
     except InvalidURI:
         raise SteadError("invalid", "the address must be a ws:// or wss:// URL") from None
-    except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
+    except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, EOFError) as error:
         raise SteadError("unavailable", f"the server cannot be reached: {str(error) or type(error).__name__}") from None
-    return WebSocket(connection)
+    assert isinstance(connection, _Handshake)
+    wire = Wire(connection.transport, client=True, lost=connection.connection_lost)
+    wire.feed(connection.rest)
+    return wire
 
 
 class _Body(msgspec.Struct):
@@ -247,13 +275,25 @@ def _event(message: str | bytes) -> dict[str, Any]:
     return {"type": "websocket.send", "bytes": message}
 
 
-async def accept(receive: Receive, send: Send) -> AsgiWebSocket:
+class Handover(Protocol):
+    """A server's connection after the handshake, for who takes it over."""
+
+    transport: asyncio.Transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server wants to know of the end."""
+
+
+async def accept(receive: Receive, send: Send, scope: Mapping[str, Any] | None = None) -> Wire | AsgiWebSocket:
     """Answers the handshake."""
     event = await receive()
     if event["type"] != "websocket.connect":
         raise SteadError("unavailable", "the connection is closed")
     await send({"type": "websocket.accept"})
-    return AsgiWebSocket(receive, send)
+    handover: Handover | None = (scope or {}).get("extensions", {}).get(HANDOVER)
+    if handover is None:
+        return AsgiWebSocket(receive, send)
+    return Wire(handover.transport, client=False, lost=handover.connection_lost)
 
 
 async def refuse(receive: Receive, send: Send, status: int, body: bytes) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 
 import anyio
+import anyio.abc
 import pytest
 
 from integration.node.conftest import NodeProgram
@@ -59,6 +60,31 @@ async def test_the_life_of_ended_commands(control: Control, start_node: Start) -
     node.configure(drivers=["scripted"], keep_days=1e-9)
     node.start()
     await eventually_async(lambda: remembered(node) == 0, "ended commands are forgotten")
+
+
+@pytest.mark.parametrize("enrolled", [True, False])
+async def test_the_longest_pause_between_tries_to_connect(control: Control, start_node: Start, enrolled: bool) -> None:
+    tries = 0
+
+    async def hang_up(stream: anyio.abc.SocketStream) -> None:
+        nonlocal tries
+        tries += 1
+        await stream.aclose()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, hang_up)
+        nobody = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        given = {"url": nobody, "reconnect_seconds": 0.1}
+        if enrolled:
+            node = start_node(drivers=["scripted"])
+            await control.connected()
+            assert await anyio.to_thread.run_sync(node.terminate) == 0
+            node.configure(drivers=["scripted"], **given)
+            node.start()
+        else:
+            start_node(drivers=["scripted"], **given)
+        await eventually_async(lambda: tries >= 20, "more tries than doubling pauses would leave time for")
+        group.cancel_scope.cancel()
 
 
 def remembered(node: NodeProgram, phase: str = "%") -> int:

@@ -1,4 +1,4 @@
-"""WebSockets: the client against our small server and against a real ASGI server."""
+"""WebSockets: the client against our small server and against a real ASGI server, which hands its transport over or not."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,6 +8,7 @@ import anyio
 import pytest
 import uvicorn
 
+from stead.control.http.upgrade import Upgrade
 from stead.protocol.codec import MESSAGE_BYTES
 from stead.protocol.errors import SteadError
 from stead.transport import websocket
@@ -24,12 +25,12 @@ async def echo(connection: Any, path: str = "", headers: Mapping[str, str] | Non
 
 
 @asynccontextmanager
-async def uvicorn_server(app: Any) -> AsyncIterator[int]:
+async def uvicorn_server(app: Any, ws: Any = "websockets-sansio") -> AsyncIterator[int]:
     """A real ASGI server on a free port, as Stead runs it."""
     config = uvicorn.Config(
         app,
         port=0,
-        ws="websockets-sansio",
+        ws=ws,
         ws_per_message_deflate=False,
         ws_ping_interval=None,
         log_level="warning",
@@ -53,7 +54,7 @@ def asgi(attend: Any) -> Any:
         elif scope["path"] == "/plain":
             await websocket.refuse(receive, send, 403, b"no")
         else:
-            await attend(await websocket.accept(receive, send))
+            await attend(await websocket.accept(receive, send, scope))
 
     return app
 
@@ -64,11 +65,11 @@ async def served(kind: str, attend: Any) -> AsyncIterator[str]:
         async with websocket.serve(attend, "127.0.0.1", 0) as port:
             yield f"ws://127.0.0.1:{port}"
     else:
-        async with uvicorn_server(asgi(attend)) as port:
+        async with uvicorn_server(asgi(attend), Upgrade if kind == "handed over" else "websockets-sansio") as port:
             yield f"ws://127.0.0.1:{port}"
 
 
-servers = pytest.mark.parametrize("kind", ["own", "asgi"])
+servers = pytest.mark.parametrize("kind", ["own", "asgi", "handed over"])
 
 
 @servers
@@ -218,4 +219,4 @@ async def test_a_malformed_frame_closes_with_its_code_and_a_malformed_text_does_
         else:
             with anyio.fail_after(PATIENCE):
                 assert await connection.receive() is None
-            assert connection._connection.close_code == code
+            assert connection.close_code == code
