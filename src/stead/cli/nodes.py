@@ -227,7 +227,9 @@ def _join_arguments(parser: Parser) -> None:
     parser.add_argument("address", metavar="URL", help="the control plane")
     parser.add_argument("--name", default="", help="the node's name (the machine's)")
     parser.add_argument("--label", action="append", type=pair, default=[], metavar="K=V", help="a label of it")
-    parser.add_argument("--tls-ca", default="", metavar="FILE", help="a certificate authority to trust besides")
+    parser.add_argument(
+        "--tls-ca", default="", metavar="FILE", help="an authority, or the server's certificate, to trust besides (PEM)"
+    )
 
 
 def _run_arguments(parser: Parser) -> None:

@@ -28,6 +28,7 @@ from stead.control.embedded import EmbeddedNode
 from stead.control.files import LOCAL_TOKEN, LOCK, SERVER, Lock, read_or_empty, write_private
 from stead.control.http.heads import bounded
 from stead.control.http.limits import MESSAGE_BYTES, PAGE_ITEMS
+from stead.control.http.upgrade import Upgrade
 from stead.control.people.caller import SYSTEM
 from stead.control.settings import ServerSettings, is_loopback
 from stead.control.store.store import open_store
@@ -164,7 +165,7 @@ def _config(settings: ServerSettings, app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app.door,
         http=bounded(settings.limits.header_bytes, settings.limits.head_seconds),
-        ws="websockets-sansio",
+        ws=Upgrade,
         ws_max_size=MESSAGE_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=None,

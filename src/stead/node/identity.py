@@ -132,7 +132,8 @@ async def _post(settings: NodeSettings, url: str, body: dict[str, Any]) -> bytes
         async with httpx2.AsyncClient(timeout=TIMEOUT, verify=tls_context(settings) or True) as client:
             answer = await client.post(url, json=body)
     except httpx2.HTTPError as error:
-        raise SteadError("unavailable", f"the control plane cannot be reached: {type(error).__name__}") from error
+        reason = str(error) or type(error).__name__
+        raise SteadError("unavailable", f"the control plane cannot be reached: {reason}") from error
     if answer.status_code >= 300:
         raise _refusal(answer.status_code, answer.content)
     return answer.content
@@ -144,13 +145,14 @@ def _public(key: Ed25519PrivateKey) -> str:
 
 
 def tls_context(settings: NodeSettings) -> ssl.SSLContext | None:
-    """Trusts the system's authorities and the one in the settings; None where there is no TLS."""
+    """Trusts the system's authorities and what the settings name, authority or not; None where there is no TLS."""
     if not settings.url.startswith("https"):
         return None
     context = ssl.create_default_context()
     if settings.tls_ca:
         try:
             context.load_verify_locations(Path(settings.tls_ca).expanduser())
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         except (OSError, ssl.SSLError) as error:
             raise SteadError("invalid", f"tls_ca: {error}") from error
     return context

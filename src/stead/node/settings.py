@@ -40,7 +40,9 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     options: Annotated[dict[str, dict[str, Any]], Meta(description="Options of drivers, one table each.")] = {}
     environment: Annotated[dict[str, str], Meta(description="Variables that every workspace gets.")] = {}
     enrol_token_file: Annotated[str, Meta(description="A private file with the single-use enrolment token.")] = ""
-    tls_ca: Annotated[str, Meta(description="A CA file (PEM) to trust besides the system's.")] = ""
+    tls_ca: Annotated[
+        str, Meta(description="An authority, or the server's own certificate, to trust besides the system's (PEM).")
+    ] = ""
     at_once: Annotated[int, Meta(ge=1, le=1000, description="How many commands run at the same time.")] = 16
     start_seconds: Annotated[float, Meta(gt=0, description="The longest a start may take, setup included.")] = 900.0
     stop_grace: Annotated[float, Meta(ge=0, description="How long processes may take to end when asked.")] = 10.0
