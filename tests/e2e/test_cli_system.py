@@ -1,0 +1,43 @@
+"""`stead ps` and `stead system`, through the whole path."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from support.cli import Cli
+
+
+@pytest.fixture(scope="module")
+def workspace(cli: Cli) -> Iterator[str]:
+    name = cli.ok("ws", "create").strip()
+    yield name
+    cli("ws", "rm", name)
+
+
+def test_what_runs_is_shown_and_can_be_ended(cli: Cli, workspace: str) -> None:
+    exec_id = cli.ok("exec", workspace, "--detach", "--", "sleep", "4242").strip()
+    shown = cli.ok("ps", workspace)
+    assert shown.splitlines()[0].split() == ["PID", "PARENT", "USER", "STATE", "CPU%", "MEMORY", "STARTED", "COMMAND"]
+    assert "sleep 4242" in shown
+    found = next(each for each in cli.json("ps", workspace)["items"] if each["command"] == ["sleep", "4242"])
+    assert found["state"] in {"S", "R", "D"}
+    told = cli.json("ps", workspace, "--kill", str(found["pid"]))
+    assert (told["pid"], told["signalled"]) == (found["pid"], True)
+    ended = cli.json("execs", workspace)["items"]
+    assert exec_id in {each["exec_id"] for each in ended}
+    done = cli("ps", workspace, "--kill", "999999999")
+    assert done.returncode == 1
+    assert b"no process 999999999" in done.stderr
+    assert len(cli.json("ps", workspace, "--limit", "1")["items"]) == 1
+
+
+def test_the_system_is_shown(cli: Cli, workspace: str) -> None:
+    shown = cli.ok("system", workspace)
+    kernel = cli.ok("exec", workspace, "--", "uname", "-r").strip()
+    assert kernel in shown
+    assert "MOUNTED ON" in shown
+    told = json.loads(cli.ok("system", workspace, "--json"))
+    assert told["info"]["kernel"] == kernel
+    assert {"lo"} <= {interface["name"] for interface in told["interfaces"]}
+    assert all(filesystem["mount_point"] for filesystem in told["filesystems"])
