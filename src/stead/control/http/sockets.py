@@ -21,7 +21,7 @@ def client_socket(gate: Gate, links: ClientLinks) -> ASGIApp:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         known = await gate.admit_link(scope)
         links.check_room(known)
-        await links.serve(await websocket.accept(receive, send), known)
+        await links.serve(await websocket.accept(receive, send, scope), known)
 
     return serve
 
@@ -32,6 +32,6 @@ def node_socket(links: NodeLinks) -> ASGIApp:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if header(scope, b"origin") is not None:
             raise SteadError("origin_refused", "a browser is no node")
-        await links.serve(await websocket.accept(receive, send))
+        await links.serve(await websocket.accept(receive, send, scope))
 
     return serve

@@ -1,0 +1,20 @@
+"""The WebSocket handshake of the server; after it, links take the transport over (`stead.transport.websocket.accept`).
+
+Contract: `Upgrade` is a protocol class for uvicorn.
+"""
+
+from __future__ import annotations
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from stead.transport.websocket import HANDOVER
+
+
+class Upgrade(WebSocketsSansIOProtocol):
+    """Offers itself in the scope."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.handshake_complete:
+            self.scope["extensions"][HANDOVER] = self  # type: ignore[assignment]
