@@ -51,12 +51,8 @@ WORDS: dict[str, dict[str, Word]] = {
         "execs": Word("exec", "execs", "the execs of a workspace"),
         "kill": Word("exec", "kill", "send a signal to an exec"),
         "files": Word("files", "", "read, write and list files in a workspace"),
-        "cp": Word("copying", "cp", "copy files and directories into, out of and between workspaces"),
-        "sync": Word("syncing", "sync", "make a directory the same as another; only differences travel"),
         "ps": Word("system", "ps", "what runs in a workspace"),
         "system": Word("system", "system", "the system of a workspace: kernel, memory, network, disks"),
-        "search": Word("finding", "search", "search in content, names, symbols, or for what fits best"),
-        "watch": Word("finding", "watch", "print every change of files"),
     },
     "People and credentials": {
         "login": Word("login", "login", "log in with a login code or a token"),
