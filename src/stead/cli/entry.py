@@ -51,6 +51,7 @@ WORDS: dict[str, dict[str, Word]] = {
         "execs": Word("exec", "execs", "the execs of a workspace"),
         "kill": Word("exec", "kill", "send a signal to an exec"),
         "files": Word("files", "", "read, write and list files in a workspace"),
+        "cp": Word("files", "cp", "copy files into or out of a workspace"),
         "ps": Word("system", "ps", "what runs in a workspace"),
         "system": Word("system", "system", "the system of a workspace: kernel, memory, network, disks"),
     },
