@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.abc
 import pytest
 import uvicorn
 
@@ -138,6 +139,22 @@ async def test_no_server_and_no_url_are_typed(url: str, code: str) -> None:
     with pytest.raises(SteadError) as caught:
         await websocket.connect(url, proxy=None)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 101 Switching"])
+async def test_a_server_that_hangs_up_during_the_handshake_is_unavailable(answer: bytes) -> None:
+    async def hang_up(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(answer)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, hang_up)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        with pytest.raises(SteadError) as caught:
+            await websocket.connect(f"ws://127.0.0.1:{port}/", proxy=None)
+        assert caught.value.code == "unavailable"
+        group.cancel_scope.cancel()
 
 
 async def test_headers_and_path_reach_the_server() -> None:
