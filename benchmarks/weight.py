@@ -24,6 +24,7 @@ async def rows(bench: Bench) -> list[Row]:
         return [
             Row(what="control plane, resident", ours=mib(resident(psutil.Process(bench.server.pid)))),
             Row(what="node, resident", ours=mib(found["node"])),
+            Row(what="its nursery, from which workspaces are forked, resident", ours=mib(found["nursery"])),
             Row(
                 what="all of one workspace (sandbox, holder, guest), resident",
                 ours=mib(guest),
@@ -35,14 +36,16 @@ async def rows(bench: Bench) -> list[Row]:
 
 
 def parts(data: Path) -> dict[str, float]:
-    """The memory of the node and of all that belongs to workspaces: what names this data folder, and its children."""
+    """The memory of the node, its nursery and all that belongs to workspaces: what names this data folder, and its children."""
     named = [process for process in psutil.process_iter() if str(data) in " ".join(arguments(process))]
     family = {child.pid: child for process in named for child in [process, *process.children(recursive=True)]}
-    found = {"node": 0.0, "workspace": 0.0}
+    found = {"node": 0.0, "nursery": 0.0, "workspace": 0.0}
     for process in family.values():
         argv = " ".join(arguments(process))
         if "stead.node" in argv:
             found["node"] += resident(process)
+        elif "stead.guest.nursery" in argv:
+            found["nursery"] += resident(process)
         elif "stead.guest" in argv:
             found["workspace"] += resident(process)
     return found
@@ -57,8 +60,11 @@ def arguments(process: psutil.Process) -> list[str]:
 
 
 def resident(process: psutil.Process) -> float:
-    """Proportional set size in bytes."""
-    return float(process.memory_full_info().pss)
+    """Proportional set size in bytes. Of a process that is hidden from its own user, all that is resident: too much."""
+    try:
+        return float(process.memory_full_info().pss)
+    except psutil.AccessDenied:
+        return float(process.memory_info().rss)
 
 
 def first_start() -> float:

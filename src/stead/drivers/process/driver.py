@@ -198,7 +198,7 @@ class ProcessDriver:
 
     async def close(self) -> None:
         for nursery in self._nurseries.values():
-            nursery.end()
+            await self._off_loop(nursery.end)
         self._children.reap()
         self._children.let_go()
 
@@ -296,9 +296,6 @@ class ProcessDriver:
                 asked = await self._off_loop(self._ask, nursery, place, spec, meta, told)
                 pid = int(await told.until("pid"))
                 await told.until("in")
-            holder = identify(pid)
-            if holder is None:
-                raise NurseryError("the holder ended at once")
         except (NurseryError, TimeoutError) as error:
             told.close()
             await self._off_loop(nursery.failed, error, asked)
@@ -308,6 +305,10 @@ class ProcessDriver:
             told.close()
             raise
         nursery.succeeded()
+        holder = identify(pid)
+        if holder is None:
+            told.close()
+            raise SteadError("driver_failed", f"the holder ended at once: {place.log_tail()}")
         return holder, told
 
     def _ask(self, nursery: Nursery, place: Place, spec: WorkspaceSpec, meta: Meta, told: Told) -> int:
