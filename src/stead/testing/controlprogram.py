@@ -27,13 +27,12 @@ UNITS = (
     "idempotency.claim",
     "service._create",
     "idempotency.keep",
-    "commands.claim",
     "results.accept",
     "results.finish",
     "service._asked",
 )
-"""A request is noted, the workspace and its command are made, the answer is kept, the command is sent, acknowledged and
-ended; then the workspace is asked to stop."""
+"""A request is noted, the workspace and its command are made, the answer is kept, the command, which is sent as soon as it is
+made, is acknowledged and ended; then the workspace is asked to stop."""
 
 
 class Deadly:
