@@ -45,6 +45,7 @@ CALLS: dict[str, Right] = {
     "transfer.partial": Right.READ,
     "transfer.discard": Right.WRITE,
     "trees.list": Right.READ,
+    "trees.ignored": Right.READ,
     "trees.copy": Right.WRITE,
     "trees.chmod": Right.WRITE,
     "trees.fingerprints": Right.READ,

@@ -83,6 +83,11 @@ class RemoteToolbox(Areas):
         self.link = link
         self._workspace_id = workspace_id
 
+    @property
+    def workspace_id(self) -> str:
+        """The id, or what the workspace was called by."""
+        return self._workspace_id
+
     async def ask(self, operation: Operation[P, R], params: P) -> R:
         """An operation of an area. One that may not be repeated is asked once, also when the answer is lost."""
         patience = operation.seconds + ANSWER

@@ -46,13 +46,11 @@ from stead.toolbox.files import Reader, Writer
 from stead.toolbox.holding.settings import Settings
 from stead.toolbox.operations import Operation
 from stead.toolbox.place import LocalWork, Place
+from stead.toolbox.trees.here import LocalTrees
 
 if TYPE_CHECKING:
     from stead.toolbox.system.contract import ReadLog
     from stead.toolbox.transfer.partial import PartialWriter
-    from stead.toolbox.trees.contract import Links, ReadTree, Unpacked, WriteTree
-    from stead.toolbox.trees.pack import Packer
-    from stead.toolbox.trees.unpack import Unpacker
     from stead.toolbox.watch.contract import WatchFiles, Watching
 
 P = TypeVar("P", bound=Params)
@@ -61,7 +59,7 @@ R = TypeVar("R")
 CLOSE_SECONDS = 15.0
 
 
-class LocalToolbox(Areas):
+class LocalToolbox(LocalTrees, Areas):
     """The contract, here. `environment` is what programs of the areas get."""
 
     def __init__(self, root: Root, execs: Execs, info: Info, environment: Mapping[str, str]) -> None:
@@ -177,43 +175,6 @@ class LocalToolbox(Areas):
             return await self.in_thread(writer.commit)
         finally:
             writer.close()
-
-    async def download_tree(self, path: str = ".", **options: Any) -> AsyncIterator[bytes]:
-        from stead.toolbox.trees.contract import read_tree
-
-        packer = await self.packer(read_tree(path, **options))
-        try:
-            while data := await self.in_thread(packer.next):
-                yield data
-        finally:
-            packer.close()
-
-    async def upload_tree(
-        self, path: str, content: AsyncIterator[bytes], *, links: Links | str = "refuse", limit: int = 1 << 40
-    ) -> Unpacked:
-        from stead.toolbox.trees.contract import Links, WriteTree
-
-        unpacker = await self.unpacker(WriteTree(path=path, links=Links(links), limit=limit))
-        try:
-            async for data in content:
-                await self.in_thread(unpacker.feed, data)
-            return await self.in_thread(unpacker.finish)
-        finally:
-            unpacker.close()
-
-    async def packer(self, p: ReadTree) -> Packer:
-        """Opens a directory for packing."""
-        from stead.toolbox.trees.pack import Packer
-        from stead.toolbox.trees.walk import Choice
-
-        choice = Choice(ignore=p.ignore, include=p.include, exclude=p.exclude)
-        return await self.in_thread(Packer, self._root, p.path, choice, p.names)
-
-    async def unpacker(self, p: WriteTree) -> Unpacker:
-        """Opens a directory, which is made when it is missing, for unpacking."""
-        from stead.toolbox.trees.unpack import Unpacker
-
-        return await self.in_thread(Unpacker, self._root, p.path, links=p.links, limit=p.limit)
 
     async def exec(self, argv: Sequence[str], **options: object) -> ExecResult:
         try:

@@ -73,6 +73,19 @@ async def list_without_what_is_ignored(toolbox: Toolbox, place: str) -> None:
     inside = await toolbox.trees.list(f"{place}/src/deep", ignore=True)
     expect(_names(inside, f"{place}/src/deep") == ["y"], f"listed {inside}")
     expect(len((await toolbox.trees.list(place)).entries) > 10, "ignored without being asked")
+    names = [
+        "build/",
+        "build/new/x",
+        "build",
+        "new.log",
+        "src/b.log",
+        "src/deep/y",
+        "src/deep/z",
+        "no/where.log",
+        ".git/x",
+    ]
+    judged = await toolbox.trees.ignored(place, names)
+    expect(judged.names == [names[at] for at in (0, 1, 3, 6, 7, 8)], f"judged {judged}")
 
 
 @check

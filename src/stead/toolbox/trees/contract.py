@@ -39,6 +39,13 @@ class ListTree(Params):
     limit: int = LIST_ENTRIES
 
 
+class JudgeNames(Params):
+    """trees.ignored: names below a directory, whether there or not; those of directories end with a slash."""
+
+    names: list[str]
+    path: str = "."
+
+
 class Copy(Params):
     """trees.copy within the workspace."""
 
@@ -100,6 +107,12 @@ class Tree(Result, frozen=True):
         return bool(self.cursor)
 
 
+class Ignored(Result, frozen=True):
+    """Those of the names that `ignore` would leave out."""
+
+    names: list[str]
+
+
 class Copied(Result, frozen=True):
     """What was copied. `left_out`: sockets, pipes, devices, and what may not be read."""
 
@@ -152,12 +165,13 @@ class Unpacked(Result, frozen=True):
 
 
 LIST = Operation("trees.list", ListTree, Tree)
+IGNORED = Operation("trees.ignored", JudgeNames, Ignored)
 COPY = Operation("trees.copy", Copy, Copied, repeat=False, seconds=LONG_SECONDS)
 CHMOD = Operation("trees.chmod", ChangeMode, Changed, seconds=LONG_SECONDS)
 FINGERPRINTS = Operation("trees.fingerprints", Fingerprints, FingerprintList, seconds=LONG_SECONDS)
 DELETE = Operation("trees.delete", DeleteMany, DeletedMany, repeat=False, seconds=LONG_SECONDS)
 
-OPERATIONS = by_name((LIST, COPY, CHMOD, FINGERPRINTS, DELETE))
+OPERATIONS = by_name((LIST, IGNORED, COPY, CHMOD, FINGERPRINTS, DELETE))
 
 
 class Trees:
@@ -186,6 +200,10 @@ class Trees:
     async def glob(self, pattern: str, path: str = ".", *, ignore: bool = False, after: str = "") -> Tree:
         """What fits a pattern."""
         return await self.list(path, include=[pattern], ignore=ignore, after=after)
+
+    async def ignored(self, path: str, names: Sequence[str]) -> Ignored:
+        """Which of these names the ignore rules leave out; they need not be there."""
+        return await self._toolbox.ask(IGNORED, JudgeNames(path=path, names=[*names]))
 
     async def copy(self, source: str, target: str, *, overwrite: bool = False, parents: bool = False) -> Copied:
         """A file, a link or a directory to a new name. `overwrite` replaces a file; a directory that is there stays."""

@@ -21,7 +21,7 @@ from stead.toolbox.place import Place
 from stead.toolbox.trees import contract as t
 from stead.toolbox.trees.copying import copy
 from stead.toolbox.trees.slices import driven
-from stead.toolbox.trees.walk import Choice, Entry, walk
+from stead.toolbox.trees.walk import Choice, Entry, judged, walk
 
 LIST_BYTES = 1 << 20
 """About how much one answer of a list carries."""
@@ -36,6 +36,7 @@ def work(place: Place) -> Work:
     files = place.files
     return {
         t.LIST.name: lambda p: driven(place, listed(files, p)),
+        t.IGNORED.name: lambda p: place.in_thread(ignored, files, p),
         t.COPY.name: lambda p: driven(place, copy(files, p)),
         t.CHMOD.name: lambda p: driven(place, changed(files, p)),
         t.FINGERPRINTS.name: lambda p: driven(place, fingerprints(files, p)),
@@ -64,6 +65,12 @@ def listed(files: Files, p: t.ListTree) -> Generator[None, None, t.Tree]:
     finally:
         entries.close()
     return t.Tree(entries=found, unread=_texts(choice.unread))
+
+
+def ignored(files: Files, p: t.JudgeNames) -> t.Ignored:
+    """By the rules as they are now."""
+    _check_names(p.names)
+    return t.Ignored(names=judged(files.root, p.path, p.names))
 
 
 def told(entry: Entry, prefix: str = "") -> Stat:

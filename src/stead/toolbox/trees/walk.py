@@ -133,6 +133,47 @@ def _first(top: int, scope: Scope, after: str) -> _Level:
         raise
 
 
+def judged(root: Root, path: str, names: list[str]) -> list[str]:
+    """Those of the names that the ignore rules leave out."""
+    base, outer = _outer(root, path)
+    scopes: dict[str, Scope] = {}
+
+    def scope(directory: str) -> Scope:
+        """The rules in a directory, which need not be there."""
+        if directory not in scopes:
+            upper = scope(directory.rpartition("/")[0]) if directory else outer
+            scopes[directory] = upper.inside(Patterns(_there(root, path, directory), base + _slashed(directory)))
+        return scopes[directory]
+
+    def left_out(name: str) -> bool:
+        parts = [part for part in name.split("/") if part]
+        for end in range(1, len(parts) + 1):
+            part = "/".join(parts[:end])
+            directory = end < len(parts) or name.endswith("/")
+            rules = scope("/".join(parts[: end - 1]))
+            if parts[end - 1] == ".git" or rules.ignores(base + os.fsencode(part), directory=directory):
+                return True
+        return False
+
+    return [name for name in names if left_out(name)]
+
+
+def _slashed(directory: str) -> bytes:
+    return os.fsencode(f"{directory}/") if directory else b""
+
+
+def _there(root: Root, path: str, directory: str) -> bytes:
+    """The `.gitignore` of a directory of the tree."""
+    try:
+        descriptor = root.open(f"{path}/{directory}", os.O_RDONLY | os.O_DIRECTORY | QUIET)
+    except SteadError:
+        return b""
+    try:
+        return _file(descriptor, ".gitignore")
+    finally:
+        os.close(descriptor)
+
+
 def _entry(level: _Level, raw: bytes, base: bytes, choice: Choice) -> Entry | None:
     """What is there; None when it is gone, ignored or excluded."""
     name = os.fsdecode(raw)

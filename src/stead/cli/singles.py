@@ -1,0 +1,164 @@
+"""Single files between this machine and a workspace; large ones go on where they were cut off, also by another process.
+
+Contract: `send` and `fetch` copy one file, `-` is stdin or stdout. From `RESUME_BYTES` on: an upload that is cut off is kept in
+the workspace for a day under a name that follows from both files; a download is kept beside its target under a name that
+follows from the version of its source. Whoever copies the same again sends only the rest. The hash of all is compared.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import anyio
+import anyio.to_thread
+
+from stead.cli.progress import Progress
+from stead.protocol.errors import SteadError
+from stead.toolbox.contract import Written
+from stead.toolbox.trees.contract import Fingerprint
+
+if TYPE_CHECKING:
+    from stead.sdk.remote import RemoteToolbox
+
+RESUME_BYTES = 8 << 20
+"""Smaller files are copied anew."""
+PIECE = 1 << 18
+SUFFIX = ".stead-part"
+
+
+async def send(toolbox: RemoteToolbox, source: str, path: str, *, parents: bool, progress: Progress) -> Written:
+    """A local file (or "-", stdin) into the workspace; size and hash are checked at the far end where known."""
+    if source == "-":
+        return await toolbox.upload(path, progress.counted(_pieces(sys.stdin.buffer)), parents=parents)
+    with Path(source).open("rb") as file:  # noqa: ASYNC230
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            return await toolbox.upload(path, progress.counted(_pieces(file)), parents=parents)
+        digest = (await anyio.to_thread.run_sync(hashlib.file_digest, file, "sha256")).hexdigest()
+        progress.total = about.st_size
+        mode = stat.S_IMODE(about.st_mode) & 0o777
+
+        def rest(start: int) -> AsyncIterator[bytes]:
+            file.seek(start)
+            progress.add(start)
+            return progress.counted(_pieces(file))
+
+        if about.st_size < RESUME_BYTES:
+            return await toolbox.upload(path, rest(0), mode=mode, parents=parents, size=about.st_size, sha256=digest)
+        name = _partial(source, about, toolbox, path)
+        return await toolbox.resume_upload(
+            path, rest, partial=name, mode=mode, parents=parents, size=about.st_size, sha256=digest
+        )
+
+
+async def fetch(toolbox: RemoteToolbox, path: str, target: Path, progress: Progress) -> int:
+    """A file of the workspace to here; a broken copy never replaces a whole one. How many bytes it has."""
+    if str(target) == "-":
+        async for piece in toolbox.download(path):
+            await anyio.to_thread.run_sync(to_stdout, piece)
+            progress.count += len(piece)
+        return progress.count
+    found = await toolbox.trees.fingerprint(path)
+    if not found.existed:
+        raise SteadError("not_found", f"{path}: there is nothing", path=path)
+    progress.total = found.size
+    if found.size < RESUME_BYTES:
+        await _fetch_small(toolbox, path, target, progress)
+    else:
+        await _fetch_large(toolbox, path, target, found, progress)
+    return progress.count
+
+
+async def _fetch_small(toolbox: RemoteToolbox, path: str, target: Path, progress: Progress) -> None:
+    fresh = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name[:200]}.", delete=False)  # noqa: SIM115
+    try:
+        with fresh:
+            async for piece in toolbox.download(path):
+                fresh.write(piece)
+                progress.add(len(piece))
+        await _place(toolbox, path, Path(fresh.name), target)
+    except BaseException:
+        Path(fresh.name).unlink(missing_ok=True)
+        raise
+
+
+async def _fetch_large(toolbox: RemoteToolbox, path: str, target: Path, found: Fingerprint, progress: Progress) -> None:
+    part = _part(target, found)
+    with part.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SteadError("conflict", f"{target}: another copy to it is under way") from None
+        start = file.tell()
+        if start > found.size:
+            file.truncate(start := 0)
+        progress.add(start)
+        async with anyio.create_task_group() as group:
+            hashed: list[Fingerprint] = []
+            group.start_soon(_hashed, toolbox, path, hashed)
+            async for piece in toolbox.download(path, start, found.size - start):
+                await anyio.to_thread.run_sync(file.write, piece)
+                progress.add(len(piece))
+        file.flush()
+        with part.open("rb") as whole:
+            digest = (await anyio.to_thread.run_sync(hashlib.file_digest, whole, "sha256")).hexdigest()
+        if hashed[0].etag != found.etag or hashed[0].sha256 != digest:
+            part.unlink()
+            raise SteadError("precondition_failed", f"{path} was changed while it was copied", path=path)
+        await _place(toolbox, path, part, target)
+
+
+async def _hashed(toolbox: RemoteToolbox, path: str, found: list[Fingerprint]) -> None:
+    """The far end reads it while it comes."""
+    found.append(await toolbox.trees.fingerprint(path, sha256=True))
+
+
+async def _place(toolbox: RemoteToolbox, path: str, fresh: Path, target: Path) -> None:
+    mode = (await toolbox.stat(path)).mode
+    fresh.chmod(mode & 0o777 & ~umask())
+    fresh.replace(target)
+
+
+def _part(target: Path, found: Fingerprint) -> Path:
+    """Where the download of this version grows; what is left of other versions goes."""
+    prefix = f".{target.name[:150]}."
+    mark = hashlib.sha256(f"{found.etag} {target.name}".encode()).hexdigest()[:16]
+    for other in target.parent.glob(f"{_literal(prefix)}*{SUFFIX}"):
+        if other.name != f"{prefix}{mark}{SUFFIX}":
+            other.unlink(missing_ok=True)
+    return target.parent / f"{prefix}{mark}{SUFFIX}"
+
+
+def _literal(text: str) -> str:
+    """For a glob."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in text)
+
+
+def _partial(source: str, about: os.stat_result, toolbox: RemoteToolbox, path: str) -> str:
+    """The name of an upload: the same for the same version of a file to the same place."""
+    facts = (str(Path(source).resolve()), about.st_size, about.st_mtime_ns, about.st_ino, toolbox.workspace_id, path)
+    return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := await anyio.to_thread.run_sync(file.read, PIECE, abandon_on_cancel=True):
+        yield piece
+
+
+def to_stdout(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
