@@ -93,6 +93,10 @@ format: setup ## Format the Python code and fix what ruff can fix.
 	@$(BIN)/ruff check -q --fix . || true
 	@$(BIN)/ruff format .
 
+.PHONY: guest
+guest: setup ## Build the standalone guest into dist/: it runs in any Linux image, with or without Python or a C library.
+	@$(BIN)/python scripts/guest.py $(ARGS)
+
 .PHONY: lock
 lock: $(UV) ## Compile the requirements files anew from pyproject.toml.
 	@scripts/lock

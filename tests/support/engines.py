@@ -59,6 +59,16 @@ def _bwrap() -> str | None:
     return None if done.returncode == 0 else f"bwrap cannot make namespaces here: {done.stderr.strip()}"
 
 
+def _qemu() -> str | None:
+    from support import machines
+
+    if why := _program("qemu-system-x86_64")() or _program("cpio")():
+        return why
+    if machines.busybox() is None:
+        return "no static busybox is installed"
+    return None if machines.kernel() else f"there is no kernel in {machines.KERNEL}"
+
+
 ENGINES: dict[str, Probe] = {
     "postgres": lambda: None if postgres_bin() else "postgres is not installed",
     "chromium": lambda: None if chromium() else "chromium is not installed",
@@ -70,6 +80,7 @@ ENGINES: dict[str, Probe] = {
     "node": _program("node"),
     "git": _program("git"),
     "qemu-ga": _program("qemu-ga"),
+    "qemu": _qemu,
 }
 
 

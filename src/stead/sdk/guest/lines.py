@@ -3,7 +3,7 @@
 Contract: `async with Lines(path) as lines: await lines.call(method, params)`. The connection is made when needed and made
 anew when it is gone; answers are matched by id, and what cannot be matched (the rest of a line from before, an answer that
 came too late) is passed over. Only methods that may be repeated are sent again after a loss; of the others the outcome is
-unknown, and that is what the caller is told. A guest that says that it is ready has forgotten what it was asked before. Each
+unknown, and that is what the caller is told. A guest that says again that it is ready has forgotten what it was asked. Each
 call has a deadline. A guest that fails often is left alone for a while (`breaker`).
 """
 
@@ -62,6 +62,7 @@ class Connection:
         self.stream = stream
         self.waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self.over = False
+        self._heard = False
 
     async def run(self, told: Callable[[dict[str, Any]], None]) -> None:
         """Hands out answers until the end; notifications go to `told`."""
@@ -92,6 +93,12 @@ class Connection:
         finally:
             self.waiting.pop(number, None)
 
+    def _greeted(self) -> None:
+        """The first word on a connection is a greeting; after others it is that of a guest that began anew."""
+        if self._heard:
+            self._lose()
+        self._heard = True
+
     def _lose(self) -> None:
         """Whoever waits is told that no answer will come."""
         for future in self.waiting.values():
@@ -107,10 +114,11 @@ class Connection:
             return
         future = self.waiting.get(value["id"]) if isinstance(value.get("id"), str) else None
         if future is not None and not future.done():
+            self._heard = True
             future.set_result(value)
         elif "method" in value:
             if value["method"] == READY:
-                self._lose()
+                self._greeted()
             told(value)
 
 

@@ -113,7 +113,7 @@ async def test_what_may_not_be_repeated_is_asked_once_and_its_outcome_is_unknown
 
 async def test_a_guest_that_began_anew_has_forgotten_what_it_was_asked(tmp_path: Path) -> None:
     async def answer(stream: TransportBytes, request: dict[str, Any]) -> None:
-        if len(peer.requests) == 1:
+        if len(peer.requests) == 2:
             await stream.write(
                 b'\n{"jsonrpc":"2.0","method":"agent_ready","params":{"version":"1","platform":"linux"}}\n'
             )
@@ -121,8 +121,19 @@ async def test_a_guest_that_began_anew_has_forgotten_what_it_was_asked(tmp_path:
             await stream.write(_result(request, "again"))
 
     async with _talking(tmp_path, answer) as (lines, peer):
-        assert await lines.call("ping") == "again"
-        assert peer.connections == 1
+        for _ in range(2):
+            assert await lines.call("ping") == "again"
+        assert (len(peer.requests), peer.connections) == (3, 1)
+
+
+async def test_a_greeting_loses_nothing(tmp_path: Path) -> None:
+    async def answer(stream: TransportBytes, request: dict[str, Any]) -> None:
+        await stream.write(b'\n{"jsonrpc":"2.0","method":"agent_ready","params":{"version":"1","platform":"linux"}}\n')
+        await stream.write(_result(request, "once"))
+
+    async with _talking(tmp_path, answer) as (lines, peer):
+        assert await lines.call("exec_command", {"command": "true"}) == "once"
+        assert len(peer.requests) == 1
 
 
 async def test_silence_is_a_timeout_and_five_of_them_open_the_circuit(tmp_path: Path) -> None:

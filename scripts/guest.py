@@ -1,0 +1,168 @@
+"""Builds the guest that runs in any Linux image, with or without Python or a C library of its own: `make guest`.
+
+It is a folder that can lie anywhere: an interpreter with the C library it was linked with, the standard library, the guest and what
+it imports, compiled. It is started through its own loader, which needs neither a shell nor anything else of the image:
+
+    DIR/lib/ld.so --library-path DIR/lib --argv0 DIR/bin/python3 DIR/bin/python3 -IOO -m stead.guest serve ...
+
+`DIR/stead-guest` is a script for people that does just that. What is built here runs on this machine's architecture and kernel
+interface or newer; the C library comes along, so the image's own does not matter.
+"""
+
+import compileall
+import os
+import platform
+import py_compile
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "stead"
+VERSION = re.search(r'__version__ = "([^"]+)"', (SOURCE / "__init__.py").read_text())
+PARTS = ("guest", "model", "protocol", "toolbox", "transport")
+"""Of ours; the guest imports nothing else."""
+LIBRARIES = ("anyio", "idna", "msgspec", "sniffio", "typing_extensions")
+"""Of others, by the name they are imported by."""
+LEFT_OUT = {
+    *(
+        "__pycache__",
+        "test",
+        "tests",
+        "idlelib",
+        "tkinter",
+        "turtledemo",
+        "ensurepip",
+        "lib2to3",
+        "distutils",
+        "pydoc_data",
+    ),
+    *("site-packages", "curses", "dbm", "unittest", "venv", "wsgiref", "xmlrpc", "turtle.py", "pydoc.py", "doctest.py"),
+}
+EXTENSIONS_LEFT_OUT = re.compile(
+    r"(_test\w*|_?xx\w*|_tkinter|_curses\w*|_dbm|_gdbm|nis|_ctypes_test|ossaudiodev|_codecs_\w\w)\.cpython"
+)
+LOADER = re.compile(r"ld-linux|ld64|ld-musl")
+LAUNCHER = """#!/bin/sh
+dir=$(dirname -- "$(readlink -f -- "$0")")
+exec "$dir/lib/ld.so" --library-path "$dir/lib" --argv0 "$dir/bin/python3" "$dir/bin/python3" -IOO -m stead.guest "$@"
+"""
+
+
+def main() -> int:
+    """Builds the folder and a tarball of it, and says where they are."""
+    if sys.platform != "linux":
+        print("guest: the standalone guest is built on Linux", file=sys.stderr)
+        return 1
+    assert VERSION is not None
+    name = f"stead-guest-{VERSION[1]}-{platform.machine()}"
+    folder = ROOT / "dist" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    build(folder)
+    bundle = pack(folder)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+    print(f"guest: {folder.relative_to(ROOT)} ({size >> 20} MiB), {bundle.relative_to(ROOT)}")
+    return 0
+
+
+def build(folder: Path) -> None:
+    """Fills the folder."""
+    stdlib = Path(os.__file__).parent
+    place = folder / "lib" / stdlib.name
+    interpreter = folder / "bin" / "python3"
+    interpreter.parent.mkdir(parents=True)
+    shutil.copy2(os.path.realpath(sys.executable), interpreter)
+    shutil.copytree(stdlib, place, ignore=_ignored)
+    site = place / "site-packages"
+    site.mkdir()
+    for part in PARTS:
+        shutil.copytree(SOURCE / part, site / "stead" / part, ignore=_ignored)
+    shutil.copy2(SOURCE / "__init__.py", site / "stead")
+    for library in LIBRARIES:
+        _copy_library(library, site)
+    _copy_program("rg", folder / "bin")
+    _copy_shared(folder)
+    _compile(place)
+    launcher = folder / "stead-guest"
+    launcher.write_text(LAUNCHER)
+    launcher.chmod(0o755)
+
+
+def _ignored(directory: str, names: list[str]) -> set[str]:
+    return {name for name in names if name in LEFT_OUT or name.startswith("config-") or EXTENSIONS_LEFT_OUT.match(name)}
+
+
+def _copy_library(name: str, site: Path) -> None:
+    """A package or a module of the environment that builds."""
+    __import__(name)
+    file = sys.modules[name].__file__
+    if file is None:
+        raise SystemExit(f"guest: {name} has no file")
+    if Path(file).name == "__init__.py":
+        shutil.copytree(Path(file).parent, site / name, ignore=_ignored)
+    else:
+        shutil.copy2(file, site)
+
+
+def _copy_program(name: str, target: Path) -> None:
+    """One that came as a wheel and needs nothing of the system."""
+    found = Path(sys.executable).parent / name
+    if found.exists():
+        shutil.copy2(found, target / name)
+
+
+def _copy_shared(folder: Path) -> None:
+    """Every shared library that anything in the folder is linked with, and the loader."""
+    files = [folder / "bin" / "python3", *folder.rglob("*.so")]
+    for name, path in sorted(_linked(files).items()):
+        target = "ld.so" if LOADER.search(name) else name
+        shutil.copy2(path, folder / "lib" / target)
+        os.chmod(folder / "lib" / target, 0o755)
+
+
+def _linked(files: list[Path]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in files:
+        told = subprocess.run(["ldd", str(file)], capture_output=True, text=True, check=False).stdout
+        for line in told.splitlines():
+            match = re.match(r"\s*(?:(\S+) => )?(/\S+) \(0x", line)
+            if match:
+                found[match[1] or Path(match[2]).name] = os.path.realpath(match[2])
+    return found
+
+
+def _compile(place: Path) -> None:
+    """Everything, and never checked against its source: the folder is read-only where it runs."""
+    done = compileall.compile_dir(
+        place,
+        quiet=2,
+        force=True,
+        workers=0,
+        optimize=2,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        stripdir=place,
+    )
+    if not done:
+        raise SystemExit("guest: something does not compile")
+
+
+def pack(folder: Path) -> Path:
+    """The folder as one file, the same bytes for the same content."""
+    bundle = folder.with_name(f"{folder.name}.tar.gz")
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = "root"
+        entry.mtime = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
+        return entry
+
+    with tarfile.open(bundle, "w:gz", compresslevel=6) as file:
+        file.add(folder, folder.name, filter=plain)
+    return bundle
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""A real virtual machine with our standalone guest on a virtio-serial port: the protocol's promises over the real channel."""
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.sdk.guest.client import GuestClient, RpcGuest, connect, who
+from stead.sdk.guest.link import GuestLink
+from stead.toolbox import behaviour
+from stead.transport import unix
+from support import machines
+from support.machines import BOOT_SECONDS, Machine
+
+pytestmark = [pytest.mark.anyio, pytest.mark.needs_engine("qemu"), pytest.mark.timeout(900)]
+
+HUNDRED = 100 << 20
+
+
+async def _up(machine: Machine) -> None:
+    """Until its guest answers."""
+    until = time.monotonic() + BOOT_SECONDS
+    while True:
+        try:
+            await who(machine.socket)
+            return
+        except SteadError:
+            assert time.monotonic() < until, machine.console.read_text()
+            await anyio.sleep(0.2)
+
+
+@contextlib.asynccontextmanager
+async def _client(machine: Machine) -> AsyncIterator[GuestClient]:
+    await _up(machine)
+    with anyio.fail_after(BOOT_SECONDS):
+        async with connect(machine.socket, "stead") as client:
+            yield client
+
+
+async def test_it_tells_what_it_is(machine: Machine) -> None:
+    async with _client(machine) as client:
+        assert await client.ping() < BOOT_SECONDS
+        assert "exec_command" in (await client.info()).capabilities
+        system = await client.system()
+        kernel = machines.kernel()
+        assert kernel is not None
+        assert system.kernel_version == kernel.name.removeprefix("vmlinuz-")
+        assert (system.hostname, system.cpu_count, system.architecture) == ("machine", 1, "x86_64")
+        assert 300_000 < system.total_memory_kb < 512 * 1024
+        assert 0 < system.uptime_seconds < 3600
+        [loopback] = (await client.network()).interfaces
+        assert (loopback.name, loopback.state, loopback.mtu) == ("lo", "up", 65536)
+        assert "127.0.0.1/8" in loopback.ipv4_addresses
+        assert "/tmp" in [each.mount_point for each in (await client.disks()).filesystems]
+
+
+async def test_commands_and_files(machine: Machine) -> None:
+    async with _client(machine) as client:
+        done = await client.exec("sh", ["-c", "echo out; echo err >&2; exit 9"])
+        assert (done.exit_code, done.stdout, done.stderr) == (9, "out\n", "err\n")
+        assert (await client.exec("sh", ["-c", "kill -9 $$"])).exit_code == -1
+        assert (await client.exec("pwd", cwd="/tmp")).stdout == "/tmp\n"
+        await client.write("/tmp/a/b", b"\0\xff", parents=True, mode=0o640)
+        assert await client.read("/tmp/a/b") == b"\0\xff"
+        with pytest.raises(SteadError) as caught:
+            await client.read("/tmp/nothing")
+        assert caught.value.code == "not_found"
+
+
+def test_by_hand_through_socat(machine: Machine) -> None:
+    anyio.run(_up, machine)
+    line = b'{"jsonrpc":"2.0","id":7,"method":"exec_command","params":{"command":"echo","args":["by","hand"]}}\n'
+    argv = ["socat", "-t30", "-", f"UNIX-CONNECT:{machine.socket}"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as socat:
+        assert socat.stdin is not None
+        assert socat.stdout is not None
+        socat.stdin.write(line)
+        socat.stdin.flush()
+        answer: dict[str, Any] = {}
+        while answer.get("id") != 7:
+            answer = msgspec.json.decode(socat.stdout.readline() or b"null") or {"id": 7}
+        socat.stdin.close()
+        socat.kill()
+    assert answer["result"]["stdout"] == "by hand\n"
+
+
+async def test_a_long_command_holds_nobody_up(machine: Machine) -> None:
+    async with _client(machine) as client:
+        ended: list[int] = []
+
+        async def long() -> None:
+            ended.append((await client.exec("sleep", ["300"], seconds=300)).exit_code)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(long)
+            while (await client.exec("pidof", ["sleep"])).exit_code:
+                await anyio.sleep(0.1)
+            await client.ping()
+            assert not ended
+            await client.exec("killall", ["sleep"])
+        assert ended == [-1]
+
+
+async def test_a_hundred_megabytes_both_ways(machine: Machine) -> None:
+    content = os.urandom(HUNDRED)
+    async with _client(machine) as client:
+        assert await client.write("/tmp/large", content) == HUNDRED
+        told = (await client.exec("sha256sum", ["/tmp/large"], seconds=120)).stdout.split()[0]
+        assert told == hashlib.sha256(content).hexdigest()
+        assert await client.read("/tmp/large") == content
+        await client.exec("rm", ["/tmp/large"])
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"\xff\xfe\x00 nonsense\n",
+        b"x" * 200_000 + b"\n",
+        b"[" * 60_000 + b"\n",
+        b'{"jsonrpc":"2.0","id":1,"method":"file_read","params":{"path":"\\u0000"}}\n',
+        b'{"jsonrpc":"2.0","id":{},"method":7}\n[]\n[1,2]\n',
+        b'{"jsonrpc":"2.0","id":1,"meth',
+    ],
+)
+async def test_rubbish_on_the_line_costs_nothing(machine: Machine, rubbish: bytes) -> None:
+    await _up(machine)
+    stream = await unix.connect(machine.socket)
+    with anyio.fail_after(BOOT_SECONDS):
+        await stream.write(rubbish)
+        await stream.close()
+        async with _client(machine) as client:
+            assert (await client.exec("echo", ["well"])).stdout == "well\n"
+
+
+async def test_everything_a_workspace_promises(machine: Machine) -> None:
+    await _up(machine)
+    async with GuestLink(machine.socket) as link:
+        found = [outcome async for outcome in behaviour.run(link.toolbox)]
+    assert [(each.name, each.detail) for each in found if not each.ok] == []
+
+
+async def test_its_power(image: Path, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, image)
+    with machine:
+        async with _client(machine) as client:
+            assert isinstance(client, RpcGuest)
+            with pytest.raises(SteadError) as caught:
+                await client.lines.call("shutdown", {"timeout_seconds": "soon"})
+            assert caught.value.code == "invalid"
+            began = time.monotonic()
+            assert (await client.shutdown(seconds=3)).initiated
+        assert await anyio.to_thread.run_sync(machine.off)
+        assert time.monotonic() - began >= 3
+
+
+async def test_a_client_outlives_its_machine(image: Path, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, image)
+    with machine:
+        async with _client(machine) as client:
+            assert (await client.reboot(force=True)).initiated
+            assert await anyio.to_thread.run_sync(machine.off)
+            machine.kill()
+            machine.start()
+            await _up(machine)
+            assert (await client.exec("echo", ["again"])).stdout == "again\n"
