@@ -86,6 +86,13 @@ def test_in_the_background_with_logs_from_where_one_stopped(cli: Cli, work: Work
     assert cli.ok("logs", work["name"], exec_id, "--cursor", "9") == "two\n"
 
 
+def test_logs_of_what_runs_are_all_that_is_there_now(cli: Cli, work: Work) -> None:
+    line = "for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.05; done; sleep 600"
+    exec_id = cli.ok("exec", work["name"], "-d", "--shell", "--", line).strip()
+    eventually(lambda: cli.ok("logs", work["name"], exec_id) == "1\n2\n3\n4\n5\n6\n7\n8\n", "every line")
+    cli.ok("kill", work["name"], exec_id, "--signal", "KILL")
+
+
 def test_kill(cli: Cli, work: Work) -> None:
     exec_id = cli.ok("exec", work["name"], "-d", "--", "sleep", "60").strip()
     cli.ok("kill", work["name"], exec_id, "--signal", "KILL")

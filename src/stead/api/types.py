@@ -453,6 +453,7 @@ class ExecStatus(Answer):
     output_bytes: int = 0
     truncated: bool = False
     first_cursor: int = 0
+    last_cursor: int = 0
     background: bool = False
     error: str = ""
 

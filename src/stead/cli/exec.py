@@ -81,7 +81,7 @@ async def _logs_kept(
 async def _logs_from(toolbox: RemoteToolbox, status: ExecStatus, cursor: int, *, follow: bool) -> ExecStatus | None:
     running = await toolbox.attach(status.exec_id, cursor)
     if status.state is ExecState.RUNNING and not follow:
-        await _until_cursor(running, status.output_bytes)
+        await _until_cursor(running, status.last_cursor)
         return None
     async for piece in running.output():
         await put(1 if piece.channel == "stdout" else 2, piece.data)

@@ -222,7 +222,7 @@ class ExecState(StrEnum):
 
 class ExecStatus(Result, frozen=True):
     """An exec and, when over, its end. `failed`: it could not be started (`error` says why); that is a result too. Its output
-    is kept from `first_cursor` on; what was before has been read by whom it was for."""
+    is there from `first_cursor` (what was before has been read by whom it was for) to `last_cursor`."""
 
     exec_id: str
     state: ExecState
@@ -234,6 +234,7 @@ class ExecStatus(Result, frozen=True):
     output_bytes: int = 0
     truncated: bool = False
     first_cursor: int = 0
+    last_cursor: int = 0
     background: bool = False
     error: str = ""
 

@@ -217,6 +217,28 @@ async def test_only_the_reader_that_counts_holds_an_exec_back(toolbox: LocalTool
     assert len(rest) >= PRINTED // 2
 
 
+async def test_who_asks_for_the_result_of_what_waits_reads_along(toolbox: LocalToolbox) -> None:
+    running = await toolbox.start(NUMBERS)
+    await _stands_still(toolbox, running.exec_id)
+    running.close(hold=True)
+    result = await toolbox.run(msgspec.structs.replace(NUMBERS, exec_id=running.exec_id))
+    assert (result.status.ok, result.status.truncated, result.clipped) == (True, False, True)
+    assert _numbers().startswith(result.stdout)
+
+
+async def test_a_status_says_where_output_is(toolbox: LocalToolbox) -> None:
+    running = await toolbox.start(Exec(argv=["for n in 1 2 3; do echo $n; sleep 0.05; done; sleep 600"], shell=True))
+    cursor = 0
+    async for piece in running.output():
+        cursor = piece.cursor
+        if piece.data.endswith(b"3\n"):
+            break
+    status = await toolbox.show(running.exec_id)
+    assert (status.first_cursor, status.last_cursor, status.output_bytes) == (0, cursor, 6)
+    assert cursor > status.output_bytes
+    assert (await toolbox.kill(running.exec_id, 9)).last_cursor == cursor
+
+
 async def test_what_waits_for_its_reader_can_be_ended_and_let_go(toolbox: LocalToolbox) -> None:
     running = await toolbox.start(NUMBERS)
     await _stands_still(toolbox, running.exec_id)

@@ -126,6 +126,7 @@ export interface ExecStatus {
   output_bytes: number;
   truncated: boolean;
   first_cursor: number;
+  last_cursor: number;
   background: boolean;
   error: string;
 }

@@ -48,6 +48,7 @@ const ENDED: ExecStatus = {
   output_bytes: 0,
   truncated: false,
   first_cursor: 0,
+  last_cursor: 0,
   background: true,
   error: "",
 };

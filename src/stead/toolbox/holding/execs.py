@@ -93,8 +93,7 @@ class Execs:
         self._leftovers: dict[str, Ending] = {}
         self._logs = self._shelf.logs()
         for status in self._shelf.kept():
-            log = self._logs[status["exec_id"]]
-            self.finished[status["exec_id"]] = {**status, "first_cursor": log.starts[0]} if log.starts[0] else status
+            self.finished[status["exec_id"]] = status | _place(self._logs[status["exec_id"]])
         self._several = {exec_id: None for exec_id, log in self._logs.items() if len(log.starts) > 1}
         self._total = sum(log.bytes for log in self._logs.values())
         self._forget_oldest()
@@ -407,8 +406,7 @@ class Execs:
     def _now(self, held: Held) -> Status:
         held.status["output_bytes"] = held.log.output_bytes
         held.status["truncated"] = held.log.truncated
-        if held.log.first:
-            held.status["first_cursor"] = held.log.first
+        held.status |= _place(Kept(held.log.starts, held.log.size))
         return held.status
 
     def _forget_oldest(self) -> None:
@@ -427,6 +425,11 @@ class Execs:
     def _too_many(self) -> bool:
         over = self._total > self._settings.total_log_bytes and len(self.finished) > 1
         return over or len(self.finished) > self._settings.kept
+
+
+def _place(log: Kept) -> Status:
+    """Where output is there."""
+    return {"first_cursor": log.starts[0], "last_cursor": log.size}
 
 
 def _begun(request: dict[str, Any]) -> Status:

@@ -74,7 +74,7 @@ async def test_without_following_it_ends_where_the_output_is_now(tmp_path: Path)
     async with face(tmp_path) as it:
         node, path = await ready(it)
         node.live = True
-        node.answers["exec.show"] = {"exec_id": "ex_1", "state": "running", "output_bytes": len(node.log)}
+        node.answers["exec.show"] = {"exec_id": "ex_1", "state": "running", "last_cursor": len(node.log)}
         with anyio.fail_after(30):
             found = events((await it.admin.get(path, params={"follow": "false"})).text)
         assert [kind for kind, _, _ in found] == ["output"] * 3

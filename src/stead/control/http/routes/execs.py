@@ -115,7 +115,7 @@ async def follow_exec(
     """Server-sent events: `output` {channel, data (base64), cursor}, whose id is the cursor, then `end` with the status."""
     if last_event_id.isascii() and last_event_id.isdigit():
         cursor = int(last_event_id)
-    until = None if follow else (await _show(caller, services, workspace, exec_id)).output_bytes
+    until = None if follow else (await _show(caller, services, workspace, exec_id)).last_cursor
     stream = await services.inside.open(caller, workspace, "exec.attach", {"exec_id": exec_id, "cursor": cursor})
     return Streamed(_events(stream, cursor, until), "text/event-stream; charset=utf-8", {"cache-control": "no-store"})
 
