@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stead.toolbox.text.contract import Text
     from stead.toolbox.transfer.contract import Transfer
     from stead.toolbox.trees.contract import Links, Trees, Unpacked
+    from stead.toolbox.watch.contract import Watch
 
 CALL_BYTES = 1 << 20
 """The most content one call carries; more goes through streams."""
@@ -304,9 +305,9 @@ class Toolbox(Protocol):
     @property
     def git(self) -> Git: ...
     @property
-    def search(self) -> Search: ...
     def system(self) -> System: ...
     @property
+    def search(self) -> Search: ...
     @property
     def watch(self) -> Watch: ...
     @property
