@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from stead.toolbox.behaviour.checks import check, expect, refused, sh
+from stead.toolbox.behaviour.checks import NotTriedError, check, expect, refused, sh
 from stead.toolbox.contract import Toolbox
 from stead.toolbox.git.contract import Change, Person
+
+NOT_FOUND = 127
+"""How a shell ends that does not find a program."""
 
 
 async def _repository(toolbox: Toolbox, place: str, line: str = "") -> None:
@@ -16,6 +19,8 @@ async def _repository(toolbox: Toolbox, place: str, line: str = "") -> None:
         f" && {line or 'true'}",
         cwd=place,
     )
+    if made.status.exit_code == NOT_FOUND:
+        raise NotTriedError("git is not installed in the workspace")
     expect(made.status.ok, f"git failed: {made.stderr.decode()}")
 
 
