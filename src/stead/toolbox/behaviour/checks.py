@@ -113,6 +113,9 @@ async def _one(check: Check, toolbox: Toolbox, whole: bool) -> str:
             await toolbox.mkdir(place)
             await check.work(toolbox, place)
             await toolbox.delete(place, recursive=True)
+    except NotTriedError:
+        await toolbox.delete(place, recursive=True)
+        raise
     except AssertionError as error:
         return str(error) or "an expectation failed"
     except SteadError as error:
