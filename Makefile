@@ -45,6 +45,9 @@ $(UV): requirements/tools.txt
 .stamps/packages: requirements/dev.txt | $(UV)
 	@echo "setup: installing the locked Python packages"
 	@mkdir -p .stamps
+	@if [ "$$(uname -sm)" = "Darwin x86_64" ] && ! command -v cargo >/dev/null; then \
+		echo 'setup: cryptography has no ready-made package for Macs with Intel processors; to build it: brew install rust' \
+			'openssl@3, then OPENSSL_DIR="$$(brew --prefix openssl@3)" make setup' >&2; exit 1; fi
 	@test -x $(BIN)/python || $(UV) venv -q --python $(PYTHON) $(VENV)
 	@rm -f .stamps/project
 	@$(UV) pip sync -q --require-hashes requirements/dev.txt
