@@ -323,6 +323,31 @@ async def test_left_by_its_client_a_foreground_exec_ends_in_time(own: GuestProce
         assert (await client.ask("exec.show", exec_id=other))["state"] == "running"
 
 
+@pytest.mark.parametrize("crash", [False, True])
+async def test_what_waits_for_a_reader_who_never_comes_back_ends_in_time(own: GuestProcess, crash: bool) -> None:
+    """Its log is full, also while another guest begins; then nobody is left to wait for."""
+    async with own.linked() as client:
+        stream = await client.open(WORKSPACE, "exec", {"argv": ["yes"], "log_bytes": 0})
+        exec_id = stream.opened["exec_id"]
+        await _prints(client, exec_id)
+        if crash:
+            await anyio.to_thread.run_sync(own.kill_guest)
+        else:
+            await client.detach(stream)
+    async with own.linked() as client:
+        await _becomes(client, exec_id, "cancelled")
+        status = await client.ask("exec.show", exec_id=exec_id)
+    assert status["output_bytes"] < 8 << 20
+    assert not status.get("truncated")
+    assert sum(file.stat().st_size for file in (own.run / "execs").glob(f"{exec_id}*")) < 8 << 20
+
+
+async def _prints(client: Client, exec_id: str) -> None:
+    with anyio.fail_after(PATIENCE):
+        while (await client.ask("exec.show", exec_id=exec_id)).get("output_bytes", 0) < 1_000_000:
+            await anyio.sleep(0.02)
+
+
 async def test_an_exec_whose_call_lost_its_link_ends_in_time(own: GuestProcess) -> None:
     exec_id = "ex_00000000000000000000000001"
     async with own.linked() as client:
