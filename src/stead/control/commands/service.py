@@ -22,6 +22,7 @@ from stead.control.store.filters import shown
 from stead.control.store.fresh import fresh
 from stead.control.store.rows import Connection, Row
 from stead.control.store.store import Store
+from stead.control.store.units import quick
 from stead.model.commands import ENDED
 from stead.model.ids import Kind
 from stead.model.workspaces import CommandKind
@@ -82,6 +83,7 @@ class Commands:
             raise SteadError("conflict", "the node has begun the command; it ends by itself")
 
 
+@quick
 def _find(conn: Connection, caller: Caller, ref: str) -> Row[Any]:
     row = commands.by_id(conn, ref)
     if row is None or not caller.may_see(row.owner):

@@ -6,8 +6,6 @@ finds out who asks, and hands on: `/api/...` to the API, the two links to theirs
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from stead.control.http.bodies import hurried
 from stead.control.http.errors import send_error
 from stead.control.http.headers import guarded
 from stead.control.http.scope import known_or_none, state_of
+from stead.control.store.fresh import fresh
 from stead.model import ids
 from stead.protocol.errors import SteadError
 
@@ -51,7 +50,7 @@ class Door:
         state = state_of(scope)
         state["services"] = self._services
         state["gate"] = self._gate
-        state["request_id"] = ids.make(ids.Kind.REQUEST, time.time(), os.urandom(ids.ENTROPY_BYTES))
+        state["request_id"] = fresh(ids.Kind.REQUEST)
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send)
         else:

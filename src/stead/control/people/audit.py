@@ -6,7 +6,6 @@ later (for what must not wait, such as calls on a link). `run()` writes; entries
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ import structlog
 from stead.api.types import AuditEntry, AuditPage
 from stead.control.people.caller import Caller
 from stead.control.store import audits
+from stead.control.store.fresh import entropy
 from stead.control.store.store import Store
 from stead.model import ids
 from stead.protocol.errors import SteadError
@@ -52,7 +52,7 @@ class Audit:
         """An entry of now; without a caller somebody who did not log in."""
         now = self._clock()
         return AuditEntry(
-            id=ids.make(ids.Kind.EVENT, now, os.urandom(ids.ENTROPY_BYTES)),
+            id=ids.make(ids.Kind.EVENT, now, entropy()),
             at=now,
             actor=caller.user_id if caller else "",
             via=f"{caller.via}:{caller.credential_id}" if caller else "",
@@ -106,4 +106,5 @@ class Audit:
 
 def _plain(text: str) -> str:
     """What others chose, such that every database takes it and every terminal may show it: one bad entry holds up none."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text[:_LONGEST])
+    text = text[:_LONGEST]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -15,6 +15,7 @@ from sqlalchemy import delete as delete_from
 
 from stead.api.types import Session, SessionPage, Token, TokenPage
 from stead.control.store.schema import logins, sessions, tokens, users
+from stead.control.store.units import quick
 from stead.protocol.errors import SteadError
 
 API, LOGIN, LOCAL = "api", "login", "local"
@@ -80,6 +81,7 @@ def _within(wanted: float | None, most: float | None, insisted: bool) -> float |
     return most
 
 
+@quick
 def find_token(conn: Connection, digest: str) -> Found | None:
     """The token with this digest."""
     row = conn.execute(
@@ -134,6 +136,7 @@ def add_session(conn: Connection, session: Session, digest: str) -> Session:
     return session
 
 
+@quick
 def find_session(conn: Connection, digest: str) -> Found | None:
     """The session with this digest."""
     row = conn.execute(
@@ -176,6 +179,7 @@ def remove_session(conn: Connection, session_id: str, user_id: str) -> None:
 # --- both ----------------------------------------------------------------------------------------------------------
 
 
+@quick
 def find_by_id(conn: Connection, credential_id: str) -> str | None:
     """The user of a token or session that is there, unless disabled."""
     table = sessions if credential_id.startswith("se_") else tokens

@@ -9,6 +9,7 @@ read brought nothing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from stead.control.people.caller import Caller
 from stead.control.store.later import later
 from stead.control.store.prepared import Prepared
 from stead.control.store.schema import events
-from stead.control.store.units import long
+from stead.control.store.units import long, quick
 from stead.protocol.errors import SteadError
 
 EVENTS = "stead_events"
@@ -31,7 +32,18 @@ PAUSE = 0.02
 """Seconds between two announcements: many commits wake the watchers once."""
 
 _INSERT = Prepared(events.insert().inline(), ("at", "kind", "subject", "owner", "data"))
-_ALL = select(events).where(events.c.seq > bindparam("after")).order_by(events.c.seq).limit(bindparam("most"))
+
+
+def _page(*, of_subject: bool, of_owner: bool) -> Prepared:
+    query = select(events).where(events.c.seq > bindparam("after")).order_by(events.c.seq).limit(bindparam("most"))
+    if of_subject:
+        query = query.where(events.c.subject == bindparam("about"))
+    if of_owner:
+        query = query.where(or_(events.c.owner == bindparam("mine"), events.c.owner == EVERYONE))
+    return Prepared(query)
+
+
+_PAGES = {pair: _page(of_subject=pair[0], of_owner=pair[1]) for pair in itertools.product((False, True), repeat=2)}
 
 
 class Hints:
@@ -76,23 +88,19 @@ def append_all(conn: Connection, told: Sequence[tuple[str, str, str, dict[str, A
         conn.info[EVENTS] = True
 
 
+@quick
 def page(conn: Connection, caller: Caller, subject: str, after: str, limit: int) -> EventPage:
     """The events that the caller may see after the cursor, oldest first. `next` is where to go on, also when empty."""
-    query = _ALL
-    values: dict[str, Any] = {"after": _number(after), "most": limit}
-    if subject:
-        query = query.where(events.c.subject == bindparam("about"))
-        values |= {"about": subject}
-    if not caller.is_admin:
-        query = query.where(or_(events.c.owner == bindparam("mine"), events.c.owner == EVERYONE))
-        values |= {"mine": caller.user_id}
+    query = _PAGES[bool(subject), not caller.is_admin]
+    values = {"after": _number(after), "most": limit, "about": subject, "mine": caller.user_id}
     items = [
         Event(cursor=str(row.seq), at=row.at, kind=row.kind, subject=row.subject, data=row.data)
-        for row in conn.execute(query, values)
+        for row in query.all(conn, values)
     ]
     return EventPage(items=items, next=items[-1].cursor if items else after)
 
 
+@quick
 def latest(conn: Connection) -> str:
     """The cursor of the newest event."""
     return str(conn.execute(select(func.max(events.c.seq))).scalar() or 0)

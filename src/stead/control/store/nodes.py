@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from stead.control.store.filters import has_labels, is_ref, shown
 from stead.control.store.schema import enrolments, nodes
-from stead.control.store.units import long
+from stead.control.store.units import long, quick
 from stead.protocol.errors import SteadError
 
 n = nodes.c
@@ -35,6 +35,7 @@ def names_like(conn: Connection, name: str) -> set[str]:
     return set(conn.execute(select(n.name).where(n.name.startswith(name, autoescape=True))).scalars())
 
 
+@quick
 def by_id(conn: Connection, node_id: str) -> Row[Any] | None:
     return conn.execute(_BY_ID, {"wanted": node_id}).first()
 

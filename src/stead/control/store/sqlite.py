@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
 from stead.control.store import later, units
 from stead.control.store.events import EVENTS, Hints
@@ -82,7 +83,7 @@ class SqliteStore:
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed:
             raise units.closed()
-        return await self._readers.run(functools.partial(_call, fn, args, kwargs))
+        return await self._readers.run(functools.partial(_call, fn, args, kwargs), quick=units.is_quick(fn))
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         result: T = await self._writer.write(fn, args, kwargs)
@@ -139,6 +140,26 @@ def _identity(file: Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
+class _Pace:
+    """Notes how long something in the event loop takes; after what took too long all is slow for a while."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._began = 0.0
+
+    @property
+    def is_slow(self) -> bool:
+        return time.monotonic() < self._until
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        now = time.monotonic()
+        if now - self._began > SLOW:
+            self._until = now + SLOW_FOR
+
+
 class _Commits:
     """Commits units in groups. Units run in the event loop, for each takes less than a hand-over to a thread; what may take
     longer has a thread: waiting for other programs, the commit itself, long units, and all of them while the disk is slow."""
@@ -148,7 +169,7 @@ class _Commits:
         self._patience = round(busy * 1000)
         self._announce = announce
         self._thread = ThreadPoolExecutor(1, "stead-writer")
-        self._slow_until = 0.0
+        self._pace = _Pace()
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
@@ -190,15 +211,14 @@ class _Commits:
 
     async def _run(self, conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> None:
         until = time.monotonic() + IN_LOOP
-        while waiting and len(taken) < units.MOST and (before := time.monotonic()) < until:
+        while waiting and len(taken) < units.MOST and time.monotonic() < until:
             unit = waiting.popleft()
             taken.append(unit)
-            if unit.is_long or before < self._slow_until:
+            if unit.is_long or self._pace.is_slow:
                 await self._aside(_alone, conn, unit)
             else:
-                _alone(conn, unit)
-                if time.monotonic() - before > SLOW:
-                    self._slow_until = time.monotonic() + SLOW_FOR
+                with self._pace:
+                    _alone(conn, unit)
 
     async def _aside(self, fn: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, fn, *args)
@@ -240,9 +260,32 @@ class _Readers:
         self._mine = threading.local()
         self._all: list[_Opened] = []
         self._pool = ThreadPoolExecutor(READERS, "stead-reader")
+        self._here = _Opened(self._engine, file)
+        self._opening = False
+        self._pace = _Pace()
 
-    async def run(self, fn: Callable[[Connection], T]) -> T:
+    async def run(self, fn: Callable[[Connection], T], *, quick: bool) -> T:
+        """In the event loop where that is quick and the file is open, else, or if that fails, in a thread."""
+        if quick and not self._pace.is_slow and not self._opening:
+            conn = self._here.present()
+            if conn is None:
+                await self._open_here()
+            else:
+                with self._pace, contextlib.suppress(sqlite3.Error, DBAPIError), conn.begin():
+                    return fn(conn)
+                self._here.drop()
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, fn)
+
+    async def _open_here(self) -> None:
+        """Opens the event loop's own connection. What is wrong with the file is told by the read itself."""
+        self._opening = True
+        try:
+            with contextlib.suppress(SteadError, sqlite3.Error, DBAPIError):
+                await asyncio.get_running_loop().run_in_executor(self._pool, self._here.get)
+                if (conn := self._here.present()) is not None:
+                    _raw(conn).execute("PRAGMA busy_timeout = 0")
+        finally:
+            self._opening = False
 
     def _run(self, fn: Callable[[Connection], T]) -> T:
         opened = self._opened()
@@ -265,5 +308,5 @@ class _Readers:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
-        for opened in self._all:
+        for opened in [*self._all, self._here]:
             opened.drop()

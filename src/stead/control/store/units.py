@@ -2,7 +2,7 @@
 
 Contract: `Writer(commit)` runs `commit(waiting)` in a task of its own as long as units wait; `await writer.write(fn, args,
 kwargs)` answers what `fn` answered once `commit` has settled its unit. A unit whose waiter went away is still done. `@long`
-marks functions that may take tens of milliseconds.
+marks writing functions that may take tens of milliseconds, `@quick` reading ones that find a few rows by an index.
 """
 
 from __future__ import annotations
@@ -23,12 +23,24 @@ MOST = 256
 LONGEST = 0.05
 """Seconds after which a commit takes no more units."""
 _LONG = "stead_long"
+_QUICK = "stead_quick"
 
 
 def long(fn: F) -> F:
     """Such a unit never runs where it would hold up the event loop."""
     setattr(fn, _LONG, True)
     return fn
+
+
+def quick(fn: F) -> F:
+    """Such a function costs less than a hand-over to a thread."""
+    setattr(fn, _QUICK, True)
+    return fn
+
+
+def is_quick(fn: Callable[..., Any]) -> bool:
+    """Whether it was marked so."""
+    return getattr(fn, _QUICK, False)
 
 
 class Unit:

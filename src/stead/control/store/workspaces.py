@@ -16,7 +16,7 @@ from stead.control.people.caller import Caller
 from stead.control.store.filters import has_labels, is_ref, shown
 from stead.control.store.prepared import Prepared
 from stead.control.store.schema import UNSETTLED, nodes, users, workspaces
-from stead.control.store.units import long
+from stead.control.store.units import long, quick
 from stead.model.workspaces import Observed
 from stead.protocol.errors import SteadError
 
@@ -96,6 +96,7 @@ def by_key(conn: Connection, owner: str, key: str) -> Row[Any] | None:
     return found
 
 
+@quick
 def resolve(conn: Connection, caller: Caller, ref: str) -> Row[Any]:
     """The one that the caller means."""
     if not is_ref(ref):
