@@ -55,6 +55,8 @@ WORDS: dict[str, dict[str, Word]] = {
         "sync": Word("syncing", "sync", "make a directory the same as another; only differences travel"),
         "ps": Word("system", "ps", "what runs in a workspace"),
         "system": Word("system", "system", "the system of a workspace: kernel, memory, network, disks"),
+        "search": Word("finding", "search", "search in content, names, symbols, or for what fits best"),
+        "watch": Word("finding", "watch", "print every change of files"),
     },
     "People and credentials": {
         "login": Word("login", "login", "log in with a login code or a token"),

@@ -220,12 +220,13 @@ class Ranked(Result, frozen=True):
 
 
 class WhereOptions(TypedDict, total=False):
-    """The fields of `Where` but for the path."""
+    """The fields of `Where` but for the path, and the limit of each search."""
 
     include: list[str]
     exclude: list[str]
     hidden: bool
     ignored: bool
+    limit: int
 
 
 class ContentOptions(WhereOptions, total=False):
@@ -237,29 +238,20 @@ class ContentOptions(WhereOptions, total=False):
     multiline: bool
     before: int
     after: int
-    limit: int
     per_file: int
     characters: int
-
-
-class NameOptions(WhereOptions, total=False):
-    """The fields of `FindNames`."""
-
-    limit: int
 
 
 class SymbolOptions(WhereOptions, total=False):
     """The fields of `FindSymbols`."""
 
     kinds: list[str]
-    limit: int
     wait: float
 
 
 class RankedOptions(WhereOptions, total=False):
     """The fields of `FindRanked`."""
 
-    limit: int
     wait: float
 
 
@@ -281,7 +273,7 @@ class Search:
         """Lines that fit a regular expression of ripgrep, or with `literal` have a text."""
         return await self._ask(CONTENT, FindContent(query=query, path=path, **options))
 
-    async def names(self, query: str = "", path: str = ".", **options: Unpack[NameOptions]) -> Names:
+    async def names(self, query: str = "", path: str = ".", **options: Unpack[WhereOptions]) -> Names:
         """Files whose paths have the letters of the query in order, the best first."""
         return await self._ask(NAME, FindNames(query=query, path=path, **options))
 

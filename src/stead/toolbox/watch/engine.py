@@ -23,6 +23,8 @@ from stead.toolbox.watch.pending import Pending
 from stead.toolbox.watch.polling import Polled, deaf
 from stead.toolbox.watch.tree import Tree, cannot
 
+CHECK_SECONDS = 5.0
+"""How often a quiet workspace is asked whether it is still there."""
 POLL_SHARE = 20
 """A polled workspace is looked at so seldom that looking takes at most this part of the time."""
 
@@ -111,7 +113,7 @@ class Engine:
             if isinstance(source, Polled):
                 self._look(source)
             elif not self._follow(source):
-                source = self._source = self._fall_back(source)
+                source = self._fall_back(source)
             if source.gone:
                 self._hand_over()
                 raise SteadError("not_found", "the directory of the workspace is gone; nothing is watched any more")
@@ -153,7 +155,7 @@ class Engine:
         """What happens until something can be told, which is told; False when there is too much to watch."""
         try:
             until: float | None = None
-            while not self._stopped and not tree.gone:
+            while not self._stopped and tree.there():
                 wait = tree.settle()
                 if self._pending and until is None:
                     until = time.monotonic() + DEBOUNCE
@@ -162,7 +164,7 @@ class Engine:
                     if left <= 0:
                         break
                     wait = min(wait, left) if wait else left
-                self._wait(tree.descriptor, wait or None)
+                self._wait(tree.descriptor, wait or CHECK_SECONDS)
                 token = self._token
                 tree.read()
                 if token != self._synced:
@@ -189,7 +191,7 @@ class Engine:
     def _fall_back(self, tree: Tree) -> Polled:
         """From now on by looking; what happened meanwhile may be missed."""
         tree.close()
-        polled = self._polled()
+        polled = self._source = self._polled()
         self._pending.overflow()
         self._hand_over()
         return polled

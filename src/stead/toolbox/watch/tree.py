@@ -124,6 +124,11 @@ class Tree:
     def close(self) -> None:
         self._queue.close()
 
+    def there(self) -> bool:
+        """Whether the root is still there; while it is held open, its removal is no event."""
+        self.gone = self.gone or os.fstat(self._root.descriptor).st_nlink == 0
+        return not self.gone
+
     # --- what happened -----------------------------------------------------------------------------------------------
 
     def read(self) -> bool:

@@ -1,0 +1,263 @@
+"""The watch on real directories: many of them, storms, lost roots, slow readers, limits of the system."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.sdk.remote import RemoteToolbox
+from stead.toolbox.confine import Root
+from stead.toolbox.place import Place
+from stead.toolbox.watch.contract import PENDING, Change, ChangeKind, WatchFiles
+from stead.toolbox.watch.hub import Hub, Reading, hub
+from stead.toolbox.watch.pending import Pending
+from stead.toolbox.watch.polling import deaf
+from stead.toolbox.watch.tree import Tree
+from support.deadline import PATIENCE
+from support.guests import WORKSPACE, Client, GuestProcess
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux; polling is tried by the behaviours"),
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """In memory where that is possible: tens of thousands of files are made."""
+    memory = Path("/dev/shm")
+    place = memory if os.access(memory, os.W_OK) else tmp_path
+    with tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as base:
+        path = Path(base, "root")
+        path.mkdir()
+        yield path
+
+
+@pytest.fixture
+def watched(root: Path) -> Iterator[Hub]:
+    place = Place(Root(root), {"PATH": os.environ["PATH"]})
+    yield hub(place)
+    place.close()
+    place.root.close()
+
+
+async def until(reading: Reading, seen: Callable[[Change], bool]) -> list[Change]:
+    """What comes, to the first that is it."""
+    found: list[Change] = []
+    with anyio.fail_after(PATIENCE):
+        while not any(map(seen, found)):
+            found += await reading.batch()
+    return found
+
+
+def at(path: str) -> Callable[[Change], bool]:
+    return lambda change: change.path == path
+
+
+async def test_ten_thousand_directories_and_as_many_changes_at_once(watched: Hub, root: Path) -> None:
+    for outer in range(100):
+        (root / f"{outer}").mkdir()
+        for inner in range(100):
+            (root / f"{outer}" / f"{inner}").mkdir()
+    async with watched.reading(WatchFiles()) as reading, watched.reading(WatchFiles(path="7")) as part:
+        (state,) = watched.status()
+        assert (state.mode, state.directories, state.readers) == ("inotify", 10_101, 2)
+        line = (
+            "import os\nfor n in range(10000): os.close(os.open(f'{n % 100}/{n // 100}/new', os.O_CREAT | os.O_WRONLY))"
+        )
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: anyio.run_process([sys.executable, "-c", line], cwd=root))
+            found: dict[str, ChangeKind] = {}
+            with anyio.fail_after(PATIENCE * 2):
+                while len(found) < 10_000:
+                    for change in await reading.batch():
+                        if change.overflow:  # a machine that is too slow for its own kernel says so
+                            return
+                        if change.kind is ChangeKind.CREATED:
+                            found[change.path] = change.kind
+        assert {path.rpartition("/")[2] for path in found} == {"new"}
+        assert {change.path[:2] for change in await part.batch()} == {"7/"}
+        (root / "3").rename(root / "8" / "moved")
+        moved = await until(reading, at("8/moved"))
+        assert [(change.kind, change.path, change.previous) for change in moved if change.directory] == [
+            (ChangeKind.RENAMED, "8/moved", "3")
+        ]
+        (root / "8" / "moved" / "5" / "later").touch()
+        await until(reading, at("8/moved/5/later"))
+
+
+async def test_what_is_made_in_new_directories_at_once_is_told(watched: Hub, root: Path) -> None:
+    source = root.parent / "source"
+    for number in range(200):
+        directory = source / "a" / f"{number}" / "b" / "c"
+        directory.mkdir(parents=True)
+        (directory / "file").touch()
+    async with watched.reading(WatchFiles()) as reading:
+        shutil.copytree(source, root / "copy")
+        (root / "end").mkdir()
+        changes = await until(reading, at("end"))
+        files = {
+            change.path for change in changes if change.kind is ChangeKind.CREATED and change.path.endswith("/file")
+        }
+        assert files == {f"copy/a/{number}/b/c/file" for number in range(200)}
+        source.rename(root / "arrived")
+        changes = await until(reading, at("arrived/a/199/b/c/file"))
+        assert len([change for change in changes if change.path.endswith("/file")]) == 200
+        (root / "arrived").rename(source)
+        gone = await until(reading, at("arrived"))
+        assert [(change.kind, change.path) for change in gone] == [(ChangeKind.DELETED, "arrived")]
+        (source / "a" / "unseen").touch()
+        (root / "last").mkdir()
+        assert [change.path for change in await until(reading, at("last"))] == ["last"]
+
+
+async def test_the_root_goes_away(watched: Hub, root: Path) -> None:
+    async with watched.reading(WatchFiles()) as reading:
+        shutil.rmtree(root)
+        with pytest.raises(SteadError) as gone:
+            await until(reading, at("nothing more"))
+        assert gone.value.code == "not_found"
+    assert watched.status() == []
+
+
+async def test_a_watched_directory_goes_away_and_comes_back(watched: Hub, root: Path) -> None:
+    (root / "sub").mkdir()
+    async with watched.reading(WatchFiles(path="sub")) as reading:
+        shutil.rmtree(root / "sub")
+        assert (await until(reading, at("sub")))[-1].kind is ChangeKind.DELETED
+        (root / "sub").mkdir()
+        (root / "sub" / "file").touch()
+        assert [change.path for change in await until(reading, at("sub/file"))] == ["sub", "sub/file"]
+
+
+async def test_a_slow_reader_is_told_that_it_missed_something(watched: Hub, root: Path) -> None:
+    async with watched.reading(WatchFiles()) as slow, watched.reading(WatchFiles()) as quick:
+        seen: set[str] = set()
+        for number in range(PENDING + 500):
+            (root / f"{number}").touch()
+            if number % 2000 == 0:
+                seen |= {change.path for change in await quick.now()}
+        seen |= {change.path for change in await quick.now()}
+        (first, *rest) = await slow.now()
+        assert first.overflow
+        assert len(rest) < PENDING
+        assert len(seen) == PENDING + 500
+
+
+def test_a_kernel_that_dropped_events_is_told(root: Path) -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 20_000:
+        pytest.skip("the kernel keeps too many events here")
+    confined, pending = Root(root), Pending()
+    tree = Tree(confined, pending)
+    try:
+        tree.begin()
+        for number in range(limit // 2 + 100):
+            (root / f"{number % 50}").touch()
+            (root / f"{number % 50}").unlink()
+        (root / "last").touch()
+        while tree.read():
+            pass
+        assert (tree.missed, [change.kind for change in pending.take()]) == (1, [ChangeKind.OVERFLOW])
+        (root / "last").unlink()
+        tree.read()
+        assert [(change.kind, change.path) for change in pending.take()] == [(ChangeKind.DELETED, "last")]
+    finally:
+        tree.close()
+        confined.close()
+
+
+LIMITED = """
+import asyncio, os, sys
+from stead.toolbox.confine import Root
+from stead.toolbox.place import Place
+from stead.toolbox.watch.contract import WatchFiles
+from stead.toolbox.watch.hub import hub
+
+async def main():
+    place = Place(Root(sys.argv[1]), {})
+    async with hub(place).reading(WatchFiles()) as reading:
+        print(hub(place).status()[0].mode, hub(place).status()[0].reason)
+        for number in range(20):
+            os.makedirs(f"{sys.argv[1]}/{number}/sub", exist_ok=True)
+        while hub(place).status()[0].mode != "polling":
+            print([change.kind.value for change in await reading.batch()][0])
+        print("polling")
+        os.mkdir(f"{sys.argv[1]}/end")
+        while "end" not in [change.path for change in await reading.batch()]:
+            pass
+        print("end")
+    place.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("what", "limit"), [("instances", 0), ("watches", 10)])
+def test_where_the_system_cannot_watch_so_much_it_is_looked_at(root: Path, what: str, limit: int) -> None:
+    limits = f"echo {limit} > /proc/sys/user/max_inotify_{what}"
+    unshare = ["unshare", "--user", "--map-root-user", "sh", "-c"]
+    if subprocess.run([*unshare, limits], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no user namespace with limits of its own can be made here")
+    line = f'{limits} && exec "$0" -c "$1" "$2"'
+    done = subprocess.run(
+        [*unshare, line, sys.executable, LIMITED, str(root)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 2,
+        check=False,
+    )
+    told = done.stdout.splitlines()
+    assert told[-2:] == ["polling", "end"], done.stderr
+    if limit == 0:
+        assert told[0] == "polling fs.inotify.max_user_instances is used up"
+    else:
+        assert told[0] == "inotify "
+
+
+async def test_a_file_system_that_does_not_tell_is_known() -> None:
+    assert deaf("/") == ""
+    assert deaf("/proc/self") == ""
+
+
+async def test_kill_of_the_guest_is_one_gap(tmp_path: Path) -> None:
+    with GuestProcess(tmp_path) as guest:
+        client = Client()
+        toolbox = RemoteToolbox(client, WORKSPACE)
+        (guest.root / "sub").mkdir()
+        async with anyio.create_task_group() as group:
+            seen: list[Change] = []
+            opened, told = anyio.Event(), anyio.Event()
+
+            async def follow() -> None:
+                async with toolbox.watch.open("sub") as watching:
+                    opened.set()
+                    async for change in watching:
+                        seen.append(change)
+                        told.set()
+
+            async with guest.linked(client):
+                group.start_soon(follow)
+                await opened.wait()
+                (guest.root / "sub" / "before").touch()
+                with anyio.fail_after(PATIENCE):
+                    await told.wait()
+                guest.kill_guest()
+            told = anyio.Event()
+            async with guest.linked(client):
+                with anyio.fail_after(PATIENCE):
+                    await told.wait()
+                told = anyio.Event()
+                (guest.root / "sub" / "after").touch()
+                with anyio.fail_after(PATIENCE):
+                    await told.wait()
+                group.cancel_scope.cancel()
+    found = [(change.kind.value, change.path) for change in seen if change.kind is not ChangeKind.MODIFIED]
+    assert found == [("created", "sub/before"), ("overflow", "."), ("created", "sub/after")]
