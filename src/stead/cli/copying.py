@@ -71,7 +71,7 @@ class Side:
         return Side(self.text, self.toolbox, posixpath.normpath(posixpath.join(self.path, name)) if name else self.path)
 
 
-class Sum(msgspec.Struct, omit_defaults=True):
+class Sum(msgspec.Struct):
     """What was copied in all."""
 
     files: int = 0

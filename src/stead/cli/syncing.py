@@ -68,7 +68,7 @@ class End:
         return name if self.path == "." else f"{self.path}/{name}"
 
 
-class Plan(msgspec.Struct, omit_defaults=True):
+class Plan(msgspec.Struct):
     """What has to be done."""
 
     new: list[str] = []
@@ -79,7 +79,7 @@ class Plan(msgspec.Struct, omit_defaults=True):
     size: int = 0
 
 
-class Synced(Sum, omit_defaults=True):
+class Synced(Sum):
     """What was done; with `dry_run`, what would be."""
 
     dry_run: bool = False

@@ -352,8 +352,7 @@ def _checked(block: bytes) -> bytes:
     """The type of a header whose sum is right."""
     wanted = _octal(block[148:156])
     total = sum(block) - sum(block[148:156]) + 8 * 0x20
-    signed = total - 256 * sum(byte > 127 for byte in block[:148] + block[156:])
-    if wanted not in {total, signed}:
+    if wanted != total and wanted != total - 256 * sum(byte > 127 for byte in block[:148] + block[156:]):
         raise SteadError("malformed", "this is no tar archive, or a broken one")
     return block[156:157]
 
