@@ -100,6 +100,10 @@ format: setup ## Format the Python code and fix what ruff can fix.
 guest: setup ## Build the standalone guest into dist/: it runs in any Linux image, with or without Python or a C library.
 	@$(BIN)/python scripts/guest.py $(ARGS)
 
+.PHONY: wheel
+wheel: setup ## Build a wheel with the web app into dist/.
+	@$(BIN)/python -m hatchling build -t wheel
+
 .PHONY: lock
 lock: $(UV) ## Compile the requirements files anew from pyproject.toml.
 	@scripts/lock

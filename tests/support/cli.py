@@ -15,12 +15,13 @@ PATIENCE = 60.0
 class Cli:
     """`cli("ws", "ls")` runs and answers what happened; `ok` also says that it must succeed."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], program: str = PROGRAM) -> None:
         self.environment = dict(environment)
+        self.program = program
 
     def __call__(self, *words: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [PROGRAM, *words],
+            [self.program, *words],
             env=self.environment,
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
@@ -46,11 +47,11 @@ class Cli:
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
         } | options
-        return subprocess.Popen([PROGRAM, *words], env=self.environment, **streams)
+        return subprocess.Popen([self.program, *words], env=self.environment, **streams)
 
     def at(self, **variables: str) -> "Cli":
         """The same with other variables."""
-        return Cli({**self.environment, **variables})
+        return Cli({**self.environment, **variables}, self.program)
 
 
 def in_process(cli: Cli) -> Cli:
