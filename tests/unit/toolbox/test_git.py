@@ -1,11 +1,13 @@
 """Git in a workspace: what is read and what is changed, over real repositories."""
 
+import random
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from stead.protocol.errors import SteadError
+from stead.toolbox.git import names
 from stead.toolbox.git.contract import Change, Person
 from support.areas import Here
 
@@ -236,6 +238,7 @@ async def test_any_message_is_kept(here: Here, message: str) -> None:
 async def test_empty_messages_are_refused(here: Here) -> None:
     await refused("invalid", here.git.commit(" \n", "r", author=SOMEBODY))
     await refused("invalid", here.git.commit("a\0b", "r", author=SOMEBODY))
+    await refused("invalid", here.git.commit("a\ud800", "r", author=SOMEBODY))
     await refused("invalid", here.git.commit("a", "r", author=Person(name="x\ny", email="z")))
 
 
@@ -299,7 +302,31 @@ async def test_worktrees(here: Here) -> None:
     assert not (here.root / "other").exists()
     await refused("already_exists", here.git.add_worktree("r", "feature", "r"))
     await refused("path_outside", here.git.add_worktree("../out", "x", "r", create=True))
+    await refused("not_found", here.git.remove_worktree("trees", "r"))
+    (here.root / "way").symlink_to("trees")
+    assert (await here.git.add_worktree("way/two", "two", "r", create=True)).path == "trees/two"
+    await here.git.remove_worktree("way/two", "r")
     (here.root / "trees/new one/a").write_text("changed")
     await refused("conflict", here.git.remove_worktree("trees/new one", "r"))
     left = await here.git.remove_worktree("trees/new one", "r", force=True)
     assert [tree.path for tree in left.worktrees] == ["r"]
+
+
+async def test_a_repository_whose_name_has_a_line_break_is_refused(here: Here) -> None:
+    (here.root / "a\n").mkdir()
+    (here.root / "r").rename(here.root / "a\n/r")
+    await refused("path_invalid", here.git.status("a\n/r"))
+
+
+def test_names_of_branches_are_those_that_git_takes() -> None:
+    """What is taken here, git takes; what it takes and is refused here is its own shorthand."""
+    rng = random.Random(5)
+    for _ in range(200):
+        name = "".join(rng.choice("ab/.-@{~^:?*[\\ \x7f\u00e4") for _ in range(rng.randrange(1, 7)))
+        done = subprocess.run(["git", "check-ref-format", "--branch", name], capture_output=True, check=False)
+        try:
+            names.branch(name)
+        except SteadError:
+            assert done.returncode or name.startswith("@"), name
+        else:
+            assert done.returncode == 0, name

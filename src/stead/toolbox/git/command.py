@@ -43,10 +43,9 @@ _ACTING = ["-c", "submodule.recurse=false", "-c", "advice.detachedHead=false"]
 
 
 class Repository(NamedTuple):
-    """Absolute paths: the working tree's top, and its git directory. `shown` is the top as answers give it."""
+    """The working tree's top: its absolute path, and as answers give it."""
 
     top: str
-    git: str
     shown: str
 
 
@@ -65,9 +64,11 @@ class Git:
         cwd = await self.place.in_thread(self.place.directory, directory)
         asked = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "--show-toplevel"]
         found = await self.look(cwd, asked)
-        git, common, top = os.fsdecode(found.stdout).removesuffix("\n").split("\n")
-        inside = await self.place.in_thread(lambda: [self.place.directory(path) for path in (git, common, top)])
-        return Repository(inside[2], inside[0], self.place.root.relative(top))
+        told = os.fsdecode(found.stdout).removesuffix("\n").split("\n")
+        if len(told) != 3:
+            raise SteadError("path_invalid", "the repository's path has a line break in it")
+        _, _, top = await self.place.in_thread(lambda: [self.place.directory(path) for path in told])
+        return Repository(top, self.place.root.relative(top))
 
     async def look(
         self, cwd: str, arguments: Sequence[str], *, limit: int = LOOK_BYTES, accept: Collection[int] = (0,)

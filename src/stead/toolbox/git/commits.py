@@ -123,9 +123,9 @@ async def _span(git: Git, repository: Repository, revision: str) -> list[str]:
 
 
 def _message(asked: MakeCommit) -> str:
-    if not asked.message.strip() or "\0" in asked.message:
+    if not asked.message.strip() or re.search(r"[\0\ud800-\udfff]", asked.message):
         raise SteadError("invalid", "message: some text without NUL bytes is needed", field="message")
-    if len(asked.message.encode()) > CALL_BYTES:
+    if len(asked.message.encode(errors="replace")) > CALL_BYTES:
         raise SteadError("too_large", f"message: at most {CALL_BYTES} bytes", field="message")
     trailers = [f"Co-authored-by: {names.person(person, 'co_authors')}" for person in asked.co_authors]
     if not trailers:

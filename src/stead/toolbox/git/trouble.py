@@ -25,7 +25,7 @@ _SAYS: dict[str, tuple[str, ...]] = {
     ),
     "not_found": (
         *("repository '.*' not found", "does not appear to be a git repository", "No such remote"),
-        *("returned error: 404", "repository .* does not exist", "did not match any file"),
+        *("returned error: 404", "repository .* does not exist", "did not match any file", "is not a working tree"),
     ),
     "ref_unknown": (
         *("Remote branch .* not found", "couldn't find remote ref", "unknown revision", "bad revision"),

@@ -32,8 +32,8 @@ async def add(git: Git, asked: AddWorktree) -> Worktree:
     except BaseException:
         await git.place.in_thread(git.place.files.delete, asked.path)
         raise
-    shown = git.place.root.relative(asked.path)
-    return next(each for each in (await _all(git, repository)).worktrees if each.path == shown)
+    added = await git.find(asked.path)
+    return next(each for each in (await _all(git, repository)).worktrees if each.path == added.shown)
 
 
 async def remove(git: Git, asked: RemoveWorktree) -> Worktrees:

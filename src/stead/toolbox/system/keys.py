@@ -108,7 +108,7 @@ def changed(person: Person, change: Callable[[bytes], bytes]) -> Keys:
 
 def wanted(line: str) -> PublicKey:
     """A line that is to be a key; "invalid" says what is wrong with it."""
-    if "\n" in line.strip() or "\r" in line or "\0" in line or len(line) > KEY_BYTES:
+    if "\n" in line.strip() or "\r" in line or re.search(r"[\0\ud800-\udfff]", line) or len(line) > KEY_BYTES:
         raise SteadError("invalid", "key: one line is needed, such as that in id_ed25519.pub", field="key")
     key = read(line.strip())
     if key is None:

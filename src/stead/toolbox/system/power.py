@@ -62,7 +62,7 @@ class Power:
             raise SteadError("refused", "this workspace is no machine of its own, so its power is not its to change")
         if not 0 <= asked.delay <= DELAY_SECONDS:
             raise SteadError("invalid", f"delay: from 0 to {DELAY_SECONDS:g} seconds", field="delay")
-        if re.search(r"[\x00-\x1f\x7f]", asked.message) or len(asked.message) > MESSAGE_BYTES:
+        if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", asked.message) or len(asked.message) > MESSAGE_BYTES:
             raise SteadError("invalid", "message: one line of text is needed", field="message")
 
     def _command(self, action: str, *, force: bool) -> list[str]:
