@@ -26,15 +26,21 @@ def test_its_pieces_are_one_program_that_runs(cluster: Cluster) -> None:
     assert told[0] == r"b'out\n' b'err\n' 3"
     assert told[1].startswith("failed ")
     assert told[2] == "not_found False"
-    assert {line.split()[0] for line in told[3:-9]} == {"stdout"}
-    assert told[-9:-1] == [
+    assert {line.split()[0] for line in told[3:-15]} == {"stdout"}
+    assert told[-15:-1] == [
         r"b'typed\n'",
         "True",
         r"b'one\ntwo\n'",
         r"b'buy milk\n'",
         "['notes/today.txt']",
         "9",
+        "1 1",
+        r"['def price():\n', 1, 2]",
+        "['shop.py']",
+        "1",
         "['The page begins'] True",
+        "True",
+        "[]",
         "[True]",
     ]
     assert told[-1].startswith("workspace.")

@@ -12,7 +12,7 @@ import pytest
 
 from stead.cli import completion, exec, keeper, kept  # noqa: A004
 from stead.cli.context import Context
-from stead.cli.files import split_place
+from stead.cli.copying import split_place
 from stead.cli.login import split_link
 from stead.cli.references import pick
 from stead.cli.server import said

@@ -6,6 +6,11 @@ from stead.guest import rpc, streams
 from stead.protocol import guest as wire
 from stead.toolbox import confine, contract, execs, files, place
 from stead.toolbox.holding import settings
+from stead.toolbox.text import contract as text
+from stead.toolbox.transfer import chunks, partial
+from stead.toolbox.transfer import contract as transfer
+from stead.toolbox.trees import contract as trees
+from stead.toolbox.trees import unpack, walk
 
 PAGE = Path(__file__).parents[3] / "docs" / "workspace-limits.md"
 
@@ -15,6 +20,17 @@ IN_FORCE = {
     "content of one file call": [contract.CALL_BYTES],
     "entries of one list": [contract.LIST_ENTRIES],
     "depth of one list": [files.LIST_DEPTH],
+    "a file that is edited as text": [text.TEXT_BYTES],
+    "lines in one answer of text": [text.READ_LINES],
+    "edits of one call": [text.EDITS],
+    "files of one patch": [text.PATCH_FILES],
+    "depth of a tree": [walk.LEVELS],
+    "members of one archive": [unpack.ENTRIES],
+    "paths of one call about trees": [trees.NAMES],
+    "a file that goes in chunks": [transfer.LIMIT_BYTES],
+    "one chunk, and the wait for the next": [transfer.CHUNK_BYTES, int(transfer.EXPIRY_SECONDS)],
+    "transfers in chunks at once": [chunks.TRANSFERS],
+    "uploads kept that broke off": [partial.KEPT, int(transfer.PARTIAL_SECONDS)],
     "execs running at once": [settings.RUNNING],
     "finished execs kept": [settings.KEPT],
     "output of one exec in the foreground ahead of its reader": [settings.LOG_BYTES],
