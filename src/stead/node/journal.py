@@ -1,7 +1,8 @@
 """What the node must not forget: every command it took, how each ended, and the workspaces it has.
 
 Contract: `take` before the acknowledgement; `finish` before the report, together with the workspace's new record;
-`reported` after the control plane acknowledged the result. A known id is never taken again: `take` answers what is known.
+`reported` after the control plane acknowledged the result: what a crash loses of that is only reported again. A known id is
+never taken again: `take` answers what is known.
 `prune` forgets commands that ended and were reported long ago.
 """
 
@@ -94,9 +95,9 @@ class Journal:
         """Rises with every start of the node."""
         return await self._ledger.run(_next_epoch)
 
-    async def take(self, command: Command, now: float) -> Entry:
-        """The entry of this command: new with phase "taken", or what was known before."""
-        return await self._ledger.run(lambda c: _take(c, command, now))
+    async def take(self, command: Command, now: float, *, begins: bool = False) -> Entry:
+        """The entry of this command: new with phase "taken" ("begun" where it begins at once), or what was known before."""
+        return await self._ledger.run(lambda c: _take(c, command, now, begins=begins))
 
     async def begin(self, command: Command, now: float) -> Outcome | None:
         """From now on the command may have had an effect (None); or how it ended without, cancelled or overtaken."""
@@ -110,8 +111,8 @@ class Journal:
         """The end of a command and the workspace's record (None: there is no such workspace any more), at once."""
         await self._ledger.run(lambda c: _finish(c, command, outcome, record, now))
 
-    async def reported(self, command_ids: list[str]) -> None:
-        await self._ledger.run(lambda c: _reported(c, command_ids))
+    def reported(self, command_id: str) -> None:
+        self._ledger.later(lambda c: _reported(c, command_id))
 
     async def entry(self, command_id: str) -> Entry | None:
         return await self._ledger.run(lambda c: _entry(c, command_id))
@@ -162,11 +163,12 @@ def _decode(command: bytes, phase: Phase, outcome: bytes | None) -> Entry:
     return Entry(command=msgspec.json.decode(command, type=Command), phase=phase, outcome=ended)
 
 
-def _take(connection: sqlite3.Connection, command: Command, now: float) -> Entry:
+def _take(connection: sqlite3.Connection, command: Command, now: float, *, begins: bool) -> Entry:
     known = _entry(connection, command.command_id)
     if known is None:
         outcome = _obstacle(connection, command, now)
-        phase: Phase = "taken" if outcome is None else "ended"
+        live: Phase = "begun" if begins else "taken"
+        phase: Phase = live if outcome is None else "ended"
         _insert(connection, command, phase, outcome, now)
         return Entry(command=command, phase=phase, outcome=outcome)
     if known.phase == "reported":
@@ -216,9 +218,8 @@ def _cancel(connection: sqlite3.Connection, command_id: str, now: float) -> Entr
     return _entry(connection, command_id)
 
 
-def _reported(connection: sqlite3.Connection, command_ids: list[str]) -> None:
-    for command_id in command_ids:
-        connection.execute("UPDATE commands SET phase = 'reported' WHERE id = ? AND phase = 'ended'", (command_id,))
+def _reported(connection: sqlite3.Connection, command_id: str) -> None:
+    connection.execute("UPDATE commands SET phase = 'reported' WHERE id = ? AND phase = 'ended'", (command_id,))
 
 
 def _finish(

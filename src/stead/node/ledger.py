@@ -2,15 +2,18 @@
 
 Contract: `Ledger.open(path)`; `await run(work)` gives `work` the connection inside a savepoint of a transaction and returns
 its result once the transaction is on disk (WAL, synchronous FULL). Work that fails is rolled back alone. Full or broken
-disks are "disk_full" or "database_unavailable"; nothing is half done.
+disks are "disk_full" or "database_unavailable"; nothing is half done. `later(work)` is for what may be lost in a crash: it
+is done in the next transaction, before anything else of it, or at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -18,6 +21,7 @@ from typing import Any, TypeVar
 
 from stead.protocol.errors import SteadError
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
 _Job = tuple[Work, "Future[Any]"]
@@ -33,6 +37,7 @@ class Ledger:
         self._path = path
         self._schema = schema
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._later: deque[Work] = deque()
         self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
         self._opened: Future[None] = Future()
         self._closed = False
@@ -50,11 +55,17 @@ class Ledger:
         self._jobs.put((work, future))
         return await asyncio.wrap_future(future)
 
+    def later(self, work: Work) -> None:
+        """To be done with what comes next."""
+        self._later.append(work)
+
     async def close(self) -> None:
-        """Finishes what is queued."""
+        """Finishes what is queued and what was put off."""
         if self._closed:
             return
         self._closed = True
+        if self._later:
+            self._jobs.put((_nothing, Future()))
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -87,6 +98,7 @@ class Ledger:
         live = [job for job in jobs if job is not None and job[1].set_running_or_notify_cancel()]
         try:
             connection.execute("BEGIN IMMEDIATE")
+            self._catch_up(connection)
             for work, future in live:
                 try:
                     done.append((future, _in_savepoint(connection, work)))
@@ -104,6 +116,17 @@ class Ledger:
             for future, result in done:
                 future.set_result(result)
         return None not in jobs
+
+    def _catch_up(self, connection: sqlite3.Connection) -> None:
+        while self._later:
+            try:
+                _in_savepoint(connection, self._later.popleft())
+            except sqlite3.IntegrityError as error:
+                log.warning("what was put off could not be written: %s", error)
+
+
+def _nothing(connection: sqlite3.Connection) -> None:
+    """For the sake of what was put off."""
 
 
 def _connect(path: Path, schema: str) -> sqlite3.Connection:

@@ -85,13 +85,10 @@ class Outbox:
                     self._again(command_id)
                     return
                 log.warning("the end of command %s was refused: %s: %s", command_id, error.code, error.message)
-        await self._heard(command_id, result)
+        self._heard(command_id, result)
 
-    async def _heard(self, command_id: str, result: CommandResult) -> None:
-        try:
-            await self._journal.reported([command_id])
-        except SteadError as error:
-            log.warning("the journal did not take that command %s was reported: %s", command_id, error.message)
+    def _heard(self, command_id: str, result: CommandResult) -> None:
+        self._journal.reported(command_id)
         if self._waiting.get(command_id) is result:
             del self._waiting[command_id]
             self._sending.discard(command_id)

@@ -58,6 +58,7 @@ class Supervisor:
         self._clock = clock
         self._queues: dict[str, Queue] = {}
         self._known: set[str] = set()
+        self._begun: set[str] = set()
         self._counter = itertools.count()
         self._group: TaskGroup | None = None
         self._draining = False
@@ -77,10 +78,10 @@ class Supervisor:
         if self._draining or self._group is None:
             raise SteadError("draining", "the node is shutting down")
         with anyio.CancelScope(shield=True):
-            entry = await self._journal.take(command, self._clock())
+            entry = await self._journal.take(command, self._clock(), begins=self._is_next(command))
             await self._observer.at("command.taken", command.command_id)
             if entry.phase in {"taken", "begun"}:
-                self._enqueue(entry.command)
+                self._enqueue(entry.command, begun=entry.phase == "begun")
             elif entry.outcome is not None:
                 self._ended(entry.command, entry.outcome)
         return entry
@@ -105,10 +106,16 @@ class Supervisor:
             return True
         return False
 
-    def _enqueue(self, command: Command) -> None:
+    def _is_next(self, command: Command) -> bool:
+        """Whether nothing is in its way, so that taking and beginning are one."""
+        return command.workspace_id not in self._queues and self._limiter.available_tokens > 0
+
+    def _enqueue(self, command: Command, *, begun: bool = False) -> None:
         if command.command_id in self._known or self._group is None:
             return
         self._known.add(command.command_id)
+        if begun:
+            self._begun.add(command.command_id)
         queue = self._queues.get(command.workspace_id)
         if queue is None:
             queue = self._queues[command.workspace_id] = []
@@ -134,8 +141,9 @@ class Supervisor:
             log.error("command %s could not be ended: %s: %s", command.command_id, error.code, error.message)
 
     async def _perform(self, command: Command) -> None:
-        without = await self._insist(lambda: self._journal.begin(command, self._clock()))
-        if without is not None:
+        if command.command_id in self._begun:
+            self._begun.discard(command.command_id)
+        elif (without := await self._insist(lambda: self._journal.begin(command, self._clock()))) is not None:
             self._ended(command, without)
             return
         await self._observer.at("command.begun", command.command_id)

@@ -60,10 +60,37 @@ async def test_a_command_goes_from_taken_to_reported_once(journal: Journal) -> N
     assert caught.value.code == "conflict"
     assert [entry.outcome for entry in await journal.unreported()] == [DONE]
     assert [kept.workspace_id for kept in await journal.records()] == [order.workspace_id]
-    await journal.reported([order.command_id])
+    journal.reported(order.command_id)
     assert await journal.unreported() == []
     assert (await journal.take(order, 6.0)).outcome == DONE
     assert [entry.outcome for entry in await journal.unreported()] == [DONE]
+
+
+async def test_a_command_that_nothing_is_in_the_way_of_begins_as_it_is_taken(journal: Journal) -> None:
+    order, early = command(2, "ws"), command(1, "ws")
+    assert (await journal.take(order, 1.0, begins=True)).phase == "begun"
+    assert [entry.phase for entry in await journal.unfinished()] == ["begun"]
+    cancelled = await journal.cancel(order.command_id, 2.0)
+    assert cancelled is not None
+    assert cancelled.outcome is None
+    overtaken = await journal.take(early, 2.0, begins=True)
+    assert overtaken.outcome is not None
+    assert overtaken.outcome.error is not None
+    assert overtaken.outcome.error.code == "conflict"
+
+
+async def test_what_was_reported_last_is_kept_when_the_node_goes_down(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "journal.sqlite")
+    await first.open()
+    order = command()
+    await first.take(order, 1.0)
+    await first.finish(order, DONE, record(order), 2.0)
+    first.reported(order.command_id)
+    await first.close()
+    again = Journal(tmp_path / "journal.sqlite")
+    await again.open()
+    assert await again.unreported() == []
+    await again.close()
 
 
 async def test_what_was_taken_survives_a_reopening(tmp_path: Path) -> None:
@@ -137,7 +164,8 @@ async def test_pruning_keeps_what_was_not_reported(journal: Journal) -> None:
         await journal.take(order, 1.0)
         await journal.begin(order, 1.0)
         await journal.finish(order, DONE, None, ended)
-    await journal.reported([old.command_id, new.command_id])
+    journal.reported(old.command_id)
+    journal.reported(new.command_id)
     assert await journal.prune(50.0) == 1
     assert await journal.entry(old.command_id) is None
     assert await journal.entry(unreported.command_id) is not None
