@@ -41,6 +41,8 @@ def test_its_pieces_are_one_program_that_runs(cluster: Cluster) -> None:
         "['The page begins'] True",
         "True",
         "[]",
+        "True",
+        "[]",
         "[True]",
     ]
     assert told[-1].startswith("workspace.")
