@@ -1,6 +1,7 @@
 """The guest, or the holder, dies at each of its named points amid a workspace's life: nothing is lost, doubled or left."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -28,6 +29,8 @@ T = TypeVar("T")
 PATIENCE = 120.0
 PRINTED = 3_000_000
 PRINTS = f"echo x >> printed; seq 1 10000000 | head -c {PRINTED}; exit 7"
+AT_ONCE = 6
+BIRTH = ("guest.begun", "guest.listening", "guest.ready", "guest.linked", "holder.keeping")
 MARK = "STEAD_WORKSPACE_ID"
 
 
@@ -139,9 +142,13 @@ async def lines_in(workspace: Workspace, path: str) -> int:
     return (await patiently(lambda: workspace.toolbox.read(path))).content.count(b"\n")
 
 
-async def live(stead: Stead, node: Node, name: str) -> list[ExecStatus]:
-    """The whole life of a workspace. How its three execs ended."""
-    workspace = await stead.workspaces.create(name, node="inside", isolation="none")
+async def live(stead: Stead, node: Node, point: str, *, born: bool) -> list[ExecStatus]:
+    """The whole life of a workspace, in which the point is passed: at its birth, or later. How its three execs ended."""
+    if not born:
+        (node.armed / point).touch()
+    workspace = await stead.workspaces.create(point.replace(".", "-"), node="inside", isolation="none")
+    if born:
+        (node.armed / f"{workspace.id}-{point}").touch()
     for content in (b"one", b"two"):
         await patiently(lambda: workspace.toolbox.write("note", content))  # noqa: B023
     assert (await patiently(lambda: workspace.toolbox.read("note"))).content == b"two"
@@ -158,33 +165,59 @@ async def live(stead: Stead, node: Node, name: str) -> list[ExecStatus]:
     names = {entry.path for entry in (await patiently(workspace.toolbox.list)).entries}
     strays = names - {"note", "ran", "printed"}
     assert all(stray.endswith(".part") for stray in strays)
-    assert len(strays) <= (name == "file-linked")
+    assert len(strays) <= (point == "file.linked")
     await patiently(workspace.stop)
     assert not [word for word in map(_about, psutil.process_iter()) if workspace.id in word]
     await patiently(workspace.start)
     assert (await patiently(lambda: workspace.exec(["cat", "note"]))).stdout == b"two"
     await patiently(workspace.delete)
     await eventually_async(lambda: not node.left_of(workspace.id), "nothing is left")
+    assert not [name for name in os.listdir(node.armed) if name.endswith(point)], f"{point} was not passed"  # noqa: PTH208
     return [ran.status, printed, ended]
 
 
-@pytest.mark.parametrize("point", GUEST)
-async def test_the_guest_dies(cluster: Cluster, node: Node, point: str) -> None:
-    armed = node.armed / point
-    armed.touch()
-    async with cluster.client(patience=90) as stead:
-        ran, printed, ended = await live(stead, node, point.replace(".", "-"))
-    assert not armed.exists(), "the point was passed"
-    assert (ran.exit_code, printed.exit_code, printed.truncated) == (0, 7, False)
-    assert (ended.state, ended.signal) == (ExecState.SIGNALLED, 15)
+def whole(ends: list[ExecStatus]) -> bool:
+    """A guest that dies takes nothing with it."""
+    ran, printed, ended = ends
+    return (ran.exit_code, printed.exit_code, printed.truncated, ended.signal) == (0, 7, False, 15)
 
 
-@pytest.mark.parametrize("point", HOLDER)
-async def test_the_holder_dies(cluster: Cluster, node: Node, point: str) -> None:
-    armed = node.armed / point
-    armed.touch()
+@pytest.mark.parametrize("point", BIRTH)
+async def test_at_its_birth(cluster: Cluster, node: Node, point: str) -> None:
     async with cluster.client(patience=90) as stead:
-        ends = await live(stead, node, point.replace(".", "-"))
-    assert not armed.exists(), "the point was passed"
-    unknown = [status.state for status in ends].count(ExecState.UNKNOWN)
-    assert unknown == (point in HOLDER[1:8])
+        assert whole(await live(stead, node, point, born=False))
+
+
+async def test_the_guest_dies(cluster: Cluster, node: Node) -> None:
+    async with cluster.client(patience=90) as stead:
+        ends = await lives(stead, node, [point for point in GUEST if point not in BIRTH])
+    assert {point: found for point, found in ends.items() if not whole(found)} == {}
+
+
+async def test_the_holder_dies(cluster: Cluster, node: Node) -> None:
+    """With it an exec ends, unless its end was recorded, and it is told as such."""
+    async with cluster.client(patience=90) as stead:
+        ends = await lives(stead, node, [point for point in HOLDER if point not in BIRTH])
+    unknown = {point: [status.state for status in found].count(ExecState.UNKNOWN) for point, found in ends.items()}
+    assert unknown == {
+        point: point.startswith("exec.") and point not in {"exec.recorded", "exec.told"} for point in ends
+    }
+
+
+async def lives(stead: Stead, node: Node, points: list[str]) -> dict[str, list[ExecStatus]]:
+    """One for each point, some at once."""
+    ends: dict[str, list[ExecStatus]] = {}
+    at_once = anyio.CapacityLimiter(AT_ONCE)
+
+    async def one(point: str) -> None:
+        try:
+            async with at_once:
+                ends[point] = await live(stead, node, point, born=True)
+        except Exception as error:
+            error.add_note(f"the point was {point}")
+            raise
+
+    async with anyio.create_task_group() as group:
+        for point in points:
+            group.start_soon(one, point, name=point)
+    return ends

@@ -1,20 +1,21 @@
 """The holder and its guest as a program that kills itself, or its guest, at a named point.
 
 Contract: `python -m stead.testing.guestprogram --armed FOLDER --config FILE` is the same holder with the same guest. Each time
-one of them passes a point, and FOLDER has a file of that name, it removes the file and sends itself SIGKILL: once for each
-file, whoever passes first. A node is told to use it with the option `process.holder`. The points are the names that
-`observer.at` is given in `stead.guest` and `stead.toolbox`.
+one of them passes a point, and FOLDER has a file of that name, or of the workspace's id, a dash and that name, it removes the
+file and sends itself SIGKILL: once for each file, whoever passes first. A node is told to use it with the option
+`process.holder`. The points are the names that `observer.at` is given in `stead.guest` and `stead.toolbox`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 from pathlib import Path
 
 from stead.guest import holder
-from stead.toolbox.holding import spawn
+from stead.toolbox.holding import settings, spawn
 
 GUEST = (
     "guest.begun",
@@ -52,15 +53,15 @@ HOLDER = (
 class KillOnce:
     """Ends the process without any goodbye, once for each file."""
 
-    def __init__(self, armed: Path) -> None:
+    def __init__(self, armed: Path, workspace_id: str) -> None:
         self._armed = armed
+        self._workspace_id = workspace_id
 
     def at(self, point: str, subject: str) -> None:
-        try:
-            (self._armed / point).unlink()
-        except FileNotFoundError:
-            return
-        os.kill(os.getpid(), signal.SIGKILL)
+        for name in (point, f"{self._workspace_id}-{point}"):
+            with contextlib.suppress(FileNotFoundError):
+                (self._armed / name).unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--config", required=True)
     given = parser.parse_args()
     spawn.keep_descriptors()
-    holder.hold(given.config, observer=KillOnce(given.armed))
+    holder.hold(given.config, observer=KillOnce(given.armed, settings.load(given.config).workspace_id))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import stead
 from stead.testing.guestprogram import GUEST, HOLDER, KillOnce
 
@@ -18,10 +20,11 @@ def test_the_points_are_those_of_the_code() -> None:
     assert sorted(passed) == sorted([*GUEST, *HOLDER])
 
 
-def test_who_passes_an_armed_point_dies_and_the_next_one_does_not(tmp_path: Path) -> None:
-    KillOnce(tmp_path).at("exec.claimed", "nobody armed it")
-    (tmp_path / "exec.claimed").touch()
+@pytest.mark.parametrize("armed", ["exec.claimed", "ws_b-exec.claimed"])
+def test_who_passes_an_armed_point_dies_and_the_next_one_does_not(tmp_path: Path, armed: str) -> None:
+    KillOnce(tmp_path, "ws_a").at("exec.claimed", "nobody armed it")
+    (tmp_path / armed).touch()
     passes = "import sys, pathlib; from stead.testing.guestprogram import KillOnce"
-    passes += "; KillOnce(pathlib.Path(sys.argv[1])).at('exec.claimed', 'it dies here')"
+    passes += "; KillOnce(pathlib.Path(sys.argv[1]), 'ws_b').at('exec.claimed', 'it dies here')"
     ends = [subprocess.run([sys.executable, "-c", passes, tmp_path], check=False).returncode for _ in range(2)]
     assert ends == [-signal.SIGKILL, 0]
