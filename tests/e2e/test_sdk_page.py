@@ -41,8 +41,6 @@ def test_its_pieces_are_one_program_that_runs(cluster: Cluster) -> None:
         "['The page begins'] True",
         "True",
         "[]",
-        "True",
-        "[]",
         "[True]",
     ]
     assert told[-1].startswith("workspace.")
