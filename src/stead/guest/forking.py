@@ -60,7 +60,7 @@ def load_holder() -> None:
 
 
 def serve(settings: Settings, connection: int, restarts: int, told: int, observer: Observer) -> None:
-    """The life of a guest, whose holder is at the other end of the socket. `told` is a pipe on which it says `ready` once."""
+    """The life of a guest, whose holder is at the other end of the socket. On the socket `told` it says `ready` once."""
     with contextlib.suppress(OSError):
         rename("stead-guest", lambda line: line.replace(HOLDER_WORDS, GUEST_WORDS, 1))
     from stead.guest import running, server
@@ -68,7 +68,7 @@ def serve(settings: Settings, connection: int, restarts: int, told: int, observe
     def ready() -> None:
         if told >= 0:
             with contextlib.suppress(OSError):
-                os.write(told, b"ready\n")
+                os.write(told, b"ready")
             os.close(told)
 
     running.run(server.serve, settings, socket.socket(fileno=connection), restarts, ready, observer)

@@ -46,7 +46,7 @@ class Guest(NamedTuple):
 
 
 def launch(settings: Settings, restarts: int, told: int = -1, observer: Observer = NOBODY) -> Guest:
-    """Makes a guest, which says on the pipe `told` when it is ready."""
+    """Makes a guest, which says on the socket `told` when it is ready."""
     ours, theirs = socket.socketpair()
     with theirs:
         descriptor = theirs.fileno()
@@ -125,7 +125,7 @@ def main(argv: list[str]) -> None:
 
 
 def hold(file: str, told: int = -1, observer: Observer = NOBODY) -> None:
-    """The life of a holder with this configuration; its first guest tells on the pipe `told` that it is ready."""
+    """The life of a holder with this configuration; its first guest tells on the socket `told` that it is ready."""
     try:
         settings = config.load(file)
     except (OSError, ValueError) as error:

@@ -1,10 +1,10 @@
 """The nursery: `python -m stead.guest.nursery --socket FD [--hidden]`. It has loaded all a holder needs, and forks holders.
 
-Contract: one JSON object a message on the socket (SOCK_SEQPACKET), with descriptors: the holder's log, a pipe on which is
-told what becomes of it, and any number of `cgroup.procs` files to join. The fields are those of `Request`. Told are the
-lines `pid N` (as seen from here), `in` (it is where it belongs, and everything is dropped that is to be dropped), `failed WHY`
-and, by the first guest, `ready`. First of all the nursery says `{"version", "pid"}` itself. It ends with its socket; what it
-has forked lives on. A request of another version is not answered: its pipe is closed.
+Contract: one JSON object a message on the socket (SOCK_SEQPACKET), with descriptors: the holder's log, a socket on which is
+told what becomes of it, and any number of `cgroup.procs` files to join. The fields are those of `Request`. Told are, one a
+message, `in` (by the holder, where it belongs, with everything dropped that is to be), `failed WHY`, and `ready` (by its first
+guest). First of all the nursery says `{"version", "pid"}` on its own socket. It ends with that; what it has forked lives
+on. A request of another version is not answered: its socket is closed.
 
 A sandboxed holder is process 1 of a process namespace that is made for it. It lets bubblewrap make everything else around a
 program that waits, enters that program's namespaces, and lets it go. The nursery itself must be in a file system where all
@@ -79,8 +79,7 @@ def _serve(fields: dict[str, Any], descriptors: list[int]) -> None:
 
 
 def _bear(request: Request) -> None:
-    pid = forking.fork(request.descriptors, lambda: _live(request))
-    _tell(request.told, f"pid {pid}")
+    forking.fork(request.descriptors, lambda: _live(request))
 
 
 def _bear_sandboxed(request: Request) -> None:
@@ -182,10 +181,10 @@ def _collect(bubblewrap: int) -> None:
             os.waitpid(-1, 0)
 
 
-def _tell(pipe: int, line: str) -> None:
+def _tell(told: int, message: str) -> None:
     """Whoever asked may be gone."""
     with contextlib.suppress(OSError):
-        os.write(pipe, f"{line}\n".encode())
+        os.write(told, message.encode())
 
 
 if __name__ == "__main__":

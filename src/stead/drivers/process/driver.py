@@ -294,8 +294,7 @@ class ProcessDriver:
         try:
             with anyio.fail_after(self._settings.fork_seconds):
                 asked = await self._off_loop(self._ask, nursery, place, spec, meta, told)
-                pid = int(await told.until("pid"))
-                await told.until("in")
+                pid = await told.until("in")
         except (NurseryError, TimeoutError) as error:
             told.close()
             await self._off_loop(nursery.failed, error, asked)
@@ -314,7 +313,7 @@ class ProcessDriver:
     def _ask(self, nursery: Nursery, place: Place, spec: WorkspaceSpec, meta: Meta, told: Told) -> int:
         with contextlib.ExitStack() as opened:
             opened.callback(told.let_go)
-            descriptors = [place.open_log(), told.writer]
+            descriptors = [place.open_log(), told.writer.fileno()]
             opened.callback(os.close, descriptors[0])
             for path in meta.cgroups:
                 descriptors.append(os.open(Path(path, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC))

@@ -1,7 +1,7 @@
 """The nursery: a process of ours that has loaded what holders need and forks them, so that none has to start Python.
 
 Contract: `Nursery.ask` sends a request, to a new one where there is none; `get_ready` only starts it; `end` lets it go. What
-becomes of a request is told on the request's own pipe: `Told`. Nothing depends on a nursery: what has failed is done without
+becomes of a request is told on a channel of its own: `Told`. Nothing depends on a nursery: what has failed is done without
 it, and after `FAILURES` in a row `trouble` says why it is not asked for a while. `stead.guest.nursery` is the program.
 """
 
@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -30,8 +32,9 @@ VERSION = 1
 FAILURES = 3
 ASK_AGAIN_SECONDS = 300.0
 SEND_SECONDS = 30.0
-_LINES = 1 << 14
+_MESSAGE_BYTES = 1 << 14
 _LOG_BYTES = 600
+_CREDENTIALS = struct.Struct("iII")
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -61,43 +64,35 @@ class NurseryError(Exception):
 
 
 class Told:
-    """The pipe on which is told what becomes of one request. `writer` goes to the nursery and must be closed here."""
+    """The channel on which is told what becomes of one request, and by whom: the kernel says which process has spoken.
+    `writer` goes to the nursery."""
 
     def __init__(self) -> None:
-        self._reader, self.writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        self._text = b""
+        self._reader, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._reader.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._reader.setblocking(False)
 
-    async def until(self, word: str) -> str:
-        """What follows the word on its line. NurseryError with the reason when that line never comes."""
-        while (said := self._line(word)) is None:
+    async def until(self, word: str) -> int:
+        """The pid of who says this word. NurseryError with the reason when nobody will."""
+        while True:
             await anyio.wait_readable(self._reader)
-            piece = os.read(self._reader, _LINES)
-            self._text += piece
-            if not piece:
-                reason = self._line("failed")
-                raise NurseryError(reason or "it ended", told=reason is not None)
-        return said
-
-    def close(self) -> None:
-        """Nothing more is heard. May be called twice."""
-        self.let_go()
-        if self._reader >= 0:
-            os.close(self._reader)
-            self._reader = -1
+            message, ancillary, _, _ = self._reader.recvmsg(_MESSAGE_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
+            said, _, reason = message.decode(errors="replace").partition(" ")
+            if said == word:
+                return next(
+                    _CREDENTIALS.unpack(data)[0] for _, kind, data in ancillary if kind == socket.SCM_CREDENTIALS
+                )
+            if said in {"", "failed"}:
+                raise NurseryError(reason or "it ended", told=said == "failed")
 
     def let_go(self) -> None:
         """Closes our copy of the writing end, so that the end of all others is seen."""
-        if self.writer >= 0:
-            os.close(self.writer)
-            self.writer = -1
+        self.writer.close()
 
-    def _line(self, word: str) -> str | None:
-        for line in self._text.decode(errors="replace").split("\n")[:-1]:
-            first, _, rest = line.partition(" ")
-            if first == word:
-                return rest
-        return None
+    def close(self) -> None:
+        """Nothing more is heard."""
+        self.writer.close()
+        self._reader.close()
 
 
 class Nursery:
@@ -206,9 +201,9 @@ class Nursery:
 
     def _listen(self) -> None:
         """Takes the nursery's own number, once it has told it."""
-        if self._process is None and self._socket is not None:
+        if self._process is None and self._socket is not None and _has_said(self._socket):
             with contextlib.suppress(OSError, msgspec.DecodeError):
-                hello = msgspec.json.decode(self._socket.recv(_LINES, socket.MSG_DONTWAIT), type=_Hello)
+                hello = msgspec.json.decode(self._socket.recv(_MESSAGE_BYTES), type=_Hello)
                 self._process = identify(hello.pid)
 
     def _end(self) -> None:
@@ -225,3 +220,16 @@ class Nursery:
         with contextlib.suppress(OSError):
             return self._log.read_bytes()[-_LOG_BYTES:].decode(errors="replace").strip().rpartition("\n")[2]
         return ""
+
+
+def _pid(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """Who has sent this message."""
+    credentials = next(data for _, kind, data in ancillary if kind == socket.SCM_CREDENTIALS)
+    pid: int = _CREDENTIALS.unpack(credentials)[0]
+    return pid
+
+
+def _has_said(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
