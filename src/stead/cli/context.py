@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stead.cli.output import Output
-from stead.cli.words import Namespace, Parser
 
 if TYPE_CHECKING:
     from stead.sdk.client import Stead
@@ -55,16 +54,3 @@ class Context:
         """The toolbox of a workspace, by whatever a person calls it."""
         async with self.stead() as stead:
             yield await stead.workspaces.running(workspace)
-
-
-def add_common(parser: Parser) -> None:
-    """Options of every word."""
-    group = parser.add_argument_group("connection and output")
-    group.add_argument("--url", default="", help="the control plane (STEAD_URL)")
-    group.add_argument("--token-file", default="", metavar="FILE", help="a file with the API token (STEAD_TOKEN)")
-    group.add_argument("--data", default="", metavar="DIR", help="the data directory of a local server (STEAD_DATA)")
-    group.add_argument("--json", action="store_true", help="print JSON")
-
-
-def context_of(arguments: Namespace) -> Context:
-    return Context(url=arguments.url, data=arguments.data, token_file=arguments.token_file, json=arguments.json)

@@ -123,7 +123,6 @@ def parser_for(name: str, verb: Verb) -> Parser:
     """The parser of one verb with the options that all have."""
     from argparse import RawDescriptionHelpFormatter
 
-    from stead.cli.context import add_common
     from stead.cli.words import Parser
 
     parser = Parser(
@@ -134,8 +133,16 @@ def parser_for(name: str, verb: Verb) -> Parser:
         allow_abbrev=False,
     )
     verb.arguments(parser)
-    add_common(parser)
+    _add_common(parser)
     return parser
+
+
+def _add_common(parser: Parser) -> None:
+    group = parser.add_argument_group("connection and output")
+    group.add_argument("--url", default="", help="the control plane (STEAD_URL)")
+    group.add_argument("--token-file", default="", metavar="FILE", help="a file with the API token (STEAD_TOKEN)")
+    group.add_argument("--data", default="", metavar="DIR", help="the data directory of a local server (STEAD_DATA)")
+    group.add_argument("--json", action="store_true", help="print JSON")
 
 
 def parse(name: str, verb: Verb, words: list[str]) -> Namespace:
@@ -191,9 +198,10 @@ def _run(name: str, verb: Verb, rest: list[str]) -> int:
         arguments = parse(name, verb, rest)
     except SystemExit as ended:
         return (OURS if verb.own_codes else USAGE) if ended.code else 0
-    from stead.cli.context import context_of
+    from stead.cli.context import Context
 
-    context = context_of(arguments)
+    data, token_file = arguments.data, arguments.token_file
+    context = Context(url=arguments.url, data=data, token_file=token_file, json=arguments.json)
     try:
         return _call(verb, context, arguments) or 0
     except SteadError as error:

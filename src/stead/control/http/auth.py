@@ -2,6 +2,7 @@
 
 Contract: `await gate.admit(scope)` leaves `known` (or why not: `refused`) in the scope's state and raises "origin_refused" or
 "rate_limited". `await gate.admit_link(scope)` is the same for WebSockets, also by ticket, and must find somebody.
+`gate_of(scope)` is the gate, for the routes.
 """
 
 from __future__ import annotations
@@ -79,6 +80,12 @@ class Gate:
             return None
         state["known"] = known
         return known
+
+
+def gate_of(scope: Any) -> Gate:
+    """The gate that let a request in, for counting failed logins."""
+    gate: Gate = state_of(scope)["gate"]
+    return gate
 
 
 def address(scope: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from stead.control.http import openapi, typescript
+from stead.control.http.api import build_api
 from stead.control.http.limits import FIXED, Limits
 from stead.control.settings import EmbeddedNode, ServerSettings, variables
 from stead.protocol.errors import TABLE
@@ -23,7 +24,8 @@ _NOTE = "<!-- Generated from the types by `make generate`; do not edit. -->\n"
 
 def description() -> str:
     """web/src/api/openapi.json"""
-    return msgspec.json.format(msgspec.json.encode(openapi.description(), order="sorted"), indent=2).decode() + "\n"
+    described = openapi.description(build_api(Limits().body_bytes))
+    return msgspec.json.format(msgspec.json.encode(described, order="sorted"), indent=2).decode() + "\n"
 
 
 def errors() -> str:

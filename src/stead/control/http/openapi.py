@@ -1,6 +1,6 @@
 """The API's description, completed: what the framework leaves out or gets wrong.
 
-Contract: `description() -> dict` is OpenAPI 3.1 with our error shape, credentials, closed request bodies, the headers that
+Contract: `description(api) -> dict` is OpenAPI 3.1 with our error shape, credentials, closed request bodies, the headers that
 routes share, and the media types of what flows.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
 
 from stead.api import types
-from stead.control.http.api import ROUTES, build_api
 from stead.control.http.guards import ANYONE, NEEDS, PUBLIC
-from stead.control.http.limits import KEY_CHARACTERS, Limits
+from stead.control.http.limits import KEY_CHARACTERS
 from stead.protocol.errors import Fault
 
 _METHODS = ("get", "put", "post", "patch", "delete")
@@ -36,11 +37,9 @@ _KEY = {
 }
 
 
-def description() -> dict[str, Any]:
+def description(api: Litestar) -> dict[str, Any]:
     """The whole document."""
-    document: dict[str, Any] = msgspec.json.decode(
-        msgspec.json.encode(build_api(Limits().body_bytes).openapi_schema.to_schema())
-    )
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(api.openapi_schema.to_schema()))
     document["info"]["description"] = (
         "One self-hosted control plane for workspaces. Errors have one shape and one table."
     )
@@ -52,12 +51,19 @@ def description() -> dict[str, Any]:
     }
     _add_errors(components["schemas"])
     _close_bodies(components["schemas"])
-    rights = {handler.operation_id: handler.opt[NEEDS] for handler in ROUTES}
+    rights = _rights(api)
     for path in document["paths"].values():
         for method in _METHODS:
             if method in path:
                 _complete(path[method], method, rights[path[method]["operationId"]])
     return document
+
+
+def _rights(api: Litestar) -> dict[str, str]:
+    """What each operation needs."""
+    handlers = [handler for route in api.routes for handler in getattr(route, "route_handlers", [])]
+    ours = [handler for handler in handlers if isinstance(handler, HTTPRouteHandler) and NEEDS in handler.opt]
+    return {str(handler.operation_id): str(handler.opt[NEEDS]) for handler in ours}
 
 
 def _add_errors(schemas: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ from stead.control.people.identity import Known
 from stead.protocol.errors import SteadError
 
 if TYPE_CHECKING:
-    from stead.control.http.auth import Gate
     from stead.control.http.services import Services
 
 
@@ -44,12 +43,6 @@ def services_of(scope: Any) -> Services:
     """The services."""
     services: Services = state_of(scope)["services"]
     return services
-
-
-def gate_of(scope: Any) -> Gate:
-    """The door's gate, for counting failed logins."""
-    gate: Gate = state_of(scope)["gate"]
-    return gate
 
 
 def header(scope: Any, name: bytes) -> str | None:

@@ -10,10 +10,10 @@ from litestar.params import JSONBody
 
 from stead.api.types import Login, LoginAnswer, Ticket, WhoAmI
 from stead.control.http.audited import ACTOR
-from stead.control.http.auth import COOKIE
+from stead.control.http.auth import COOKIE, gate_of
 from stead.control.http.guards import ANYONE, needs, public
 from stead.control.http.params import Asker, Given
-from stead.control.http.scope import gate_of, known, state_of
+from stead.control.http.scope import known, state_of
 from stead.control.people.caller import Caller
 from stead.protocol.errors import SteadError
 

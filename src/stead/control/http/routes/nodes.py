@@ -8,6 +8,7 @@ from litestar import Request, Response, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from stead.api.types import KeyRotate, Node, NodeEnrol, NodeEnrolled, NodePage, NodePatch, NodeToken, NodeTokenCreate
+from stead.control.http.auth import gate_of
 from stead.control.http.guards import needs, public
 from stead.control.http.params import (
     FIRST_PAGE,
@@ -22,7 +23,6 @@ from stead.control.http.params import (
     version_of,
     versioned,
 )
-from stead.control.http.scope import gate_of
 from stead.control.nodes.service import NodeFilter
 from stead.control.people.caller import ADMIN
 from stead.protocol.errors import SteadError

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import msgspec
-from litestar import Response, get
+from litestar import Litestar, Request, Response, get
 
 from stead import __version__
 from stead.api.types import HealthAnswer, VersionAnswer
 from stead.control.http.guards import public
+from stead.control.http.openapi import description
 from stead.control.http.params import Given
 from stead.control.store import users
 from stead.protocol.errors import SteadError
@@ -37,16 +39,14 @@ async def version() -> VersionAnswer:
 
 
 @get("/openapi.json", operation_id="describeApi", opt=public(), include_in_schema=False, media_type="application/json")
-async def describe_api() -> bytes:
+async def describe_api(request: Request[Any, Any, Any]) -> bytes:
     """The description of the API itself."""
-    return _described()
+    return _described(request.app)
 
 
 @functools.cache
-def _described() -> bytes:
-    from stead.control.http.openapi import description
-
-    return msgspec.json.encode(description())
+def _described(api: Litestar) -> bytes:
+    return msgspec.json.encode(description(api))
 
 
 ROUTES = [health, version, describe_api]
