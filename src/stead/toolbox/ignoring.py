@@ -5,7 +5,8 @@ line stands. `Patterns` is a file's lines: `judge` says True (ignored), False (k
 decides. `{a,b}` is an alternative, as in ripgrep. `Level` is what holds in a directory and below: `Level.above(root)` has what
 stands above a root, `entered` adds a directory's own files, `ignores` judges an entry of a directory that is not ignored.
 
-`.ignore` counts before `.gitignore`, a deeper file before a higher one, and no `.gitignore` reaches into another repository.
+`.ignore` counts before `.gitignore`, and a deeper file before a higher one. Whether a directory is a repository does not
+matter.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Pattern(NamedTuple):
         if not body:
             return None
         try:
-            expression = re.compile(_translated(body), re.DOTALL)
+            expression = re.compile(_translated(_bytes(body)), re.DOTALL)
         except re.error:
             return None
         return cls(expression, keeps, directories, anchored)
@@ -69,7 +70,8 @@ class Pattern(NamedTuple):
     def matches(self, path: str, *, directory: bool) -> bool:
         if self.directories and not directory:
             return False
-        return self.expression.fullmatch(path if self.anchored else path.rpartition("/")[2]) is not None
+        text = _bytes(path if self.anchored else path.rpartition("/")[2])
+        return self.expression.fullmatch(text) is not None
 
 
 class Patterns:
@@ -85,9 +87,9 @@ class Patterns:
         return bool(self._patterns)
 
     def judge(self, path: str, *, directory: bool) -> bool | None:
-        if not (self._names and self._names.fullmatch(path.rpartition("/")[2])) and not (
-            self._paths and self._paths.fullmatch(path)
-        ):
+        text = _bytes(path)
+        name = self._names is not None and self._names.fullmatch(text.rpartition("/")[2])
+        if not name and not (self._paths is not None and self._paths.fullmatch(text)):
             return None
         for pattern in self._patterns:
             if pattern.matches(path, directory=directory):
@@ -98,10 +100,9 @@ class Patterns:
 class Level:
     """The ignore files of one directory, and those above it. Paths are absolute."""
 
-    def __init__(self, base: str, parent: Level | None, files: Mapping[str, str], *, git: bool) -> None:
+    def __init__(self, base: str, parent: Level | None, files: Mapping[str, str]) -> None:
         self.base = base.rstrip("/") + "/"
         self.parent = parent
-        self.git = git
         self._own = {name: found for name, text in files.items() if (found := Patterns(text.split("\n")))}
 
     @classmethod
@@ -134,29 +135,18 @@ class Level:
                 verdict = patterns.judge(path[len(level.base) :], directory=directory)
                 if verdict is not None:
                     return verdict
-            if level.git and name != ".ignore":
-                return None
             level = level.parent
         return None
 
 
 def entered(level: Level | None, base: str, descriptor: int, names: Container[str] | None) -> Level | None:
     """What holds in a directory: `level` when it adds nothing. `names`: what is in it, where that is known."""
-    git = (names is None or ".git" in names) and _is_there(descriptor, ".git")
     files = {
         name: text
         for name in FILES
         if (names is None or name.partition("/")[0] in names) and (text := _text(descriptor, name)) is not None
     }
-    return Level(base, level, files, git=git) if git or files else level
-
-
-def _is_there(descriptor: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-    except OSError:
-        return False
-    return True
+    return Level(base, level, files) if files else level
 
 
 def _text(descriptor: int, name: str) -> str | None:
@@ -205,6 +195,11 @@ def _glob(glob: str, field: str) -> Pattern:
     if pattern is None:
         raise SteadError("invalid", f"{shown(glob)!r} is no glob", field=field)
     return pattern
+
+
+def _bytes(text: str) -> str:
+    """A character for each byte, as `?` and brackets count."""
+    return text if text.isascii() else text.encode(errors="surrogateescape").decode("latin-1")
 
 
 def _without_end(text: str) -> str:

@@ -14,9 +14,11 @@ import asyncio
 import contextlib
 import os
 import stat
+import sys
 from asyncio import StreamReader
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import QUIET, shown
@@ -27,6 +29,12 @@ from stead.toolbox.search.contract import Where
 _PIECE = 1 << 16
 _COMPLAINT = 1 << 14
 _LOOK = getattr(os, "O_PATH", os.O_RDONLY | QUIET) | os.O_CLOEXEC
+
+
+def program() -> str:
+    """The one that came with us, so that all workspaces find the same; else the workspace's own."""
+    ours = Path(sys.executable).with_name("rg")
+    return str(ours) if ours.exists() else "rg"
 
 
 def checked(where: Where) -> Chosen | None:
@@ -56,7 +64,7 @@ def within(path: bytes) -> str:
 async def started(place: Place, options: list[str], where: Where) -> AsyncIterator[Process]:
     """Runs it while the caller is inside; it sees the files of `where`."""
     inside = await place.in_thread(target, place, where.path)
-    argv = ["rg", "--no-config", "--no-require-git", *options, *_which(where)]
+    argv = [program(), "--no-config", "--no-require-git", *options, *_which(where)]
     with _rules(where) as rules:
         if rules is not None:
             argv.append(f"--ignore-file=/dev/fd/{rules}")
