@@ -77,6 +77,18 @@ class FakeNode:
         self._unheard: set[str] = set()
         self.steps: list[str] = []
 
+    def hold(self, *, begun: bool = False) -> anyio.Event:
+        """From now on commands wait until this is set; those that have `begun` are not given back."""
+        go = anyio.Event()
+
+        async def wait(command: Command) -> None:
+            if begun:
+                self._undone.clear()
+            await go.wait()
+
+        self.before = wait
+        return go
+
     # --- connecting ------------------------------------------------------------------------------------------------
 
     @asynccontextmanager

@@ -10,6 +10,7 @@ import anyio
 import msgspec
 import pytest
 
+from stead.api.types import Command as CommandAnswer
 from stead.api.types import WorkspaceCreate
 from stead.control.commands import results
 from stead.control.commands.service import CommandFilter
@@ -30,23 +31,27 @@ from unit.control.waiting import until, until_state
 pytestmark = pytest.mark.anyio
 
 
-async def all_commands(core: Core, **filters: str) -> list[object]:
-    return list((await core.commands.list(SYSTEM, CommandFilter(**filters), 500, "")).items)
+async def commands_of(core: Core, **filters: str) -> list[CommandAnswer]:
+    """Those of a `workspace`, in a `state`, or all."""
+    return (await core.commands.list(SYSTEM, CommandFilter(**filters), 500, "")).items
+
+
+def in_order(node: FakeNode) -> bool:
+    """Whether each workspace's commands were done in their order, none twice."""
+    order = defaultdict(list)
+    for workspace_id, sequence in node.order:
+        order[workspace_id].append(sequence)
+    return all(sequences == sorted(set(sequences)) for sequences in order.values())
 
 
 async def test_a_command_goes_through_its_states(core: Core) -> None:
     node = await enrol(core, "one")
-    go = anyio.Event()
-
-    async def hold(command: Command) -> None:
-        await go.wait()
-
-    node.before, node.steps = hold, ["prepare", "ready"]
+    go, node.steps = node.hold(), ["prepare", "ready"]
     async with node.link(core):
         made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w"))
         assert made.state.value == "pending"
         await until_state(core, "w", "starting")
-        (command,) = (await core.commands.list(SYSTEM, CommandFilter(workspace=made.id), 10, "")).items
+        (command,) = await commands_of(core, workspace=made.id)
         assert (command.state, command.attempts, command.sequence) == ("acknowledged", 1, 1)
         go.set()
         running = await until_state(core, "w", "running")
@@ -64,7 +69,7 @@ async def test_what_waits_for_an_offline_node_is_delivered_when_it_comes(core: C
         await until_state(core, "early", "running")
     await core.workspaces.create(SYSTEM, WorkspaceCreate(name="late", node="one"))
     await core.workspaces.stop(SYSTEM, "early")
-    assert {command.state for command in await all_commands(core, state="queued")} == {"queued"}  # type: ignore[attr-defined]
+    assert {command.state for command in await commands_of(core, state="queued")} == {"queued"}
     node.epoch += 1
     async with node.link(core):
         await until_state(core, "late", "running")
@@ -95,7 +100,7 @@ async def test_a_lost_acknowledgement_is_answered_from_the_journal(core: Core) -
     node.epoch += 1
     async with node.link(core):
         await until_state(core, "w", "running")
-    (command,) = (await core.commands.list(SYSTEM, CommandFilter(workspace=made.id), 10, "")).items
+    (command,) = await commands_of(core, workspace=made.id)
     assert command.attempts >= 1
     assert node.effects == {command.id: 1}
 
@@ -136,10 +141,7 @@ async def test_ordered_within_a_workspace_and_concurrent_across(core: Core) -> N
         for name in names:
             await until_state(core, name, "running")
     assert together > 1
-    order = defaultdict(list)
-    for workspace_id, sequence in node.order:
-        order[workspace_id].append(sequence)
-    assert all(sequences == sorted(set(sequences)) for sequences in order.values())
+    assert in_order(node)
     assert set(node.effects.values()) == {1}
 
 
@@ -154,7 +156,7 @@ async def test_several_waiting_commands_of_a_workspace_are_delivered_one_after_t
 async def _waiting_workspace(core: Core, node: FakeNode) -> str:
     """A workspace on an offline node with three commands in its queue."""
     made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w", node=node.name))
-    row = await core.store.read(commands.by_ids, [(await all_commands(core))[0].id])  # type: ignore[attr-defined]
+    row = await core.store.read(commands.by_ids, [(await commands_of(core))[0].id])
     first = vars(next(iter(row.values())))
     for number in (2, 3):
         values = first | {"id": f"cm_{number:026d}", "sequence": number, "kind": "restart"}
@@ -164,18 +166,12 @@ async def _waiting_workspace(core: Core, node: FakeNode) -> str:
 
 
 async def _ended(core: Core, workspace_id: str) -> bool:
-    page = await core.commands.list(SYSTEM, CommandFilter(workspace=workspace_id), 10, "")
-    return all(command.state == "completed" for command in page.items)
+    return all(command.state == "completed" for command in await commands_of(core, workspace=workspace_id))
 
 
 async def test_a_lease_that_is_over_delivers_the_same_command_again(core: Core) -> None:
     node = await enrol(core, "one")
-    go = anyio.Event()
-
-    async def hold(command: Command) -> None:
-        await go.wait()
-
-    node.before = hold
+    go = node.hold()
     async with node.link(core):
         await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w"))
         await until_state(core, "w", "starting")
@@ -204,7 +200,7 @@ async def test_a_deadline_that_passes_expires_the_command_and_the_node_gets_a_ne
     made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w", node="one"))
     await core.store.write(_past_deadline)
     await core.dispatcher.sweep()
-    (command,) = (await core.commands.list(SYSTEM, CommandFilter(workspace=made.id), 10, "")).items
+    (command,) = await commands_of(core, workspace=made.id)
     assert (command.state, command.error and command.error.code) == ("expired", "expired")
     waiting = await core.workspaces.get(SYSTEM, "w")
     assert (waiting.state, waiting.error and waiting.error.code) == ("pending", "expired")
@@ -216,7 +212,7 @@ async def test_a_deadline_that_passes_expires_the_command_and_the_node_gets_a_ne
 async def test_a_command_that_waits_can_be_taken_back(core: Core) -> None:
     node = await enrol_known(core, "one")
     made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w", node="one"))
-    (command,) = (await core.commands.list(SYSTEM, CommandFilter(workspace=made.id), 10, "")).items
+    (command,) = await commands_of(core, workspace=made.id)
     assert (await core.commands.cancel(SYSTEM, command.id)).state == "cancelled"
     assert (await core.workspaces.get(SYSTEM, "w")).state.value == "stopped"
     with pytest.raises(SteadError, match="already"):
@@ -229,16 +225,11 @@ async def test_a_command_that_waits_can_be_taken_back(core: Core) -> None:
 
 async def test_a_command_that_a_node_has_is_taken_back_only_if_the_node_agrees(core: Core) -> None:
     node = await enrol(core, "one")
-    go = anyio.Event()
-
-    async def hold(command: Command) -> None:
-        await go.wait()
-
-    node.before = hold
+    go = node.hold()
     async with node.link(core):
         made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w"))
         await until_state(core, "w", "starting")
-        (command,) = (await core.commands.list(SYSTEM, CommandFilter(workspace=made.id), 10, "")).items
+        (command,) = await commands_of(core, workspace=made.id)
         assert (await core.commands.cancel(SYSTEM, command.id)).state == "cancelled"
         assert node.cancelled == [command.id]
         go.set()
@@ -249,17 +240,11 @@ async def test_a_command_that_a_node_has_is_taken_back_only_if_the_node_agrees(c
 
 async def test_a_command_that_a_node_has_begun_is_not_taken_back(core: Core) -> None:
     node = await enrol(core, "one")
-    go = anyio.Event()
-
-    async def hold(command: Command) -> None:
-        node._undone.clear()
-        await go.wait()
-
-    node.before = hold
+    node.hold(begun=True)
     async with node.link(core):
         made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w"))
         await until_state(core, "w", "starting")
-        (command,) = (await core.commands.list(SYSTEM, CommandFilter(workspace=made.id), 10, "")).items
+        (command,) = await commands_of(core, workspace=made.id)
         with pytest.raises(SteadError, match="begun") as caught:
             await core.commands.cancel(SYSTEM, command.id)
         assert caught.value.code == "conflict"
@@ -278,18 +263,13 @@ async def test_a_node_that_refuses_for_good_fails_the_command(core: Core) -> Non
         failed = await until_state(core, "w", "failed")
         assert failed.error is not None
         assert (failed.error.code, failed.error.message) == ("refused", "not here")
-        (command,) = (await core.commands.list(SYSTEM, CommandFilter(workspace=made.id), 10, "")).items
+        (command,) = await commands_of(core, workspace=made.id)
         assert command.state == "failed"
 
 
 async def test_a_node_speaks_only_for_its_own(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     mine, other = await enrol(core, "mine"), await enrol(core, "other")
-    go = anyio.Event()
-
-    async def hold(command: Command) -> None:
-        await go.wait()
-
-    mine.before = hold
+    go = mine.hold()
     async with mine.link(core), other.link(core) as foreign:
         made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w", node="mine"))
         await until_state(core, "w", "starting")
@@ -325,12 +305,7 @@ async def test_what_a_node_writes_is_bounded(core: Core) -> None:
 
 async def test_a_result_with_the_report_of_another_workspace_is_refused(core: Core) -> None:
     node = await enrol(core, "one")
-    go = anyio.Event()
-
-    async def hold(command: Command) -> None:
-        await go.wait()
-
-    node.before = hold
+    node.hold()
     async with node.link(core) as peer:
         await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w"))
         await until_state(core, "w", "starting")
@@ -366,13 +341,6 @@ class Weather:
                 with anyio.move_on_after(1.0):
                     while len(node.effects) < goal and not stop.is_set():
                         await anyio.sleep(0.02)
-
-
-def in_order(node: FakeNode) -> bool:
-    order = defaultdict(list)
-    for workspace_id, sequence in node.order:
-        order[workspace_id].append(sequence)
-    return all(sequences == sorted(set(sequences)) for sequences in order.values())
 
 
 async def test_workspaces_over_a_link_that_loses_doubles_delays_and_is_cut(core: Core) -> None:
@@ -433,7 +401,7 @@ async def _all_gone(core: Core) -> bool:
 async def test_ended_commands_never_change(core: Core) -> None:
     await enrol_known(core, "one")
     await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w", node="one"))
-    ((command_id,),) = [[command.id for command in (await core.commands.list(SYSTEM, CommandFilter(), 5, "")).items]]
+    (command_id,) = [command.id for command in await commands_of(core)]
     assert await core.store.write(commands.end, command_id, CommandState.COMPLETED, None, 1.0) is False
     assert await core.store.write(results.cancel, command_id, True, 1.0) is not None
     for state in (CommandState.EXPIRED, CommandState.FAILED, CommandState.CANCELLED):
@@ -442,12 +410,7 @@ async def test_ended_commands_never_change(core: Core) -> None:
 
 async def test_more_than_one_pass_of_commands_is_replayed_once_each(core: Core) -> None:
     node = await enrol_known(core, "one")
-    go = anyio.Event()
-
-    async def hold(command: Command) -> None:
-        await go.wait()
-
-    node.before = hold
+    go = node.hold()
     await core.store.write(_fill, node.node_id, 700, 1)
     for _ in range(2):
         node.epoch += 1

@@ -14,7 +14,6 @@ from stead.control.store.store import open_store
 from stead.control.workspaces.service import WorkspaceFilter
 from stead.model.workspaces import Isolation
 from stead.protocol.errors import SteadError
-from stead.protocol.messages import Command
 from unit.control.fakenode import enrol, enrol_known
 from unit.control.waiting import until, until_state
 
@@ -54,7 +53,7 @@ async def test_the_same_key_makes_one_workspace(core: Core) -> None:
 async def test_a_name_is_made_where_none_is_given(core: Core) -> None:
     await enrol_known(core, "one")
     made = await core.workspaces.create(ANN, WorkspaceCreate(node="one"))
-    assert made.name == f"ws-{made.id[-6:]}"
+    assert made.name == f"ws-{made.id[-8:]}"
 
 
 async def test_what_a_reference_may_be(core: Core) -> None:
@@ -186,12 +185,7 @@ async def test_what_is_asked_before_a_node_had_it_replaces_what_waits(core: Core
 
 async def test_delete_while_it_starts_ends_in_nothing(core: Core) -> None:
     node = await enrol(core, "one")
-    go = anyio.Event()
-
-    async def hold(command: Command) -> None:
-        await go.wait()
-
-    node.before = hold
+    go = node.hold()
     async with node.link(core):
         made = await core.workspaces.create(ANN, WorkspaceCreate(name="w"))
         await until_state(core, "w", "starting")
