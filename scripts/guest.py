@@ -1,7 +1,7 @@
 """Builds the guest that runs in any Linux image, with or without Python or a C library of its own: `make guest`.
 
-It is a folder that can lie anywhere: an interpreter with the C library it was linked with, the standard library, the guest and what
-it imports, compiled. It is started through its own loader, which needs neither a shell nor anything else of the image:
+It is a folder that can lie anywhere: an interpreter with the C library it was linked with, the standard library, the guest and
+what it imports, compiled. It is started through its own loader, which needs neither a shell nor anything else of the image:
 
     DIR/lib/ld.so --library-path DIR/lib --argv0 DIR/bin/python3 DIR/bin/python3 -IOO -m stead.guest serve ...
 
@@ -25,7 +25,7 @@ SOURCE = ROOT / "src" / "stead"
 VERSION = re.search(r'__version__ = "([^"]+)"', (SOURCE / "__init__.py").read_text())
 PARTS = ("guest", "model", "protocol", "toolbox", "transport")
 """Of ours; the guest imports nothing else."""
-LIBRARIES = ("anyio", "idna", "msgspec", "sniffio", "typing_extensions")
+LIBRARIES = ("anyio", "h11", "idna", "msgspec", "sniffio", "typing_extensions")
 """Of others, by the name they are imported by."""
 LEFT_OUT = {
     *(
@@ -120,7 +120,7 @@ def _copy_shared(folder: Path) -> None:
     for name, path in sorted(_linked(files).items()):
         target = "ld.so" if LOADER.search(name) else name
         shutil.copy2(path, folder / "lib" / target)
-        os.chmod(folder / "lib" / target, 0o755)
+        (folder / "lib" / target).chmod(0o755)
 
 
 def _linked(files: list[Path]) -> dict[str, str]:

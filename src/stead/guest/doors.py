@@ -1,8 +1,8 @@
-"""The doors of a guest beside its own socket: another unix socket, a virtio-serial port.
+"""The doors of a guest beside its own socket: another unix socket, a virtio-serial port, HTTP.
 
-Contract: `attend(door, connected, retry)` serves one door until cancelled. Every connection through it begins as JSON-RPC
-lines and may be upgraded, as on the guest's own socket. On a device the guest says that it is ready, whenever somebody comes;
-a device that goes away is opened again.
+Contract: `attend(door, toolbox, connected, retry)` serves one door until cancelled. Every connection through a socket or a
+device begins as JSON-RPC lines and may be upgraded, as on the guest's own socket. On a device the guest says that it is ready,
+whenever somebody comes; a device that goes away is opened again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -19,6 +20,7 @@ from stead.guest.orders import Door
 from stead.protocol import guest as wire
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
+from stead.toolbox.local import LocalToolbox
 from stead.transport import device, unix
 
 LOOK_SECONDS = 0.2
@@ -29,17 +31,37 @@ log = logging.getLogger(__name__)
 Connected = Callable[[Bytes], Awaitable[None]]
 
 
-async def attend(door: Door, connected: Connected, retry: float) -> None:
+async def attend(door: Door, toolbox: LocalToolbox, connected: Connected, retry: float) -> None:
     """Serves the door until cancelled."""
-    if door.kind == "socket":
-        await unix.serve(door.where, connected)
-        return
     while True:
         try:
-            await _device(door.where, connected)
+            if door.kind == "socket":
+                await unix.serve(door.where, connected)
+            elif door.kind == "http":
+                await _http(door, toolbox)
+            else:
+                await _device(door.where, connected)
+        except OSError as error:
+            log.warning("%s: %s; tried again in %g s", door.where, error.strerror or error, retry)
         except SteadError as error:
             log.warning("%s: %s; tried again in %g s", door.where, error.message, retry)
         await anyio.sleep(retry)
+
+
+async def _http(door: Door, toolbox: LocalToolbox) -> None:
+    """The toolbox over HTTP."""
+    from stead.guest.sidecar import http, routes
+
+    host, _, port = door.where.rpartition(":")
+    token = await toolbox.in_thread(Path(door.token_file).read_text)
+    failure: OSError | None = None
+    async with anyio.create_task_group() as group:
+        try:
+            await http.serve(host.strip("[]"), int(port), routes.Sidecar(toolbox, group).handle, token.strip())
+        except OSError as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 async def _device(name: str, connected: Connected) -> None:

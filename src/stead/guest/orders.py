@@ -19,10 +19,11 @@ RETRY_SECONDS = 5.0
 
 
 class Door(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A way in: the path of a socket, a device or port name, a terminal line."""
+    """A way in: the path of a socket, the path or name of a device, or host and port with a file that has the token."""
 
-    kind: Literal["socket", "device"]
+    kind: Literal["socket", "device", "http"]
     where: str
+    token_file: str = ""
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -160,7 +160,7 @@ async def serve(
             guest = Guest(settings, toolbox, boot_id, group, observer, orders)
             await group.start(unix.serve, f"{settings.run}/{SOCKET}", guest.connected)
             for door in orders.doors:
-                group.start_soon(attend, door, guest.connected, orders.retry_seconds)
+                group.start_soon(attend, door, toolbox, guest.connected, orders.retry_seconds)
             observer.at("guest.listening", settings.workspace_id)
             ready()
             await guest.adopt()

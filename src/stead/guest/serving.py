@@ -1,6 +1,6 @@
 """`stead guest serve`: the guest of a machine that nobody manages, started by hand or by systemd.
 
-    stead guest serve [--config FILE] [--socket PATH | --device PORT | --stdio]...
+    stead guest serve [--config FILE] [--socket PATH | --device PORT | --http HOST:PORT | --stdio]...
 
 Contract: `main(argv)` runs until SIGTERM (with --stdio also until standard input ends). Without a door named it serves the port
 of the guest protocol, `org.kvmmanager.agent.0`; its own socket in the run directory is there either way. A configuration that
@@ -15,6 +15,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -34,6 +35,7 @@ from stead.transport import stdio, unix
 
 START_SECONDS = 30.0
 PIECE = 1 << 16
+TOKEN_CHARACTERS = 16
 LEVELS = {"warn": "warning", "trace": "debug"}
 
 
@@ -61,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", action="append", default=[], metavar="PORT", help="a virtio-serial port, by name or path"
     )
+    parser.add_argument("--http", action="append", default=[], metavar="HOST:PORT", help="the toolbox over HTTP")
+    parser.add_argument("--token-file", metavar="FILE", help="the token that HTTP asks for; without it one is made")
     parser.add_argument("--stdio", action="store_true", help="one connection on standard input and output")
     return parser
 
@@ -74,12 +78,37 @@ def _configuration(file: str | None) -> Configuration:
 def _doors(arguments: argparse.Namespace, found: Configuration) -> list[Door]:
     doors = [Door("socket", os.path.abspath(path)) for path in arguments.socket]  # noqa: PTH100
     doors += [Door("device", name) for name in arguments.device]
+    doors += [Door("http", _address(where), arguments.token_file or "") for where in arguments.http]
     return doors or ([] if arguments.stdio else [Door("device", found.channel_name)])
+
+
+def _address(where: str) -> str:
+    host, colon, port = where.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise SteadError("invalid", f"{where!r} is no HOST:PORT")
+    return where
+
+
+def _tokened(door: Door, run: Path) -> Door:
+    """A door for HTTP with the file of its token, made now where none is named."""
+    if door.kind != "http":
+        return door
+    if door.token_file:
+        if len(Path(door.token_file).read_text().strip()) < TOKEN_CHARACTERS:
+            raise SteadError("invalid", f"{door.token_file}: a token has {TOKEN_CHARACTERS} characters at least")
+        return door
+    file = run / "http.token"
+    if not file.exists():
+        with open(file, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as made:
+            made.write(secrets.token_urlsafe(32))
+    print(f"stead guest: http://{door.where} with the token in {file}", file=sys.stderr)
+    return msgspec.structs.replace(door, token_file=str(file))
 
 
 def prepare(found: Configuration, doors: list[Door]) -> Path:
     """Writes what holder and guest are told into the run directory."""
     run = _run_directory(found.run)
+    doors = [_tokened(door, run) for door in doors]
     level = found.log_level.lower()
     orders = Orders(
         doors=tuple(doors),

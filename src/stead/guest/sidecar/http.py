@@ -1,0 +1,288 @@
+"""A small HTTP/1.1 server over h11: JSON requests of a bounded size, bodies of any size as streams, server-sent events.
+
+Contract: `serve(host, port, handle, token)` runs until cancelled and tells its `task_status` the address it listens on.
+`handle` gets a `Request` and answers a `Response`, a `Download` or `Events`. Who does not send the token gets 401, who sends
+more than may be gets a 4xx; nothing that a client does or leaves undone holds up another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import NamedTuple, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import anyio
+import h11
+import msgspec
+from anyio.abc import TaskStatus
+
+from stead.protocol.errors import SteadError
+
+BODY_BYTES = 10 << 20
+"""The largest JSON body."""
+HEADER_BYTES = 32 << 10
+CONNECTIONS = 64
+IDLE_SECONDS = 60.0
+"""How long a connection may wait for its next request, or a client take over the head of one."""
+STALLED_SECONDS = 60.0
+"""How long a client may take nothing, or send nothing of a body."""
+KEEPALIVE_SECONDS = 30.0
+"""How often an event stream on which nothing happens says that it is alive."""
+LINGER_SECONDS = 2.0
+PIECE = 1 << 16
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Response(NamedTuple):
+    """An answer as a whole."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
+
+
+class Download(NamedTuple):
+    """An answer of so many bytes, as they come; `close` is called at the end, however it comes."""
+
+    length: int
+    pieces: AsyncGenerator[bytes, None]
+    close: Callable[[], None]
+
+
+class Event(NamedTuple):
+    """One server-sent event; the data is JSON."""
+
+    name: str
+    data: object
+
+
+class Events(NamedTuple):
+    """An answer without end."""
+
+    events: AsyncGenerator[Event, None]
+
+
+class Request:
+    """One request; its body is read by whoever wants it."""
+
+    def __init__(self, head: h11.Request, body: AsyncIterator[bytes]) -> None:
+        target = urlsplit(head.target.decode("latin-1"))
+        self.method = head.method.decode()
+        self.path = unquote(target.path)
+        self.query = dict(parse_qsl(target.query, keep_blank_values=True))
+        self.headers = {name.decode().lower(): value.decode("latin-1") for name, value in head.headers}
+        self._body = body
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        return self._body
+
+    async def json(self, kind: type[T]) -> T:
+        """The body as one of these; none at all is an empty object."""
+        body = bytearray()
+        async for piece in self._body:
+            body += piece
+            if len(body) > BODY_BYTES:
+                raise SteadError("too_large", f"a JSON body has at most {BODY_BYTES} bytes")
+        try:
+            return msgspec.json.decode(bytes(body) or b"{}", type=kind)
+        except msgspec.ValidationError as error:
+            raise SteadError("invalid", str(error)) from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise SteadError("malformed", f"the body is not JSON: {error}") from None
+
+
+Handle = Callable[[Request], Awaitable[Response | Download | Events]]
+
+
+async def serve(
+    host: str,
+    port: int,
+    handle: Handle,
+    token: str,
+    *,
+    free: frozenset[str] = frozenset({"/health"}),
+    task_status: TaskStatus[tuple[str, int]] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Listens until cancelled."""
+    slots = asyncio.Semaphore(CONNECTIONS)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if slots.locked():
+            writer.close()
+            return
+        async with slots:
+            with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):
+                await _Connection(reader, writer, handle, token, free).run()
+                await _linger(reader, writer)
+            writer.close()
+
+    server = await asyncio.start_server(connected, host, port, limit=PIECE)
+    try:
+        name = server.sockets[0].getsockname()
+        task_status.started((name[0], name[1]))
+        await anyio.sleep_forever()
+    finally:
+        server.close()
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A client that still sends is heard for a moment: it would lose the answer if the connection broke under it."""
+    writer.write_eof()
+    async with asyncio.timeout(LINGER_SECONDS):
+        while await reader.read(PIECE):
+            pass
+
+
+class _Connection:
+    """One client, one request after the other."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        handle: Handle,
+        token: str,
+        free: frozenset[str],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._handle = handle
+        self._token = f"Bearer {token}".encode()
+        self._free = free
+        self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES)
+
+    async def run(self) -> None:
+        """Until either side has had enough."""
+        while True:
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    head = await self._event()
+            except h11.RemoteProtocolError as error:
+                await self._refuse(error.error_status_hint, "malformed", str(error))
+                return
+            if not isinstance(head, h11.Request):
+                return
+            if head.http_version not in {b"1.0", b"1.1"}:
+                await self._refuse(505, "version_unsupported", "HTTP/1.1 is spoken here")
+                return
+            await self._answer(Request(head, self._body()))
+            if self._wire.our_state is not h11.DONE or self._wire.their_state is not h11.DONE:
+                return
+            self._wire.start_next_cycle()
+
+    async def _event(self) -> object:
+        while True:
+            event = self._wire.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            if self._wire.they_are_waiting_for_100_continue:
+                await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+            self._wire.receive_data(await self._reader.read(PIECE))
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        while True:
+            async with asyncio.timeout(STALLED_SECONDS):
+                try:
+                    event = await self._event()
+                except h11.RemoteProtocolError as error:
+                    raise SteadError("malformed", str(error)) from None
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return
+            else:
+                raise SteadError("malformed", "the body ended too early")
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            self._admit(request)
+            answer = await self._handle(request)
+        except SteadError as error:
+            await self._refuse(error.row.status, error.code, error.message)
+            return
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            await self._refuse(500, "internal", "this is a bug; the guest's log has the details")
+            return
+        if isinstance(answer, Response):
+            await self._whole(answer)
+        elif isinstance(answer, Download):
+            await self._download(answer)
+        else:
+            await self._events(answer.events)
+
+    def _admit(self, request: Request) -> None:
+        given = request.headers.get("authorization", "").encode("latin-1")
+        if request.path not in self._free and not hmac.compare_digest(given, self._token):
+            raise SteadError("unauthenticated", "send the token of this guest: Authorization: Bearer ...")
+
+    async def _refuse(self, status: int, code: str, message: str) -> None:
+        body = msgspec.json.encode({"success": False, "error": code.upper(), "message": message})
+        await self._whole(Response(status, body))
+
+    async def _whole(self, answer: Response) -> None:
+        """What is left of the request's body is not waited for: the connection ends then."""
+        headers = [("content-type", answer.kind), ("content-length", str(len(answer.body)))]
+        if self._wire.their_state is not h11.DONE:
+            headers.append(("connection", "close"))
+        await self._send(h11.Response(status_code=answer.status, headers=headers))
+        await self._send(h11.Data(data=answer.body))
+        await self._send(h11.EndOfMessage())
+
+    async def _download(self, answer: Download) -> None:
+        headers = [("content-type", "application/octet-stream"), ("content-length", str(answer.length))]
+        try:
+            await self._send(h11.Response(status_code=200, headers=headers))
+            async with contextlib.aclosing(answer.pieces) as pieces:
+                async for piece in pieces:
+                    await self._send(h11.Data(data=piece))
+            await self._send(h11.EndOfMessage())
+        finally:
+            answer.close()
+
+    async def _events(self, events: AsyncGenerator[Event, None]) -> None:
+        headers = [("content-type", "text/event-stream"), ("cache-control", "no-store"), ("connection", "close")]
+        await self._send(h11.Response(status_code=200, headers=headers))
+        async with contextlib.aclosing(events):
+            await self._tell(events)
+        await self._send(h11.EndOfMessage())
+
+    async def _tell(self, events: AsyncIterator[Event]) -> None:
+        """Events as they come, signs of life between them, until they end or the client goes away."""
+        gone = asyncio.ensure_future(self._reader.read(1))
+        following = asyncio.ensure_future(anext(events, None))
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    {gone, following}, timeout=KEEPALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if gone in done:
+                    return
+                if not done:
+                    await self._send(h11.Data(data=b": alive\n\n"))
+                    continue
+                event = following.result()
+                if event is None:
+                    return
+                data = msgspec.json.encode(event.data).decode()
+                await self._send(h11.Data(data=f"event: {event.name}\ndata: {data}\n\n".encode()))
+                following = asyncio.ensure_future(anext(events, None))
+        finally:
+            for future in (gone, following):
+                future.cancel()
+            await asyncio.gather(gone, following, return_exceptions=True)
+
+    async def _send(self, event: h11.Event) -> None:
+        data = self._wire.send(event)
+        if data:
+            self._writer.write(data)
+            async with asyncio.timeout(STALLED_SECONDS):
+                await self._writer.drain()
