@@ -37,6 +37,7 @@ from stead.toolbox.confine import Root
 from stead.toolbox.contract import ExecState, Info
 from stead.toolbox.execs import Execs, Holder
 from stead.toolbox.holding.settings import Settings
+from stead.toolbox.leftovers import LEFTOVERS
 from stead.toolbox.local import LocalToolbox, opened
 from stead.toolbox.observer import NOBODY, Observer
 from stead.toolbox.policy import FencedRoot, PolicedToolbox
@@ -155,6 +156,7 @@ async def serve(
     execs = Execs(holder, settings.run, log_bytes=settings.log_bytes)
     toolbox = _toolbox(root, execs, info, settings, orders)
     toolbox.files.observer = observer
+    toolbox.files.clear_up(f"{settings.run}/{LEFTOVERS}")
     try:
         async with anyio.create_task_group() as group:
             guest = Guest(settings, toolbox, boot_id, group, observer, orders)

@@ -14,6 +14,7 @@ import contextlib
 import errno
 import heapq
 import os
+import re
 import stat
 from collections.abc import Iterator
 from types import TracebackType
@@ -22,6 +23,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox import confine
 from stead.toolbox.confine import QUIET, Location, Root
 from stead.toolbox.contract import CALL_BYTES, LIST_ENTRIES, Deleted, FileContent, FileKind, Listing, Stat, Written
+from stead.toolbox.leftovers import Leftovers
 from stead.toolbox.observer import NOBODY, Observer
 
 LIST_DEPTH = 64
@@ -37,15 +39,31 @@ _PASSES = 10_000
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _UNNAMED = getattr(os, "O_TMPFILE", 0)
 _NOW = getattr(os, "RWF_NOWAIT", 0)
+_HIDDEN = re.compile(r"\.stead-[0-9a-f]{16}\.part")
 
 
 class Files:
-    """Everything that can be done with files, over one root; `observer` is told the steps of a write."""
+    """Everything that can be done with files, over one root; `observer` is told the steps of a write. `unnamed`: whether new
+    content grows in files without a name."""
 
     def __init__(self, root: Root, *, unnamed: bool = True) -> None:
         self.root = root
         self.observer: Observer = NOBODY
-        self._unnamed = unnamed and bool(_UNNAMED)
+        self.unnamed = unnamed and bool(_UNNAMED)
+        self.leftovers: Leftovers | None = None
+
+    def close(self) -> None:
+        """No more is written. May be called twice."""
+        if self.leftovers is not None:
+            self.leftovers.close()
+
+    def clear_up(self, notes: str) -> None:
+        """Removes what a program that kept its notes in this file has left; from now on they are kept for this one."""
+        self.leftovers = Leftovers(notes)
+        for path in self.leftovers.take():
+            if _HIDDEN.fullmatch(path.rpartition("/")[2]):
+                with contextlib.suppress(SteadError, OSError), self.root.locate(path, follow=False) as at:
+                    os.unlink(at.name, dir_fd=at.directory)
 
     def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent:
         """At most `limit` bytes from `offset`; past the end there are none."""
@@ -172,7 +190,7 @@ class Files:
         at = self.root.locate(path, follow=True)
         try:
             wanted = _Wanted(mode, exclusive, size, sha256.lower())
-            return Writer(at, path, self.root.relative(path), self._unnamed, wanted, self.observer)
+            return Writer(at, path, self.root.relative(path), wanted, self)
         except BaseException:
             at.close()
             raise
@@ -180,7 +198,7 @@ class Files:
     def writer_at(self, at: Location, shown: str, mode: int) -> Writer:
         """Opens for an atomic replacement of a name in a directory that is open; `at` is the writer's from now on."""
         try:
-            return Writer(at, shown, shown, self._unnamed, _Wanted(mode, False, None, ""))
+            return Writer(at, shown, shown, _Wanted(mode, False, None, ""), self)
         except BaseException:
             at.close()
             raise
@@ -278,11 +296,11 @@ class _Wanted:
 class Writer:
     """A file being written beside its target. `commit` puts it in place; closing without leaves nothing."""
 
-    def __init__(
-        self, at: Location, path: str, shown: str, unnamed: bool, wanted: _Wanted, observer: Observer = NOBODY
-    ) -> None:
+    def __init__(self, at: Location, path: str, shown: str, wanted: _Wanted, files: Files) -> None:
         self._at = at
-        self._observer = observer
+        self._observer = files.observer
+        self._leftovers = files.leftovers
+        self._note = -1
         self._path = path
         self._shown = shown
         self._wanted = wanted
@@ -292,7 +310,7 @@ class Writer:
         self.most: int | None = None
         with confine.errors(path):
             self._mode = self._check_target()
-            self._descriptor = self._create(unnamed)
+            self._descriptor = self._create(files.unnamed)
         if wanted.sha256:
             import hashlib
 
@@ -342,9 +360,7 @@ class Writer:
         """Leaves nothing that was not committed; may be called twice."""
         if self._descriptor < 0:
             return
-        if self._hidden:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._hidden, dir_fd=self._at.directory)
+        self._drop_hidden()
         os.close(self._descriptor)
         self._descriptor = -1
         self._at.close()
@@ -376,9 +392,13 @@ class Writer:
             except OSError as error:
                 if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}:
                     raise
-        self._hidden = _hidden_name()
+        self._hidden = self._noted()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self._hidden, flags, 0o600, dir_fd=self._at.directory)
+        try:
+            return os.open(self._hidden, flags, 0o600, dir_fd=self._at.directory)
+        except OSError:
+            self._drop_hidden()
+            raise
 
     def _put_new(self) -> bool:
         """True when the target was not there and now is ours."""
@@ -392,13 +412,30 @@ class Writer:
 
     def _put_over(self) -> bool:
         if not self._hidden:
-            name = _hidden_name()
+            name = self._noted()
             self._link(name)
             self._hidden = name
             self._observer.at("file.linked", self._path)
         os.rename(self._hidden, self._at.name, src_dir_fd=self._at.directory, dst_dir_fd=self._at.directory)
         self._hidden = ""
         return False
+
+    def _noted(self) -> str:
+        """A hidden name, noted so that it goes also when this program is killed."""
+        name = _hidden_name()
+        if self._leftovers is not None:
+            with contextlib.suppress(OSError):
+                directory = os.readlink(f"/proc/self/fd/{self._at.directory}")  # noqa: PTH115
+                self._note = self._leftovers.note(f"{directory}/{name}")
+        return name
+
+    def _drop_hidden(self) -> None:
+        if self._hidden:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._hidden, dir_fd=self._at.directory)
+        if self._leftovers is not None:
+            self._leftovers.strike(self._note)
+            self._note = -1
 
     def _link(self, name: str) -> None:
         directory = self._at.directory

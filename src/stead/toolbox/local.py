@@ -44,6 +44,7 @@ from stead.toolbox.contract import (
 from stead.toolbox.execs import Execs, Holder, LocalRunning
 from stead.toolbox.files import Reader, Writer
 from stead.toolbox.holding.settings import Settings
+from stead.toolbox.leftovers import LEFTOVERS
 from stead.toolbox.operations import Operation
 from stead.toolbox.place import LocalWork, Place
 from stead.toolbox.trees.here import LocalTrees
@@ -255,6 +256,7 @@ async def opened(
     try:
         execs = Execs(holder, run, log_bytes=settings.get("log_bytes", CALL_BYTES << 6))
         toolbox = make(confined, execs, info, Settings(config).environment)
+        toolbox.files.clear_up(f"{run}/{LEFTOVERS}")
         yield toolbox
     finally:
         if toolbox is not None:

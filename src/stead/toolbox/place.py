@@ -67,6 +67,7 @@ class Place:
         """Ends all that was made so."""
         while self._owned:
             self._owned.popitem()[1].close()
+        self.files.close()
 
     def directory(self, path: str) -> str:
         """The absolute path of a directory inside the root, checked; where a program is to run."""
