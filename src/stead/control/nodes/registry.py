@@ -7,6 +7,7 @@ and the watchers of nodes that went silent.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -100,13 +101,12 @@ class NodeRegistry:
     def get(self, node_id: str) -> Known | None:
         return self._known.get(node_id)
 
-    def candidates(self, counts: dict[str, int]) -> list[Candidate]:
-        """The nodes that are online, with the number of their workspaces."""
-        return [
-            known.candidate(counts.get(known.node_id, 0))
-            for known in list(self._known.values())
-            if self.online(known.node_id)
-        ]
+    def candidates(self, counts: dict[str, int], most: int | None = None) -> list[Candidate]:
+        """The nodes that are online, with the number of their workspaces; any `most` of them where there are more."""
+        known = list(self._known.values())
+        if most is not None and len(known) > most:
+            known = random.sample(known, most)
+        return [each.candidate(counts.get(each.node_id, 0)) for each in known if self.online(each.node_id)]
 
     async def cut(self, node_id: str) -> None:
         """Closes the node's link; it may come back if it still has the right."""

@@ -67,7 +67,12 @@ _BEGIN = Prepared(
     .where(w.id == bindparam("wanted"), w.state == Observed.PENDING.value)
     .values(state=Observed.STARTING.value, updated=bindparam("updated"), version=w.version + 1)
 )
-_COUNTS = select(w.node_id, func.count()).where(w.state != Observed.DELETED.value).group_by(w.node_id)
+_COUNTS = Prepared(
+    select(w.node_id, func.count().label("number")).where(w.state != Observed.DELETED.value).group_by(w.node_id)
+)
+_COUNT_ON = Prepared(
+    select(func.count().label("number")).where(w.node_id == bindparam("node"), w.state != Observed.DELETED.value)
+)
 
 
 def insert(conn: Connection, values: dict[str, Any]) -> None:
@@ -177,7 +182,12 @@ def of_node(conn: Connection, node_id: str) -> list[Row[Any]]:
 
 
 def count_by_node(conn: Connection) -> dict[str, int]:
-    return {node_id: number for node_id, number in conn.execute(_COUNTS) if node_id is not None}
+    return {row.node_id: row.number for row in _COUNTS.all(conn, {}) if row.node_id is not None}
+
+
+def count_on(conn: Connection, node_id: str) -> int:
+    """How many are on this node."""
+    return int(_COUNT_ON.first(conn, {"node": node_id}).number)
 
 
 def unsettled(conn: Connection, node_ids: Iterable[str], limit: int) -> list[Row[Any]]:

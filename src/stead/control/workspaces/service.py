@@ -7,6 +7,7 @@ when a method returns; a node does it as soon as it can.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from stead.control.store.store import Store
 from stead.control.workspaces import views
 from stead.control.workspaces.advance import Moved, advance, create, facts_of
 from stead.control.workspaces.checks import check_create, check_patch
+from stead.control.workspaces.loads import Loads
 from stead.model.commands import CommandState
 from stead.model.ids import Kind
 from stead.model.lifecycle import Ask, Facts
@@ -34,8 +36,14 @@ from stead.protocol.messages import DriverFacts
 from stead.protocol.messages import Facts as NodeFacts
 from stead.protocol.methods import Right
 
-MOST_CONSIDERED = 20_000
+MOST_CONSIDERED = 500
 """Nodes that are looked at to explain why none fits."""
+MOST_COMPARED = 256
+"""Nodes of which the best is taken, picked at random where there are more."""
+
+
+NAME_CHARACTERS = 8
+"""Of its id, for one without a name: a million of one owner rarely share a name."""
 
 
 class WorkspaceFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +66,7 @@ class Workspaces:
         self._registry = registry
         self._dispatcher = dispatcher
         self._clock = clock
+        self._loads = Loads()
 
     async def create(self, caller: Caller, body: WorkspaceCreate, key: str = "") -> Workspace:
         """Starting goes on by itself. The same key and body again answer the same workspace."""
@@ -130,13 +139,21 @@ class Workspaces:
             memory_bytes=body.memory_bytes,
             named=bool(body.node),
         )
-        counts = workspaces.count_by_node(conn)
-        if body.node:
-            return choose(wish, [self._candidate(nodes.resolve(conn, body.node), counts)])
-        try:
+        node = self._choose(conn, wish, body.node)
+        self._loads.placed(node.node_id)
+        return node
+
+    def _choose(self, conn: Connection, wish: Wish, named: str) -> Candidate:
+        """The one that is named, or the best of some, of all, or the reasons why there is none."""
+        if named:
+            row = nodes.resolve(conn, named)
+            return choose(wish, [self._candidate(row, {row.id: workspaces.count_on(conn, row.id)})])
+        with contextlib.suppress(SteadError):
+            return choose(wish, self._registry.candidates(self._loads.now(conn), MOST_COMPARED))
+        counts = self._loads.anew(conn)
+        with contextlib.suppress(SteadError):
             return choose(wish, self._registry.candidates(counts))
-        except SteadError:
-            return choose(wish, [self._candidate(row, counts) for row in nodes.every(conn, MOST_CONSIDERED)])
+        return choose(wish, [self._candidate(row, counts) for row in nodes.every(conn, MOST_CONSIDERED)])
 
     def _candidate(self, row: Row[Any], counts: dict[str, int]) -> Candidate:
         facts = NodeFacts(hostname="", os="", arch="") if row.facts is None else msgspec.convert(row.facts, NodeFacts)
@@ -161,7 +178,7 @@ def _new(caller: Caller, body: WorkspaceCreate, node: Candidate, now: float) -> 
     driver = next(driver for driver in node.drivers if driver.name == body.driver)
     return {
         "id": workspace_id,
-        "name": body.name or f"ws-{workspace_id[-6:]}",
+        "name": body.name or f"ws-{workspace_id[-NAME_CHARACTERS:]}",
         "owner": caller.user_id,
         "node_id": node.node_id,
         "driver": body.driver,
