@@ -14,7 +14,7 @@ interface RemoveNodeProps {
 /** With workspaces on it, only who types its name gives them up with it. */
 export function RemoveNode({ node, open, onOpenChange, onRemoved }: RemoveNodeProps) {
   const left = node.workspaces;
-  const has = left === 1 ? "It has one workspace" : `It has ${left} workspaces`;
+  const has = left === 1 ? "It has one workspace, which is" : `It has ${left} workspaces, which are`;
   return (
     <Confirm
       open={open}
@@ -33,10 +33,10 @@ export function RemoveNode({ node, open, onOpenChange, onRemoved }: RemoveNodePr
       <p>Its link is cut and its key is no longer accepted. To come back it must be added anew.</p>
       {left > 0 && (
         <p className="mt-2 text-bad">
-          {has}, given up with it: nobody reaches what they hold any more.{" "}
+          {has} given up with it, files and all.{" "}
           {node.status === "offline"
             ? "Do this for a machine that is gone for good."
-            : "The machine is there: delete them first, or what runs in them goes on unseen."}
+            : "The machine is there: delete workspaces first, or what runs in them goes on unseen."}
         </p>
       )}
     </Confirm>

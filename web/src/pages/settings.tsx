@@ -133,6 +133,8 @@ function Tokens() {
                       used <Ago at={token.last_used} />
                     </>
                   )}
+                  {token.made_by &&
+                    ` · made with ${list.data.find((each) => each.id === token.made_by)?.name ?? token.made_by}`}
                 </>
               }
             >
