@@ -76,6 +76,8 @@ def send(identity: Identity, number: signal.Signals) -> bool:
 async def wait_gone(identity: Identity, within: float) -> bool:
     """Whether the process is gone within this time."""
     with anyio.move_on_after(within):
+        if hasattr(os, "pidfd_open"):
+            await _wait_by_descriptor(identity)
         while is_alive(identity):
             await anyio.sleep(_PAUSE)
         return True
@@ -91,6 +93,18 @@ def _send_by_descriptor(identity: Identity, number: signal.Signals) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+async def _wait_by_descriptor(identity: Identity) -> None:
+    try:
+        descriptor = os.pidfd_open(identity.pid)
+    except OSError:
+        return
+    try:
+        if is_alive(identity):
+            await anyio.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _started_linux(pid: int) -> str | None:

@@ -26,6 +26,7 @@ META_VERSION = 1
 LOG_BYTES = 1 << 20
 JOURNAL_BYTES = 256 << 20
 """A larger journal of execs is not what a holder has written."""
+SMALL_ENTRIES = 64
 _OnError = Callable[[Callable[..., Any], str, tuple[type[BaseException], BaseException, TracebackType]], object]
 
 
@@ -177,12 +178,22 @@ def read_untrusted(path: Path, limit: int) -> bytes:
 
 
 def remove_trees(paths: list[Path]) -> None:
-    """Removes large trees of any depth by the system's own program, and what that could not by our own hand."""
-    there = [str(path) for path in paths if path.is_dir() and not path.is_symlink()]
+    """Removes large trees of any depth by the system's own program; small ones, and what that could not, by our own hand."""
+    there = [str(path) for path in paths if path.is_dir() and not path.is_symlink() and not _is_small(path)]
     if there:
         subprocess.run(["rm", "-rf", "--", *there], capture_output=True, check=False)
     for path in paths:
         remove_tree(path)
+
+
+def _is_small(directory: Path) -> bool:
+    """Whether there is so little in it that starting a program would cost more than removing it."""
+    found = 0
+    for _, directories, files in os.walk(directory):
+        found += len(directories) + len(files)
+        if found > SMALL_ENTRIES:
+            return False
+    return True
 
 
 def remove_tree(path: Path) -> None:

@@ -79,9 +79,7 @@ class Told:
             message, ancillary, _, _ = self._reader.recvmsg(_MESSAGE_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
             said, _, reason = message.decode(errors="replace").partition(" ")
             if said == word:
-                return next(
-                    _CREDENTIALS.unpack(data)[0] for _, kind, data in ancillary if kind == socket.SCM_CREDENTIALS
-                )
+                return _pid(ancillary)
             if said in {"", "failed"}:
                 raise NurseryError(reason or "it ended", told=said == "failed")
 
