@@ -5,7 +5,9 @@ from pathlib import Path
 from stead.guest import rpc, streams
 from stead.protocol import guest as wire
 from stead.toolbox import confine, contract, execs, files, place
+from stead.toolbox.git import contract as git
 from stead.toolbox.holding import settings
+from stead.toolbox.system import contract as system
 from stead.toolbox.text import contract as text
 from stead.toolbox.transfer import chunks, partial
 from stead.toolbox.transfer import contract as transfer
@@ -31,6 +33,14 @@ IN_FORCE = {
     "one chunk, and the wait for the next": [transfer.CHUNK_BYTES, int(transfer.EXPIRY_SECONDS)],
     "transfers in chunks at once": [chunks.TRANSFERS],
     "uploads kept that broke off": [partial.KEPT, int(transfer.PARTIAL_SECONDS)],
+    "commits or branches in one answer of git": [git.LOG_COMMITS],
+    "files in one answer of git": [contract.LIST_ENTRIES],
+    "what one patch has": [contract.CALL_BYTES],
+    "reaching another repository": [int(git.FAR_SECONDS)],
+    "a git call that may run hooks": [int(git.HOOK_SECONDS)],
+    "lines of a log at once": [system.LOG_LINES, contract.CALL_BYTES],
+    "installing or removing packages": [int(system.PACKAGE_SECONDS)],
+    "delay of a shutdown": [int(system.DELAY_SECONDS)],
     "execs running at once": [settings.RUNNING],
     "finished execs kept": [settings.KEPT],
     "output of one exec in the foreground ahead of its reader": [settings.LOG_BYTES],

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.anyio
 
 SECRET = "s3cr3t-%41 \u00fc:@/"  # with what must be escaped in a URL
 CREDENTIAL = Credential(username="somebody", password=SECRET)
+LINUX = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks into /proc")
 SOMEBODY = Person(name="Some Body", email="some@example.org")
 
 
@@ -83,6 +84,7 @@ async def test_without_it_or_with_another_nothing_is_cloned(here: Here, server: 
     assert "wr0ng" not in repr(wrong)
 
 
+@LINUX
 async def test_nobody_sees_it_while_it_is_used(here: Here, server: GitServer) -> None:
     """A slow server holds the clone up; meanwhile no argument, no variable and no file has the secret."""
     server.hold()
@@ -255,18 +257,36 @@ async def test_a_hook_of_ones_own_is_heard(pair: Here) -> None:
     assert "tests fail" in error.message
 
 
+@LINUX
 async def test_a_hook_finds_no_credential_left(here: Here, server: GitServer) -> None:
     await here.git.clone(server.url("a.git"), "one", credential=CREDENTIAL)
     (here.root / "one/f").touch()
     await here.git.commit("f", "one", author=SOMEBODY, all=True)
-    hook = here.root / "one/.git/hooks/pre-push"
-    hook.write_text(
-        '#!/bin/sh\ncd /proc/$$/fd && for f in *; do timeout 1 cat "$f"; done > "$HOME/stolen" 2>/dev/null </dev/null\n'
-    )
-    hook.chmod(0o755)
+    _thief(here.root / "one/.git/hooks/pre-push")
     await here.git.push("one", credential=CREDENTIAL)
     assert (here.root / "stolen").exists()
     assert traces(here.root) == []
+
+
+@LINUX
+async def test_a_server_that_wants_no_credential_does_not_leave_it_to_hooks(here: Here, tmp_path: Path) -> None:
+    bare(tmp_path / "a.git")
+    _thief(here.root / "template/hooks/post-checkout")
+    (here.root / ".gitconfig").write_text(f"[init]\n\ttemplateDir = {here.root}/template\n")
+    with GitServer(tmp_path) as server:
+        await here.git.clone(server.url("a.git"), "one", credential=CREDENTIAL)
+    assert (here.root / "one/.git/hooks/post-checkout").exists()
+    assert traces(here.root) == []
+
+
+def _thief(hook: Path) -> None:
+    """A hook that reads whatever descriptors it has."""
+    hook.parent.mkdir(parents=True, exist_ok=True)
+    hook.write_text(
+        "#!/bin/sh\ncd /proc/$$/fd || exit\n"
+        'for each in *; do test "$each" -lt 3 || dd if="$each" iflag=nonblock bs=64k count=1; done >> $HOME/stolen\nexit 0\n'
+    )
+    hook.chmod(0o755)
 
 
 async def test_branches_are_pushed_by_name_and_get_their_upstream(pair: Here) -> None:

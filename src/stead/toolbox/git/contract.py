@@ -18,7 +18,7 @@ from stead.toolbox.operations import Asking, Operation, by_name
 
 LOG_COMMITS = 1000
 """The most commits one log answers."""
-FAR_SECONDS = 600.0
+FAR_SECONDS = 3600.0
 """How long reaching another repository may take."""
 HOOK_SECONDS = 300.0
 """How long what runs hooks may take."""

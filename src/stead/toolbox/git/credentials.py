@@ -2,8 +2,8 @@
 
 Contract: `lent(credential, host)` is a context that gives the options and the open descriptor for one run of git. The
 secret is in no argument, no variable and no file: the helper is a shell function that passes on what is in the pipe, and
-the pipe is empty afterwards. The helpers of the workspace's own configuration neither answer nor hear of it. Hooks run
-after the connection is made, when the pipe has been read.
+the pipe is empty afterwards. The helpers of the workspace's own configuration neither answer nor hear of it. No hooks run
+meanwhile, unless `hooks`: that of a push runs after the connection is made, when the pipe has been read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NONE = Lent([], [], None)
 
 
 @contextlib.contextmanager
-def lent(credential: Credential | None, host: str) -> Iterator[Lent]:
+def lent(credential: Credential | None, host: str, *, hooks: bool = False) -> Iterator[Lent]:
     """Without a credential nothing changes: the workspace's own helpers serve."""
     if credential is None:
         yield NONE
@@ -49,6 +49,7 @@ def lent(credential: Credential | None, host: str) -> Iterator[Lent]:
             os.close(writer)
         helper = f'!f() {{ test "$1" = get && cat {_OPEN}/{reader}; }}; f'
         settings = {"credential.helper": "", f"credential.{host}.helper": helper, "http.followRedirects": "initial"}
+        settings |= {} if hooks else {"core.hooksPath": os.devnull}
         yield Lent([word for item in settings.items() for word in ("-c", "=".join(item))], [reader], credential)
     finally:
         os.close(reader)

@@ -76,7 +76,8 @@ async def push(git: Git, asked: Push) -> Pushed:
     commit = await git.commit(repository, f"refs/heads/{branch}")
     options = [*(["--set-upstream"] if asked.set_upstream else []), *(["--force-with-lease"] if asked.force else [])]
     arguments = ["push", "--porcelain", "--no-recurse-submodules", "--no-follow-tags", *options, "--", remote]
-    with lent(asked.credential, await _host(git, repository, remote, asked.credential, push=True)) as with_credential:
+    host = await _host(git, repository, remote, asked.credential, push=True)
+    with lent(asked.credential, host, hooks=True) as with_credential:
         done = await git.act(
             repository.top,
             [*arguments, f"refs/heads/{branch}:refs/heads/{branch}"],
