@@ -46,6 +46,7 @@ class Certificate:
             .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.SubjectAlternativeName([place]), critical=False)
             .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+            .add_extension(_usage(signs=issuer is None), critical=True)
             .add_extension(key_id, critical=False)
             .add_extension(of, critical=False)
             .sign(by._key, hashes.SHA256())
@@ -64,6 +65,21 @@ class Certificate:
     def trusting(self) -> ssl.SSLContext:
         """For its clients."""
         return ssl.create_default_context(cafile=str(self.file))
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    """Handshakes; where it signs, certificates too: strict clients ask for it."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=signs,
+        crl_sign=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 @pytest.fixture
