@@ -45,6 +45,28 @@ def test_list_stat_move_and_remove(cli: Cli, work: Work) -> None:
     assert (gone.returncode, gone.stderr) == (0, b"stead: tree was not there\n")
 
 
+def test_find_replace_patch_and_modes(cli: Cli, work: Work, tmp_path: Path) -> None:
+    name = work["name"]
+    for path in ("code/a.py", "code/deep/b.py", "code/c.txt", "code/.gitignore"):
+        cli.ok("files", "put", name, "-", path, "--parents", input=b"deep/\n")
+    assert cli.ok("files", "find", name, "*.py") == "code/a.py\ncode/deep/b.py\n"
+    assert cli.ok("files", "find", name, "*.py", "*.txt", "--in", "code", "--gitignore") == "code/a.py\ncode/c.txt\n"
+    assert "+1 -1" in cli.ok("files", "replace", name, "code/a.py", "deep", "shallow")
+    assert cli.ok("files", "cat", name, "code/a.py") == "shallow/\n"
+    assert b"is not in the file" in cli("files", "replace", name, "code/a.py", "deep", "x").stderr
+    diff = "--- a/a.py\n+++ b/a.py\n@@ -1 +1,2 @@\n shallow/\n+more\n--- /dev/null\n+++ b/d.py\n@@ -0,0 +1 @@\n+new\n"
+    (tmp_path / "diff").write_text(diff)
+    assert "modified" in cli.ok("files", "patch", name, str(tmp_path / "diff"), "--in", "code", "--check")
+    assert cli("files", "cat", name, "code/d.py").returncode == 1
+    cli.ok("files", "patch", name, "--in", "code", input=diff.encode())
+    assert cli.ok("files", "cat", name, "code/a.py", "code/d.py") == "shallow/\nmore\nnew\n"
+    assert b"already" in cli("files", "patch", name, "--in", "code", input=diff.encode()).stderr
+    cli.ok("files", "chmod", name, "700", "-r", "code")
+    assert cli.json("files", "stat", name, "code/d.py")["mode"] == 0o700
+    assert cli("files", "chmod", name, "rwx", "code").returncode == 2
+    cli.ok("files", "rm", name, "-r", "code")
+
+
 def test_mistakes_are_told(cli: Cli, work: Work, tmp_path: Path) -> None:
     assert b"one side" in cli("cp", "a", "b").stderr
     assert b"leads out" in cli("files", "cat", work["name"], "/etc/passwd").stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import stat
+import sys
 from pathlib import Path
 
 import anyio
@@ -13,6 +15,7 @@ from stead.cli.context import Context
 from stead.cli.progress import Progress
 from stead.cli.singles import fetch, send, to_stdout
 from stead.cli.words import Namespace, Parser, Verb, workspace_argument
+from stead.protocol.errors import SteadError
 from stead.toolbox.contract import FileKind, Stat
 
 
@@ -81,6 +84,69 @@ async def mkdir(context: Context, arguments: Namespace) -> None:
 async def mv(context: Context, arguments: Namespace) -> None:
     async with context.toolbox(arguments.workspace) as toolbox:
         await toolbox.move(arguments.source, arguments.target, overwrite=arguments.force)
+
+
+async def find(context: Context, arguments: Namespace) -> None:
+    """Page by page, however many there are."""
+    async with context.toolbox(arguments.workspace) as toolbox:
+        after = ""
+        while True:
+            page = await toolbox.trees.list(
+                arguments.path,
+                include=arguments.patterns,
+                exclude=arguments.exclude,
+                ignore=arguments.gitignore,
+                after=after,
+            )
+            for entry in page.entries:
+                if context.out.json:
+                    context.out.row(entry)
+                else:
+                    context.out.line(_shown(entry))
+            for path in page.unread:
+                context.out.note(f"stead: {path} cannot be read")
+            after = page.cursor
+            if not after:
+                return
+
+
+async def chmod(context: Context, arguments: Namespace) -> None:
+    async with context.toolbox(arguments.workspace) as toolbox:
+        for path in arguments.paths:
+            await toolbox.trees.chmod(path, arguments.mode, recursive=arguments.recursive)
+
+
+async def replace(context: Context, arguments: Namespace) -> None:
+    """Exactly once, unless every one is meant."""
+    async with context.toolbox(arguments.workspace) as toolbox:
+        done = await toolbox.text.replace(arguments.path, arguments.old, arguments.new, every=arguments.every)
+    changed = f"+{done.lines_added} -{done.lines_removed}"
+    context.out.facts(done, {"path": done.path, "places": str(done.replaced), "lines": changed})
+
+
+async def patch(context: Context, arguments: Namespace) -> None:
+    """Every file of the diff, or none."""
+    raw = await anyio.to_thread.run_sync(_input, arguments.diff)
+    try:
+        diff = raw.decode()
+    except UnicodeDecodeError:
+        raise SteadError("not_text", "the diff is not UTF-8") from None
+    async with context.toolbox(arguments.workspace) as toolbox:
+        done = await toolbox.text.patch(diff, path=arguments.path, strip=arguments.strip, check=arguments.check)
+    rows = [(each.change.value, f"+{each.lines_added}", f"-{each.lines_removed}", each.path) for each in done.files]
+    context.out.items(done.files, ("change", "added", "removed", "path"), rows)
+
+
+def _input(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+def _mode(text: str) -> int:
+    """Octal digits."""
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mode (octal digits, such as 755)") from None
 
 
 def _type_bits(kind: FileKind) -> int:
@@ -153,6 +219,36 @@ def _mv_arguments(parser: Parser) -> None:
     parser.add_argument("-f", "--force", action="store_true", help="replace what is there")
 
 
+def _find_arguments(parser: Parser) -> None:
+    workspace_argument(parser)
+    parser.add_argument("patterns", nargs="*", metavar="pattern", help="as in .gitignore: *.py, src/**/test_*")
+    parser.add_argument("--in", dest="path", default=".", metavar="DIR", help="where (the workspace's root)")
+    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="leave out")
+    parser.add_argument("--gitignore", action="store_true", help="leave out what .gitignore files ignore, and .git")
+
+
+def _chmod_arguments(parser: Parser) -> None:
+    workspace_argument(parser)
+    parser.add_argument("mode", type=_mode, help="octal digits, such as 755")
+    parser.add_argument("paths", nargs="+", metavar="path")
+    parser.add_argument("-r", "--recursive", action="store_true", help="everything in a directory too")
+
+
+def _replace_arguments(parser: Parser) -> None:
+    _path_arguments(parser)
+    parser.add_argument("old", help="text that is there exactly once")
+    parser.add_argument("new", help="what is to be there instead")
+    parser.add_argument("--every", action="store_true", help="wherever it is")
+
+
+def _patch_arguments(parser: Parser) -> None:
+    workspace_argument(parser)
+    parser.add_argument("diff", nargs="?", default="-", help="a file with a unified diff; - is stdin")
+    parser.add_argument("--in", dest="path", default=".", metavar="DIR", help="where its names are (the root)")
+    parser.add_argument("-p", "--strip", type=int, default=1, help="how many leading names to remove (1)")
+    parser.add_argument("--check", action="store_true", help="only whether it would apply")
+
+
 VERBS = {
     "ls": Verb("list a directory", ls, _ls_arguments),
     "cat": Verb("print files", cat, _paths_arguments),
@@ -161,5 +257,9 @@ VERBS = {
     "rm": Verb("remove files", rm, _rm_arguments),
     "stat": Verb("everything about one path", show, _path_arguments),
     "mkdir": Verb("make directories", mkdir, _mkdir_arguments),
+    "find": Verb("what fits a pattern, at any depth", find, _find_arguments),
+    "chmod": Verb("change permissions", chmod, _chmod_arguments),
+    "replace": Verb("replace text in a file", replace, _replace_arguments),
+    "patch": Verb("apply a unified diff, every file of it or none", patch, _patch_arguments),
     "mv": Verb("move within the workspace", mv, _mv_arguments),
 }

@@ -32,6 +32,7 @@ RESUME_BYTES = 8 << 20
 """Smaller files are copied anew."""
 PIECE = 1 << 18
 SUFFIX = ".stead-part"
+HASHED_AT_ONCE = 4 << 20
 
 
 async def send(toolbox: RemoteToolbox, source: str, path: str, *, parents: bool, progress: Progress) -> Written:
@@ -101,19 +102,61 @@ async def _fetch_large(toolbox: RemoteToolbox, path: str, target: Path, found: F
         if start > found.size:
             file.truncate(start := 0)
         progress.add(start)
-        async with anyio.create_task_group() as group:
-            hashed: list[Fingerprint] = []
-            group.start_soon(_hashed, toolbox, path, hashed)
-            async for piece in toolbox.download(path, start, found.size - start):
-                await anyio.to_thread.run_sync(file.write, piece)
-                progress.add(len(piece))
-        file.flush()
-        with part.open("rb") as whole:
-            digest = (await anyio.to_thread.run_sync(hashlib.file_digest, whole, "sha256")).hexdigest()
-        if hashed[0].etag != found.etag or hashed[0].sha256 != digest:
+        theirs: list[Fingerprint] = []
+        hasher = _Hasher(part)
+        with hasher.file:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_hashed, toolbox, path, theirs)
+                group.start_soon(hasher.run, found.size)
+                async for piece in toolbox.download(path, start, found.size - start):
+                    file.write(piece)
+                    progress.add(len(piece))
+                    hasher.written(file)
+                file.flush()
+                hasher.end()
+        if theirs[0].etag != found.etag or theirs[0].sha256 != hasher.digest.hexdigest():
             part.unlink()
             raise SteadError("precondition_failed", f"{path} was changed while it was copied", path=path)
         await _place(toolbox, path, part, target)
+
+
+class _Hasher:
+    """The hash of a file that grows."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("rb")
+        self.digest = hashlib.sha256()
+        self._done = 0
+        self._until = path.stat().st_size
+        self._ended = False
+        self._more = anyio.Event()
+
+    def written(self, file: BinaryIO) -> None:
+        """More is there; it is looked at when that is worth while."""
+        if file.tell() - self._until >= HASHED_AT_ONCE:
+            file.flush()
+            self._until = file.tell()
+            self._more.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._more.set()
+
+    async def run(self, size: int) -> None:
+        """To the end of what was written; a file that shrank meanwhile has another hash."""
+        while not self._ended:
+            await self._catch_up(self._until)
+            await self._more.wait()
+            self._more = anyio.Event()
+        await self._catch_up(size)
+
+    async def _catch_up(self, until: int) -> None:
+        while self._done < until:
+            piece = await anyio.to_thread.run_sync(self.file.read, min(HASHED_AT_ONCE, until - self._done))
+            if not piece:
+                return
+            await anyio.to_thread.run_sync(self.digest.update, piece)
+            self._done += len(piece)
 
 
 async def _hashed(toolbox: RemoteToolbox, path: str, found: list[Fingerprint]) -> None:

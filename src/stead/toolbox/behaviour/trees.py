@@ -93,7 +93,7 @@ async def copy_a_tree(toolbox: Toolbox, place: str) -> None:
     """Whole or not at all; links stay links; modes and times are kept; nothing is copied into itself."""
     await toolbox.write(f"{place}/one/sub/f", b"content", parents=True, mode=0o640)
     await _shell(
-        toolbox, place, "ln -s sub/f one/link; ln one/sub/f one/hard; touch -d 2001-02-03 one/sub/f; mkfifo one/p"
+        toolbox, place, "ln -s sub/f one/link; ln one/sub/f one/hard; touch -t 200102030405 one/sub/f; mkfifo one/p"
     )
     done = await toolbox.trees.copy(f"{place}/one", f"{place}/two")
     expect((done.files, done.directories, done.links, done.left_out) == (2, 2, 1, ["p"]), f"said {done}")
