@@ -10,12 +10,13 @@ from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stead.toolbox.contract import Params
+from stead.toolbox.contract import Exec, ExecResult, Params, Running
 from stead.toolbox.operations import Operation
 
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
     from stead.toolbox.search.contract import Search
+    from stead.toolbox.sessions.contract import ShellSessions
     from stead.toolbox.system.contract import ReadLog, System
     from stead.toolbox.text.contract import Text
     from stead.toolbox.transfer.contract import Transfer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 
-AREAS: tuple[str, ...] = ("git", "search", "system", "text", "transfer", "trees", "watch")
+AREAS: tuple[str, ...] = ("git", "search", "sessions", "system", "text", "transfer", "trees", "watch")
 """Names of calls begin with one of these and a dot."""
 
 
@@ -34,6 +35,14 @@ class Areas:
 
     async def ask(self, operation: Operation[P, R], params: P) -> R:
         """Does one operation."""
+        raise NotImplementedError
+
+    async def exec(self, argv: list[str], **options: Any) -> ExecResult:
+        """Runs to the end."""
+        raise NotImplementedError
+
+    async def start(self, exec: Exec) -> Running:
+        """Starts it."""
         raise NotImplementedError
 
     def watching(self, asked: WatchFiles) -> AbstractAsyncContextManager[Watching]:
@@ -55,6 +64,12 @@ class Areas:
         from stead.toolbox.search.contract import Search
 
         return Search(self)
+
+    @property
+    def sessions(self) -> ShellSessions:
+        from stead.toolbox.sessions.contract import ShellSessions
+
+        return ShellSessions(self)
 
     @property
     def system(self) -> System:

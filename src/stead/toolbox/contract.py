@@ -16,6 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
     from stead.toolbox.search.contract import Search
+    from stead.toolbox.sessions.contract import ShellSessions
     from stead.toolbox.system.contract import System
     from stead.toolbox.text.contract import Text
     from stead.toolbox.transfer.contract import Transfer
@@ -308,6 +309,8 @@ class Toolbox(Protocol):
     def system(self) -> System: ...
     @property
     def search(self) -> Search: ...
+    @property
+    def sessions(self) -> ShellSessions: ...
     @property
     def watch(self) -> Watch: ...
     @property

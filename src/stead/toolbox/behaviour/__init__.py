@@ -8,7 +8,7 @@ further program (git, ripgrep, ...) or system is missing is told as skipped, wit
 
 from __future__ import annotations
 
-from stead.toolbox.behaviour import execs, files, git, search, streams, system, text, transfer, trees, watch
+from stead.toolbox.behaviour import execs, files, git, search, sessions, streams, system, text, transfer, trees, watch
 from stead.toolbox.behaviour.checks import CHECKS, Check, Outcome, run
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "git",
     "run",
     "search",
+    "sessions",
     "streams",
     "system",
     "text",
