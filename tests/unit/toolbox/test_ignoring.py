@@ -77,7 +77,7 @@ def test_both_ways_to_watch_see_what_ripgrep_sees(
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as name:
         _make(Path(name), files, rules, repository)
-        argv = [RIPGREP, "--no-config", "--no-require-git", "--files", "--hidden", "--glob=!.git", "--null", "./"]
+        argv = [str(RIPGREP), "--no-config", "--no-require-git", "--files", "--hidden", "--glob=!.git", "--null", "./"]
         listed = subprocess.run(argv, cwd=name, capture_output=True, check=False).stdout
         expected = {path.removeprefix(b"./").decode() for path in listed.split(b"\0") if path}
         root = Root(name)

@@ -119,15 +119,17 @@ class Index:
                     self._todo |= dict.fromkeys(path for path in (change.previous, change.path) if path)
 
     async def _compare(self) -> None:
-        """Every file with what is known of it."""
+        """Every file with what is known of it; what is gone, or left out now, is forgotten."""
         listing = await self._place.own(FileList).of(ignored=False)
         self._todo = await self._place.in_thread(self._different, listing.paths)
         self._compared = True
 
     def _different(self, paths: list[str]) -> dict[str, None]:
         known, now = self.store.known(), indexer.states(self._place.root, paths)
-        found = [path for path, state in now.items() if known.get(path) != state]
-        return dict.fromkeys([*found, *(path for path in known if path not in now)])
+        self.store.begin()
+        self.store.forget(path for path in known if path not in now)
+        self.store.commit()
+        return dict.fromkeys(path for path, state in now.items() if known.get(path) != state)
 
     # --- bringing it in ----------------------------------------------------------------------------------------------
 
@@ -145,7 +147,7 @@ class Index:
         try:
             while self._todo:
                 paths = list(self._todo)
-                self._todo = {}
+                self._todo, self._left = {}, len(paths)
                 try:
                     await self._process(paths)
                 except BaseException:
@@ -168,7 +170,6 @@ class Index:
                 process.stdin.write(given)
                 await process.stdin.drain()
                 process.stdin.close()
-                self._left = len(paths)
                 async for line in process.stdout:
                     self._left = len(paths) - int(line)
                 if await process.wait() != 0:
@@ -181,9 +182,9 @@ class Index:
             self._todo.pop(path, None)
 
     async def _progress(self) -> Progress:
-        files, skipped = await self._place.in_thread(self._counts)
         waiting = len(self._todo) + (self._left if self._building is not None else 0)
         complete = waiting == 0 and self._building is None and not self._problem
+        files, skipped = await self._place.in_thread(self._counts)
         return Progress(complete, files, waiting, skipped, self._problem)
 
     def _counts(self) -> tuple[int, int]:

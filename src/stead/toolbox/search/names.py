@@ -1,8 +1,8 @@
 """Finding files by some letters of their names: all letters in order, the better placed first.
 
 Contract: `ranked(listing, asked, wanted)` gives what is found, best first: the whole name, its beginning, a part of it at the
-start of a word, any part, a part of the path, then letters apart, of which those at starts of words, in the name and side by
-side count more; shorter paths first. Capitals do not matter, but break ties.
+start of a word, letters that begin words, any part, a part of the path, then letters apart, of which those at starts of words,
+in the name and side by side count more; shorter paths first. Capitals do not matter, but break ties.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from stead.toolbox.search import contract as c
 from stead.toolbox.search.files import FileList, Listing
 
 _STARTS = frozenset("/_-. ")
+_INITIALS = 2.5
+"""The tier of letters that begin words."""
 _APART = 5.0
 """The tier of letters apart."""
 
@@ -121,6 +123,8 @@ def rated(path: str, lower: str, query: str) -> Rated:
     cased = path if len(lower) == len(path) else lower
     start = lower.rfind("/") + 1
     tier, place = _together(cased, lower, letters, start)
+    if (place < 0 or tier > _INITIALS) and (initials := _initials(cased, lower, letters, start)):
+        return _INITIALS, len(path), path, initials
     if place >= 0:
         exact = 0.0 if path[place : place + len(query)] == query else 0.1
         return tier + exact, len(path), path, list(range(place, place + len(letters)))
@@ -160,6 +164,14 @@ def _apart(path: str, lower: str, letters: str, start: int) -> list[int]:
     """Places of the letters: in the name where it has them all, at starts of words where that leaves room for the rest."""
     begin = start if has(lower, letters, start) else 0
     return _places(path, lower, letters, begin, prefer=True) or _places(path, lower, letters, begin, prefer=False)
+
+
+def _initials(path: str, lower: str, letters: str, start: int) -> list[int]:
+    """Places in the name where each letter begins a word or follows the one before; none when there are no such."""
+    places = _places(path, lower, letters, start, prefer=True)
+    if all(_begins(path, at) or (index and at == places[index - 1] + 1) for index, at in enumerate(places)):
+        return places
+    return []
 
 
 def has(lower: str, letters: str, at: int = 0) -> bool:

@@ -18,12 +18,29 @@ QUERY_WORDS = 32
 
 _NAMES = re.compile(r"\w+")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
-_EMPTY = frozenset(
-    [
-        *("a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "get", "how", "i", "in"),
-        *("is", "it", "me", "my", "of", "on", "or", "our", "that", "the", "this", "to", "used", "we", "what", "when"),
-        *("where", "which", "who", "why", "with", "you", "your"),
-    ]
+_EMPTY = (
+    *(
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "do",
+        "does",
+        "for",
+        "from",
+        "get",
+        "how",
+        "i",
+        "in",
+        "is",
+    ),
+    *("it", "me", "my", "of", "on", "or", "our", "that", "the", "this", "to", "used", "we", "what", "when", "where"),
+    *("which", "who", "why", "with", "you", "your"),
 )
 
 
@@ -49,7 +66,8 @@ def counted(texts: Iterable[str]) -> str:
 def expression(query: str) -> str:
     """Any of the words; those that say nothing only when there are no others."""
     found = list(dict.fromkeys(words(query)))
-    telling = [word for word in found if word not in _EMPTY] or found
+    empty = {_stem(word) for word in _EMPTY}
+    telling = [word for word in found if word not in empty] or found
     return " OR ".join(f'"{word}"' for word in telling[:QUERY_WORDS])
 
 

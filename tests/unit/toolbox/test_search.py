@@ -1,0 +1,237 @@
+"""Searches on real files: content, names, and what goes wrong."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.confine import Root
+from stead.toolbox.local import LocalToolbox, opened
+from stead.toolbox.place import Place
+from stead.toolbox.search.content import ContentSearch
+from stead.toolbox.search.contract import FindContent, FindNames, Search
+from stead.toolbox.search.files import Listing
+from stead.toolbox.search.names import NameSearch, rated
+from support.deadline import PATIENCE, eventually
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(
+        shutil.which("rg") is None and not Path(sys.executable).with_name("rg").exists(),
+        reason="ripgrep is not installed",
+    ),
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """In memory where that is possible: a hundred thousand files are made."""
+    memory = Path("/dev/shm")
+    place = memory if os.access(memory, os.W_OK) else tmp_path
+    with tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as base:
+        path = Path(base, "root")
+        path.mkdir()
+        yield path
+
+
+@pytest.fixture
+def place(root: Path, tmp_path: Path) -> Iterator[Place]:
+    made = Place(Root(root), {"PATH": os.environ["PATH"]}, state=tmp_path / "state")
+    yield made
+    made.close()
+    made.root.close()
+
+
+@pytest.fixture
+async def search(root: Path, tmp_path: Path) -> AsyncIterator[Search]:
+    async with opened(root, tmp_path / "run") as toolbox:
+        yield toolbox.search
+
+
+# --- content ---------------------------------------------------------------------------------------------------------
+
+
+async def test_lines_around_that_match_themselves(search: Search, root: Path) -> None:
+    (root / "f").write_text("a\nhit 1\nhit 2\nb\nc\nhit 3\n")
+    found = (await search.content("hit", before=1, after=2)).matches
+    around = [
+        ([line.line for line in match.before], match.line, [line.line for line in match.after]) for match in found
+    ]
+    assert around == [([1], 2, [3, 4]), ([2], 3, [4, 5]), ([5], 6, [])]
+
+
+async def test_matches_over_several_lines(search: Search, root: Path) -> None:
+    (root / "f").write_text("one\ntwo\nthree\nfour\n")
+    (match,) = (await search.content(r"two\s+three", multiline=True, before=1, after=1)).matches
+    assert (match.line, match.lines, match.text, match.offset) == (2, 2, "two\nthree", 4)
+    assert ([line.text for line in match.before], [line.text for line in match.after]) == (["one"], ["four"])
+    with pytest.raises(SteadError) as refused:
+        await search.content("two\nthree")
+    assert refused.value.code == "invalid"
+
+
+async def test_ends_of_lines_and_bytes_that_are_no_text(search: Search, root: Path) -> None:
+    (root / "dos").write_bytes(b"hit\r\nno\r\n")
+    (root / "latin").write_bytes("\u00e9\u00e9 hit".encode("latin-1"))
+    (root / "utf").write_text("\u00e9\u00e9 hit")
+    (root / "binary").write_bytes(b"\0hit")
+    os.close(os.open(os.fsencode(root) + b"/n\xff", os.O_CREAT | os.O_WRONLY))
+    Path(os.fsdecode(os.fsencode(root) + b"/n\xff")).write_text("hit")
+    found = {match.path: match for match in (await search.content("hit")).matches}
+    assert {path: match.text for path, match in found.items() if path != "binary"} == {
+        "dos": "hit",
+        "latin": "\ufffd\ufffd hit",
+        "n\ufffd": "hit",
+        "utf": "\u00e9\u00e9 hit",
+    }
+    assert [(span.start, span.column) for path in ("latin", "utf") for span in found[path].spans] == [(3, 4), (5, 4)]
+
+
+async def test_lines_without_end_are_clipped_and_told(search: Search, root: Path) -> None:
+    (root / "long").write_text("x" * 3_000_000 + "hit" + "y" * 3_000_000)
+    (match,) = (await search.content("hit", characters=50)).matches
+    assert (len(match.text), match.clipped, match.spans[0].column) == (50, True, 3_000_001)
+    (root / "long").write_text("hit " * 3_000_000)
+    (root / "short").write_text("hit")
+    found = await search.content("hit")
+    assert [match.path for match in found.matches] == ["short"]
+    assert found.problems == ["long: a line that is too long has a match"]
+
+
+async def test_many_places_in_a_line(search: Search, root: Path) -> None:
+    (root / "f").write_text("hit " * 500)
+    (match,) = (await search.content("hit")).matches
+    assert len(match.spans) == 100
+
+
+async def test_files_that_cannot_be_read_are_told(search: Search, root: Path) -> None:
+    if os.getuid() == 0:
+        pytest.skip("root reads everything")
+    (root / "closed").write_text("hit")
+    (root / "closed").chmod(0)
+    (root / "open").write_text("hit")
+    found = await search.content("hit")
+    assert [match.path for match in found.matches] == ["open"]
+    assert len(found.problems) == 1
+    assert found.problems[0].startswith("closed: ")
+
+
+async def test_ripgrep_ends_with_the_last_match_that_is_wanted(place: Place, root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    (root / "first").write_text("hit\n" * 100)
+    with (root / "huge").open("wb") as file:
+        file.truncate(1 << 34)
+    with anyio.fail_after(PATIENCE):
+        found = await ContentSearch(place).find(FindContent(query="hit", limit=10))
+    assert (len(found.matches), found.truncated) == (10, True)
+    eventually(lambda: not _ripgreps(root), "ripgrep is gone")
+
+
+async def test_a_caller_who_gives_up_ends_ripgrep(place: Place, root: Path) -> None:
+    with (root / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    with anyio.move_on_after(0.5):
+        await ContentSearch(place).find(FindContent(query="x", literal=True, path="huge"))
+    eventually(lambda: not _ripgreps(root), "ripgrep is gone")
+
+
+def _ripgreps(root: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.name() == "rg" and process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(root):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+async def test_an_answer_has_a_size(search: Search, root: Path) -> None:
+    (root / "f").write_text(("hit" + "\x01" * 400 + "\n") * 5000)
+    found = await search.content("hit", limit=5000)
+    assert found.truncated
+    assert 300 < len(found.matches) < 5000
+
+
+async def test_settings_of_the_machine_do_not_count(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("--files-with-matches\n")
+    environment = {"PATH": os.environ["PATH"], "RIPGREP_CONFIG_PATH": str(tmp_path / "config")}
+    (root / "f").write_text("hit")
+    place = Place(Root(root), environment)
+    assert len((await ContentSearch(place).find(FindContent(query="hit"))).matches) == 1
+    place.root.close()
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("letters", "order"),
+    [
+        ("user.py", ["lib/user.py", "user.py.md", "lib/superuser.py", "user/x.py"]),
+        ("fb", ["fb", "fb.txt", "fooBar.py", "foo_bar.py", "offbeat.py", "fab.py"]),
+        ("modelsuser", ["models/user.py", "my/odd/else/user.py"]),
+        ("Read", ["Readme", "readme"]),
+    ],
+)
+def test_what_is_better_comes_first(letters: str, order: list[str]) -> None:
+    scores = [rated(path, path.lower(), letters)[:2] for path in order]
+    assert scores == sorted(scores), dict(zip(order, scores, strict=True))
+
+
+async def test_a_hundred_thousand_files(place: Place, root: Path) -> None:
+    (root / "0").mkdir()
+    for number in range(1000):
+        (root / "0" / f"file_{number}.py").touch()
+    for outer in range(1, 100):
+        shutil.copytree(root / "0", root / f"{outer}", copy_function=os.link)
+    names = NameSearch(place)
+    found = await names.find(FindNames(query="98file999"))
+    assert (found.files[0].path, found.total) == ("98/file_999.py", 1)
+    assert found.files[0].positions == [0, 1, 3, 4, 5, 6, 8, 9, 10]
+    found = await names.find(FindNames(query="f", limit=5))
+    assert (len(found.files), found.total, found.truncated) == (5, 100_000, True)
+    (root / "5" / "new_one.txt").touch()
+    (root / "7").rename(root / "moved")
+    shutil.rmtree(root / "9")
+    assert [file.path for file in (await names.find(FindNames(query="newone"))).files] == ["5/new_one.txt"]
+    assert (await names.find(FindNames(query="", path="moved"))).total == 1000
+    assert (await names.find(FindNames(query=""))).total == 99_001
+    with pytest.raises(SteadError):
+        await names.find(FindNames(query="", path="9"))
+
+
+async def test_links_and_odd_names(search: Search, root: Path) -> None:
+    (root / "a\nb").touch()
+    (root / "[x]").touch()
+    (root / "link").symlink_to("/etc")
+    assert [file.path for file in (await search.names("")).files] == ["[x]", "a\nb"]
+    (root / "other").symlink_to("[x]")
+    (root / "-rf").touch()
+    assert {file.path for file in (await search.names("")).files} == {"-rf", "[x]", "a\nb"}
+    assert [file.path for file in (await search.names("[")).files] == ["[x]"]
+
+
+def test_capitals_that_have_other_lengths() -> None:
+    listing = Listing(["\u0130stanbul.txt"], truncated=False)
+    assert rated(listing.paths[0], listing.lower[0], "txt")[2] == "\u0130stanbul.txt"
+
+
+# --- programs that are not there -------------------------------------------------------------------------------------
+
+
+async def test_without_ripgrep_the_program_is_named(root: Path, tmp_path: Path) -> None:
+    if Path(sys.executable).with_name("rg").exists():
+        pytest.skip("it comes with this installation")
+    async with opened(root, tmp_path / "run", environment={"PATH": "/nowhere"}) as toolbox:
+        assert isinstance(toolbox, LocalToolbox)
+        with pytest.raises(SteadError) as missing:
+            await toolbox.search.content("x")
+        assert missing.value.code == "program_missing"

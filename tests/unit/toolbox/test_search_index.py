@@ -1,0 +1,198 @@
+"""The index: built beside its callers, honest about what is missing, made anew when it is damaged."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.toolbox.confine import Root
+from stead.toolbox.place import Place
+from stead.toolbox.search.chunks import LINES, chunks
+from stead.toolbox.search.contract import FindRanked, FindSymbols, Ranked
+from stead.toolbox.search.index import FEW, NAME, Index
+from stead.toolbox.search.indexer import FILE_BYTES
+from stead.toolbox.search.ranked import RankedSearch, SymbolSearch
+from stead.toolbox.search.symbols import Symbol
+from stead.toolbox.search.words import expression, words
+from support.deadline import PATIENCE
+
+pytestmark = pytest.mark.anyio
+pytest.importorskip("tree_sitter", reason="the grammars are not installed (stead[toolbox])")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    (tmp_path / "root").mkdir()
+    made = Place(Root(tmp_path / "root"), {"PATH": os.environ["PATH"]}, state=tmp_path / "state")
+    yield made
+    made.close()
+    made.root.close()
+
+
+@pytest.fixture
+def root(place: Place) -> Path:
+    return Path(place.root.path)
+
+
+async def ranked(place: Place, query: str, wait: float = 50.0) -> Ranked:
+    with anyio.fail_after(PATIENCE * 2):
+        return await RankedSearch(place).find(FindRanked(query=query, wait=wait))
+
+
+async def test_many_files_are_read_by_a_process_of_their_own(place: Place, root: Path) -> None:
+    for number in range(FEW * 5):
+        (root / f"f{number}.py").write_text(f"def answer_{number}(): pass\n")
+    first = await ranked(place, "answer 17", wait=0.0)
+    assert not first.index.complete
+    assert first.index.waiting > 0
+    found = await ranked(place, "answer 17")
+    assert (found.index.complete, found.index.files, found.index.waiting) == (True, FEW * 5, 0)
+    assert found.results[0].path == "f17.py"
+    assert (await SymbolSearch(place).find(FindSymbols(query="answer"))).total == FEW * 5
+
+
+async def test_a_build_that_fails_is_never_complete(place: Place, root: Path) -> None:
+    for number in range(FEW + 10):
+        (root / f"f{number}.py").write_text("def answer(): pass\n")
+    index = place.own(Index)
+    await index.ask(0.0, lambda store: None)
+    if index._building is not None:
+        await index._building
+    for number in range(FEW + 10):
+        (root / f"g{number}.py").write_text("def question(): pass\n")
+    home, place.programs.environment = place.programs.environment, {"PATH": "/nowhere", "LD_PRELOAD": "/nowhere/at-all"}
+    real, index.store.file = index.store.file, Path("/proc/nowhere/store")
+    try:
+        failed = await ranked(place, "question")
+        assert not failed.index.complete
+        assert failed.index.waiting == FEW + 10
+        assert "could not be built" in failed.index.problem
+    finally:
+        place.programs.environment, index.store.file = home, real
+    again = await ranked(place, "question")
+    assert (again.index.complete, again.index.problem, len(again.results)) == (True, "", 15)
+
+
+async def test_what_is_not_for_people_is_left_out_and_told(place: Place, root: Path) -> None:
+    (root / "large.txt").write_text("needle\n" * (FILE_BYTES // 7 + 1))
+    (root / "binary").write_bytes(b"needle\0")
+    (root / "min.js").write_text("needle;" * 10_000)
+    (root / "notes.txt").write_text("needle\n")
+    os.mkfifo(root / "pipe")
+    (root / "link").symlink_to("/etc/passwd")
+    found = await ranked(place, "needle root")
+    assert [piece.path for piece in found.results] == ["notes.txt"]
+    assert (found.index.complete, found.index.skipped) == (True, 3)
+
+
+async def test_changes_count_at_once(place: Place, root: Path) -> None:
+    (root / "d").mkdir()
+    (root / "d" / "a.md").write_text("# First\n\nwalrus\n")
+    assert [piece.path for piece in (await ranked(place, "walrus")).results] == ["d/a.md"]
+    (root / "d" / "a.md").write_text("# First\n\nbadger\n")
+    assert not (await ranked(place, "walrus")).results
+    assert [piece.path for piece in (await ranked(place, "badger")).results] == ["d/a.md"]
+    (root / "d").rename(root / "e")
+    assert [piece.path for piece in (await ranked(place, "badger")).results] == ["e/a.md"]
+    (root / ".gitignore").write_text("e/\n")
+    assert not (await ranked(place, "badger")).results
+    (root / ".gitignore").unlink()
+    assert len((await ranked(place, "badger")).results) == 1
+    shutil.rmtree(root / "e")
+    assert not (await ranked(place, "badger")).results
+
+
+async def test_another_process_goes_on_with_the_same_index(place: Place, root: Path) -> None:
+    (root / "a.md").write_text("walrus\n")
+    (root / "b.md").write_text("walrus\n")
+    await ranked(place, "walrus")
+    place.close()
+    (root / "a.md").write_text("badger\n")
+    (root / "b.md").unlink()
+    again = Place(Root(root), {"PATH": os.environ["PATH"]}, state=place.state)
+    try:
+        assert not (await ranked(again, "walrus")).results
+        assert [piece.path for piece in (await ranked(again, "badger")).results] == ["a.md"]
+    finally:
+        again.close()
+        again.root.close()
+
+
+async def test_a_damaged_index_is_made_anew(place: Place, root: Path) -> None:
+    (root / "a.md").write_text("walrus\n")
+    await ranked(place, "walrus")
+    place.close()
+    file = place.state / NAME
+    file.write_bytes(b"nonsense" * 1000)
+    assert len((await ranked(place, "walrus")).results) == 1
+    index = place.own(Index)
+    await place.in_thread(index.store.all, "DROP TABLE words")
+    with pytest.raises(SteadError) as damaged:
+        await ranked(place, "walrus")
+    assert damaged.value.code == "unavailable"
+    assert len((await ranked(place, "walrus")).results) == 1
+
+
+async def test_nothing_is_written_among_the_files(place: Place, root: Path) -> None:
+    (root / "a.md").write_text("walrus\n")
+    await ranked(place, "walrus")
+    assert [path.name for path in root.iterdir()] == ["a.md"]
+    assert (place.state / NAME).exists()
+
+
+async def test_questions_that_cannot_be_asked(place: Place) -> None:
+    for asked in (
+        FindRanked(query="  "),
+        FindRanked(query="a\0"),
+        FindRanked(query="a", limit=0),
+        FindRanked(query="a", wait=-1),
+        FindRanked(query="a", wait=float("nan")),
+        FindRanked(query="a" * 20_000),
+    ):
+        with pytest.raises(SteadError) as refused:
+            await RankedSearch(place).find(asked)
+        assert refused.value.code == "invalid"
+    assert (await ranked(place, "?!")).results == []
+
+
+# --- words and pieces ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("userModel", ["user", "model", "usermodel"]),
+        ("user_models", ["user", "model", "usermodel"]),
+        ("HTTPServer2", ["http", "server", "2", "httpserver2"]),
+        ("parsing parsed parses", ["pars", "pars", "parse"]),
+        ("queries class is", ["query", "class", "is"]),
+        ("\u00dcberMut", ["\u00fc", "ber", "mut", "\u00fcbermut"]),
+        ("", []),
+    ],
+)
+def test_words(text: str, found: list[str]) -> None:
+    assert list(words(text)) == found
+
+
+def test_a_question_is_words() -> None:
+    assert expression("how does the Parser work?") == '"parser" OR "work"'
+    assert expression("the") == '"the"'
+    assert expression('"quoted" AND -not') == '"quot" OR "not"'
+
+
+def test_pieces_cover_all_lines_once() -> None:
+    text = "\n".join(f"line {number}" for number in range(1, 301))
+    symbols = [
+        Symbol("A", "class", 10, 200, 1, ""),
+        Symbol("b", "method", 12, 40, 1, "A"),
+        Symbol("f", "function", 210, 290, 1, ""),
+    ]
+    found = chunks("python", text, symbols)
+    covered = [line for piece in found for line in range(piece.line, piece.end_line + 1)]
+    assert covered == list(range(1, 301))
+    assert max(piece.end_line - piece.line + 1 for piece in found) <= LINES
+    assert {piece.name for piece in found} == {"", "A", "A.b", "f"}
