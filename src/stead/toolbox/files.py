@@ -63,7 +63,20 @@ class Files:
         for path in self.leftovers.take():
             if _HIDDEN.fullmatch(path.rpartition("/")[2]):
                 with contextlib.suppress(SteadError, OSError), self.root.locate(path, follow=False) as at:
-                    os.unlink(at.name, dir_fd=at.directory)
+                    _remove(at, recursive=True)
+
+    @contextlib.contextmanager
+    def hidden(self, directory: int) -> Iterator[str]:
+        """A hidden name in a directory that is open, noted while the caller is in here."""
+        name, note = _hidden_name(), -1
+        if self.leftovers is not None:
+            with contextlib.suppress(OSError):
+                note = self.leftovers.note(os.readlink(f"/proc/self/fd/{directory}") + f"/{name}")  # noqa: PTH115
+        try:
+            yield name
+        finally:
+            if self.leftovers is not None:
+                self.leftovers.strike(note)
 
     def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent:
         """At most `limit` bytes from `offset`; past the end there are none."""

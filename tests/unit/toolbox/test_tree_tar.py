@@ -12,6 +12,7 @@ import pytest
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
+from stead.toolbox.files import Files
 from stead.toolbox.trees import tar
 from stead.toolbox.trees.contract import Links
 from stead.toolbox.trees.pack import Packer
@@ -77,7 +78,7 @@ def packed(top: Path, choice: Choice | None = None, names: list[str] | None = No
 def unpack(archive: bytes, target: Path, piece: int = 1 << 18, **options: object) -> Unpacker:
     target.mkdir(exist_ok=True)
     root = Root(target)
-    unpacker = Unpacker(root, ".", **options)  # type: ignore[arg-type]
+    unpacker = Unpacker(Files(root), ".", **options)  # type: ignore[arg-type]
     try:
         for start in range(0, len(archive), piece):
             unpacker.feed(archive[start : start + piece])

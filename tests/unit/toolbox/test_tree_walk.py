@@ -10,6 +10,7 @@ import pytest
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
+from stead.toolbox.files import Files
 from stead.toolbox.trees import contract as t
 from stead.toolbox.trees import slices
 from stead.toolbox.trees.copying import copy
@@ -131,6 +132,25 @@ async def test_a_cancelled_copy_leaves_nothing(here: Here, tmp_path: Path, monke
         scope.cancel()
         await slices.driven(here.place, copy(here.place.files, t.Copy(source="many", target="other")))
     assert inside(root) == ["many"]
+
+
+async def test_what_a_killed_copy_left_is_cleared_up(here: Here, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "d").mkdir()
+    (root / "d/f").write_bytes(b"x" * 300_000)
+    (root / "d/g").write_bytes(b"x" * 300_000)
+    files = here.place.files
+    files.clear_up(str(tmp_path / "notes"))
+    steps = copy(files, t.Copy(source="d", target="e"))
+    next(steps)
+    assert len(inside(root)) == 2
+    (tmp_path / "notes").rename(tmp_path / "kept")
+    later = Files(Root(root))
+    later.clear_up(str(tmp_path / "kept"))
+    assert inside(root) == ["d"]
+    steps.close()
+    later.close()
+    later.root.close()
 
 
 async def test_copies_through_links_do_not_go_in_circles(here: Here, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from stead.toolbox.confine import DIRECTORY, QUIET, Location, Root
 from stead.toolbox.files import Files
 from stead.toolbox.trees.contract import Copied, Copy, Links
 from stead.toolbox.trees.pack import LEFT_OUT_TOLD, Packer
-from stead.toolbox.trees.unpack import Unpacker, hidden_name
+from stead.toolbox.trees.unpack import Unpacker
 from stead.toolbox.trees.walk import Choice
 
 _BLOCK = 8 << 20
@@ -69,8 +69,11 @@ def _file(files: Files, p: Copy, shown: str) -> Generator[None, None, Copied]:
 
 
 def _link(files: Files, p: Copy, target: str, shown: str) -> Copied:
-    hidden = hidden_name()
-    with files.root.locate(p.target, follow=False) as at, confine.errors(p.target):
+    with (
+        files.root.locate(p.target, follow=False) as at,
+        confine.errors(p.target),
+        files.hidden(at.directory) as hidden,
+    ):
         os.symlink(target, hidden, dir_fd=at.directory)
         _place(at, hidden, overwrite=p.overwrite)
     return Copied(path=shown, files=0, directories=0, links=1, size=0)
@@ -95,22 +98,24 @@ def _directory(files: Files, p: Copy, found: os.stat_result, shown: str) -> Gene
     root = files.root
     above = posixpath.dirname(shown) or "."
     _check_apart(root, above, found, p.source)
-    with root.locate(p.target, follow=False) as at, confine.errors(p.target):
-        if _there(at):
-            raise FileExistsError(errno.EEXIST, "there already")
-    staged = f"{above}/{hidden_name()}"
-    packer = Packer(root, p.source, Choice())
-    unpacker = Unpacker(root, staged, links=Links.KEEP)
-    try:
-        while piece := packer.next():
-            unpacker.feed(piece)
-            yield
-        done = unpacker.finish()
-        files.move(staged, p.target)
-    finally:
-        packer.close()
-        unpacker.close()
-        files.delete(staged, recursive=True)
+    with root.locate(p.target, follow=False) as at:
+        with confine.errors(p.target):
+            if _there(at):
+                raise FileExistsError(errno.EEXIST, "there already")
+        with files.hidden(at.directory) as hidden:
+            staged = f"{above}/{hidden}"
+            packer = Packer(root, p.source, Choice())
+            unpacker = Unpacker(files, staged, links=Links.KEEP)
+            try:
+                while piece := packer.next():
+                    unpacker.feed(piece)
+                    yield
+                done = unpacker.finish()
+                files.move(staged, p.target)
+            finally:
+                packer.close()
+                unpacker.close()
+                files.delete(staged, recursive=True)
     return Copied(
         path=shown,
         files=done.files,

@@ -70,7 +70,9 @@ class LocalTrees:
         from stead.toolbox.trees.unpack import Unpacker
 
         make: Callable[..., Unpacker] = Unpacker
-        return await self.place.in_thread(make, self.place.root, p.path, links=p.links, limit=p.limit, modes=self.modes)
+        return await self.place.in_thread(
+            make, self.place.files, p.path, links=p.links, limit=p.limit, modes=self.modes
+        )
 
 
 class Here(LocalTrees, Areas):

@@ -1,6 +1,6 @@
 """A tar stream into a directory, piece by piece, trusting nothing in it.
 
-Contract: `Unpacker(root, path)` makes the directory when it is missing; `feed` takes bytes, `finish` gives what was done,
+Contract: `Unpacker(files, path)` makes the directory when it is missing; `feed` takes bytes, `finish` gives what was done,
 `close` leaves no half file. Each file is put in place whole, one after the other: after a failure those before it are there,
 and nothing else. Nothing is ever put outside of the directory: absolute names and `..` are "path_outside", and no link is
 followed on the way, neither one that was there nor one that came in the archive. A link in the way of anything is replaced, a
@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from stead.protocol.errors import SteadError
 from stead.toolbox import confine
-from stead.toolbox.confine import QUIET, Location, Root
+from stead.toolbox.confine import QUIET, Location
 from stead.toolbox.files import Files, Writer
 from stead.toolbox.trees.contract import Links, Unpacked
 from stead.toolbox.trees.tar import Kind, Member, Parser
@@ -39,16 +39,16 @@ class Unpacker:
     """One archive being unpacked."""
 
     def __init__(
-        self, root: Root, path: str, *, links: Links = Links.REFUSE, limit: int = LIMIT, modes: int = _MODES
+        self, files: Files, path: str, *, links: Links = Links.REFUSE, limit: int = LIMIT, modes: int = _MODES
     ) -> None:
         if limit < 0:
             raise SteadError("invalid", "limit must not be negative", field="limit")
-        self._files = Files(root)
+        self._files = files
         self._links = links
         self._limit = limit
         self._modes = modes
-        self._made = _make_top(root, path)
-        self._open: list[tuple[str, int]] = [("", root.open(path, os.O_RDONLY | os.O_DIRECTORY | QUIET))]
+        self._made = _make_top(files, path)
+        self._open: list[tuple[str, int]] = [("", files.root.open(path, os.O_RDONLY | os.O_DIRECTORY | QUIET))]
         self._parser = Parser(self)
         self._writer: Writer | None = None
         self._member = Member(b"", Kind.OTHER)
@@ -150,28 +150,30 @@ class Unpacker:
             return
         self._enter(names[:-1])
         self._clear(names[-1], keep=stat.S_ISREG)
-        hidden = hidden_name()
-        os.symlink(target, hidden, dir_fd=self._directory)
-        os.utime(hidden, ns=(modified, modified), dir_fd=self._directory, follow_symlinks=False)
-        self._put(hidden, names[-1])
+        with self._files.hidden(self._directory) as hidden:
+            os.symlink(target, hidden, dir_fd=self._directory)
+            os.utime(hidden, ns=(modified, modified), dir_fd=self._directory, follow_symlinks=False)
+            self._put(hidden, names[-1])
 
     def _hard(self, names: list[str], shown: str, target: str) -> None:
         """A second name of a file that is in the directory."""
         source = _names(os.fsencode(target))
         if not source or source == names:
             raise SteadError("path_invalid", f"{shown}: a hard link to nothing", path=shown)
-        self._enter(names[:-1])
-        directory = os.dup(self._directory)
-        try:
-            self._enter(source[:-1], make=False)
-            if not stat.S_ISREG(os.stat(source[-1], dir_fd=self._directory, follow_symlinks=False).st_mode):
+        self._enter(source[:-1], make=False)
+        with Location([os.dup(self._directory)], source[-1]) as first:
+            if not stat.S_ISREG(os.stat(first.name, dir_fd=first.directory, follow_symlinks=False).st_mode):
                 raise SteadError("not_file", f"{shown}: a hard link to what is no file", path=shown)
-            hidden = hidden_name()
-            os.link(source[-1], hidden, src_dir_fd=self._directory, dst_dir_fd=directory, follow_symlinks=False)
-        finally:
-            os.close(directory)
-        self._enter(names[:-1])
-        self._put(hidden, names[-1])
+            self._enter(names[:-1])
+            with self._files.hidden(self._directory) as hidden:
+                os.link(
+                    first.name,
+                    hidden,
+                    src_dir_fd=first.directory,
+                    dst_dir_fd=self._directory,
+                    follow_symlinks=False,
+                )
+                self._put(hidden, names[-1])
 
     def _put(self, hidden: str, name: str) -> None:
         """Under its name, in place of what is there."""
@@ -229,14 +231,8 @@ class Unpacker:
             os.utime(self._directory, ns=(modified, modified))
 
 
-def hidden_name() -> str:
-    """For what is not in place yet."""
-    return f".stead-{os.urandom(8).hex()}.part"
-
-
-def _make_top(root: Root, path: str) -> bool:
+def _make_top(files: Files, path: str) -> bool:
     """The directory itself, with those above it; true when it was made now."""
-    files = Files(root)
     try:
         files.mkdir(path, parents=True, exclusive=True)
     except SteadError as error:
