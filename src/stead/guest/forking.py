@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -32,31 +32,38 @@ _ARGUMENTS = 45
 
 
 def load() -> None:
-    """Loads all that a guest needs, also what its decoders find out about types; done before the first fork, with the collector
-    off, so that pages stay shared."""
+    """Loads all that a guest needs; done before the first fork, with the collector off, so that pages stay shared."""
     if gc.get_freeze_count() > 0:
         return
     gc.disable()
     import anyio._backends._asyncio  # noqa: F401
-    import msgspec
 
     import stead.guest.running
     import stead.guest.server  # noqa: F401
-    from stead.toolbox import contract
 
-    for kind in vars(contract).values():
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            msgspec.json.Decoder(kind)
     gc.enable()
     gc.freeze()
 
 
-def load_holder() -> None:
-    """Loads all that a holder and its guest need."""
+def load_holders() -> None:
+    """Loads all that holders and their guests need, for many of them: also what each would find out about its types."""
+    import msgspec
+
+    import stead.guest.server
     import stead.toolbox.holding.engine
     import stead.toolbox.holding.loop  # noqa: F401
 
+    for kind in _below(msgspec.Struct):
+        with contextlib.suppress(TypeError, NameError):
+            msgspec.json.Decoder(kind)
     load()
+
+
+def _below(kind: type) -> Iterator[type]:
+    each: type
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
 
 
 def serve(settings: Settings, connection: int, restarts: int, told: int, observer: Observer) -> None:

@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
         namespaces.hide()
     namespaces.adopt()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    forking.load_holder()
+    forking.load_holders()
     with contextlib.suppress(ConnectionError):
         connection.send(json.dumps({"version": VERSION, "pid": os.getpid()}).encode())
         while (message := _receive(connection)) is not None:
