@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from stead.control.store import later, units
 from stead.control.store.events import EVENTS, Hints
 from stead.control.store.faults import translate
+from stead.control.store.prepared import Prepared
 from stead.control.store.units import Unit
 from stead.protocol.errors import SteadError
 
@@ -27,6 +28,7 @@ READERS = 8
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 TURN = text("SELECT pg_advisory_xact_lock(7300)")
+_TURN = Prepared(TURN)
 
 
 def engine(url: str) -> AsyncEngine:
@@ -107,7 +109,7 @@ class PostgresStore:
     def _batch(self, conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> bool:
         """All that waits without savepoints, for they cost two round trips each; once more with them if one fails."""
         with conn.begin() as transaction:
-            conn.execute(TURN)
+            _TURN.run(conn, {})
             later.begin(conn)
             if _plainly(conn, waiting, taken):
                 later.flush(conn)
@@ -115,7 +117,7 @@ class PostgresStore:
                 transaction.rollback()
         if any(unit.failed for unit in taken):
             with conn.begin():
-                conn.execute(TURN)
+                _TURN.run(conn, {})
                 later.begin(conn)
                 for unit in taken:
                     _alone(conn, unit)
