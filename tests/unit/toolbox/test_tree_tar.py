@@ -269,3 +269,28 @@ def test_broken_archives_are_refused_or_read(tmp_path: Path) -> None:
         except SteadError as error:
             assert error.code != "internal"
     assert {path.name for path in tmp_path.iterdir()} == {"out", "tree"}
+
+
+def test_a_file_that_changes_while_it_is_packed(tmp_path: Path) -> None:
+    """It may shrink, grow or go: the archive stays whole."""
+    top = tmp_path / "tree"
+    top.mkdir()
+    for name in ("a", "b", "c", "d"):
+        (top / name).write_bytes(name.encode() * (1 << 20))
+    root = Root(top)
+    packer = Packer(root, ".", Choice())
+    pieces = [packer.next()]
+    os.truncate(top / "a", 10)
+    with (top / "b").open("ab") as file:
+        file.write(b"more")
+    (top / "c").unlink()
+    (top / "d").unlink()
+    (top / "d").mkdir()
+    while piece := packer.next():
+        pieces.append(piece)
+    packer.close()
+    root.close()
+    unpack(b"".join(pieces), tmp_path / "out")
+    assert (tmp_path / "out/a").stat().st_size == 1 << 20
+    assert (tmp_path / "out/b").read_bytes() == (top / "b").read_bytes()
+    assert not (tmp_path / "out/c").exists()
