@@ -24,7 +24,7 @@ _PROPERTIES = (
     *("ActiveEnterTimestampMonotonic", "Result", "ExecMainStatus"),
 )
 _SHOW = ["systemctl", "--no-pager", "show", f"--property={','.join(_PROPERTIES)}"]
-_NO_VALUE = {"", "[not set]", "18446744073709551615"}
+_UNSET = (1 << 64) - 1
 
 
 class Systemd:
@@ -89,8 +89,7 @@ def refusal(complaint: str) -> str:
 
 def _service(block: str) -> Service:
     facts = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-    memory, entered, status = (facts.get(key, "") for key in ("MemoryCurrent", *_PROPERTIES[8:9], "ExecMainStatus"))
-    active = facts.get("ActiveState", "")
+    entered, active = _number(facts.get("ActiveEnterTimestampMonotonic")), facts.get("ActiveState", "")
     return Service(
         name=facts.get("Id", ""),
         description=facts.get("Description", ""),
@@ -98,9 +97,14 @@ def _service(block: str) -> Service:
         active=active,
         sub=facts.get("SubState", ""),
         enabled=facts.get("UnitFileState", ""),
-        pid=int(facts.get("MainPID") or 0),
-        memory_bytes=None if memory in _NO_VALUE else int(memory),
-        since=None if entered in {"", "0"} else time.time() - time.monotonic() + int(entered) / 1e6,
+        pid=_number(facts.get("MainPID")) or 0,
+        memory_bytes=_number(facts.get("MemoryCurrent")),
+        since=time.time() - time.monotonic() + entered / 1e6 if entered else None,
         result=facts.get("Result", ""),
-        exit_code=None if active == "active" or status == "" else int(status),
+        exit_code=None if active == "active" else _number(facts.get("ExecMainStatus")),
     )
+
+
+def _number(told: str | None) -> int | None:
+    """None for what is not set, in words or as the largest number."""
+    return int(told) if told and told.isdigit() and int(told) < _UNSET else None
