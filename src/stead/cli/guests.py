@@ -177,7 +177,7 @@ def _with(more: Callable[[Parser], None] | None = None) -> Callable[[Parser], No
     def arguments(parser: Parser) -> None:
         parser.add_argument("--socket", required=True, metavar="PATH", help="the unix socket of the machine's channel")
         parser.add_argument(
-            "--speaks", choices=("stead", "qemu-ga"), default="", help="spares finding out who is there"
+            "--speaks", choices=("stead", "qemu-ga", "console"), default="", help="spares finding out who is there"
         )
         if more is not None:
             more(parser)

@@ -1,6 +1,6 @@
-"""The doors of a guest beside its own socket: another unix socket, a virtio-serial port, HTTP.
+"""The doors of a guest beside its own socket: another unix socket, a virtio-serial port, a serial console, HTTP.
 
-Contract: `attend(door, toolbox, connected, retry)` serves one door until cancelled. Every connection through a socket or a
+Contract: `attend(door, toolbox, connected, rpc, retry)` serves one door until cancelled. Every connection through a socket or a
 device begins as JSON-RPC lines and may be upgraded, as on the guest's own socket. On a device the guest says that it is ready,
 whenever somebody comes; a device that goes away is opened again.
 """
@@ -16,7 +16,9 @@ import anyio
 import msgspec
 
 from stead import __version__
+from stead.guest.console import Console
 from stead.guest.orders import Door
+from stead.guest.rpc import Rpc
 from stead.protocol import guest as wire
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 Connected = Callable[[Bytes], Awaitable[None]]
 
 
-async def attend(door: Door, toolbox: LocalToolbox, connected: Connected, retry: float) -> None:
+async def attend(door: Door, toolbox: LocalToolbox, connected: Connected, rpc: Callable[[], Rpc], retry: float) -> None:
     """Serves the door until cancelled."""
     while True:
         try:
@@ -39,6 +41,8 @@ async def attend(door: Door, toolbox: LocalToolbox, connected: Connected, retry:
                 await unix.serve(door.where, connected)
             elif door.kind == "http":
                 await _http(door, toolbox)
+            elif door.kind == "console":
+                await _console(door.where, toolbox, rpc())
             else:
                 await _device(door.where, connected)
         except OSError as error:
@@ -75,6 +79,16 @@ async def _device(name: str, connected: Connected) -> None:
             await connected(_Visit(port))
     finally:
         await port.close()
+
+
+async def _console(path: str, toolbox: LocalToolbox, rpc: Rpc) -> None:
+    """One opening of a serial line; it passes bytes as they are, and echoes nothing."""
+    line = device.Device(Path(path))
+    try:
+        line.raw()
+        await Console(line, rpc, toolbox).run(ready())
+    finally:
+        await line.close()
 
 
 class _Visit:

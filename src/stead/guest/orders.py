@@ -21,7 +21,7 @@ RETRY_SECONDS = 5.0
 class Door(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A way in: the path of a socket, the path or name of a device, or host and port with a file that has the token."""
 
-    kind: Literal["socket", "device", "http"]
+    kind: Literal["socket", "device", "console", "http"]
     where: str
     token_file: str = ""
 

@@ -72,6 +72,10 @@ class Guest:
         self._calls = Calls(toolbox, self.attendance)
         self._streams = Streams(toolbox, self._ends, self.attendance, group, observer)
 
+    def rpc(self) -> Rpc:
+        """What answers the JSON-RPC of one channel."""
+        return Rpc(self._methods, self._limits)
+
     async def adopt(self) -> None:
         """Foreground execs of an earlier guest are ended unless somebody comes back to them."""
         for status in (await self._toolbox.execs()).execs:
@@ -80,7 +84,7 @@ class Guest:
 
     async def connected(self, connection: Bytes) -> None:
         """One channel, from its first byte to its last."""
-        rest = await Channel(connection, Rpc(self._methods, self._limits), self._upgraded).run()
+        rest = await Channel(connection, self.rpc(), self._upgraded).run()
         if rest is None:
             return
         peer = Peer(Framed(connection, rest), self, name="node")
@@ -162,7 +166,7 @@ async def serve(
             guest = Guest(settings, toolbox, boot_id, group, observer, orders)
             await group.start(unix.serve, f"{settings.run}/{SOCKET}", guest.connected)
             for door in orders.doors:
-                group.start_soon(attend, door, toolbox, guest.connected, orders.retry_seconds)
+                group.start_soon(attend, door, toolbox, guest.connected, guest.rpc, orders.retry_seconds)
             observer.at("guest.listening", settings.workspace_id)
             ready()
             await guest.adopt()

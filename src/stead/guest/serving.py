@@ -1,6 +1,6 @@
 """`stead guest serve`: the guest of a machine that nobody manages, started by hand or by systemd.
 
-    stead guest serve [--config FILE] [--socket PATH | --device PORT | --http HOST:PORT | --stdio]...
+    stead guest serve [--config FILE] [--socket PATH | --device PORT | --console PATH | --http HOST:PORT | --stdio]...
 
 Contract: `main(argv)` runs until SIGTERM (with --stdio also until standard input ends). Without a door named it serves the port
 of the guest protocol, `org.kvmmanager.agent.0`; its own socket in the run directory is there either way. A configuration that
@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", action="append", default=[], metavar="PORT", help="a virtio-serial port, by name or path"
     )
+    parser.add_argument(
+        "--console", action="append", default=[], metavar="PATH", help="a serial line, shared by prefixes"
+    )
     parser.add_argument("--http", action="append", default=[], metavar="HOST:PORT", help="the toolbox over HTTP")
     parser.add_argument("--token-file", metavar="FILE", help="the token that HTTP asks for; without it one is made")
     parser.add_argument("--stdio", action="store_true", help="one connection on standard input and output")
@@ -78,6 +81,7 @@ def _configuration(file: str | None) -> Configuration:
 def _doors(arguments: argparse.Namespace, found: Configuration) -> list[Door]:
     doors = [Door("socket", os.path.abspath(path)) for path in arguments.socket]  # noqa: PTH100
     doors += [Door("device", name) for name in arguments.device]
+    doors += [Door("console", os.path.abspath(path)) for path in arguments.console]  # noqa: PTH100
     doors += [Door("http", _address(where), arguments.token_file or "") for where in arguments.http]
     return doors or ([] if arguments.stdio else [Door("device", found.channel_name)])
 

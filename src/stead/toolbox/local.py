@@ -222,6 +222,9 @@ class LocalToolbox(LocalTrees, Areas):
         """Ends it, and its status says that it was cancelled."""
         return await self.execs_.cancel(exec_id)
 
+    def permit_terminal(self) -> None:
+        """Raises "refused" where a shell on a terminal is too much."""
+
     def _cwd_error(self, cwd: str) -> str:
         """Why it cannot be started there: that is a result of the exec, not an error of the call."""
         try:

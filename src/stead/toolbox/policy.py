@@ -180,6 +180,10 @@ class PolicedToolbox(LocalToolbox):
     async def begin(self, exec: Exec, *, wait: bool = False, hold: bool = False) -> tuple[LocalRunning, bool]:
         return await super().begin(self._permitted(exec), wait=wait, hold=hold)
 
+    def permit_terminal(self) -> None:
+        if self._policy.fenced or self._programs is not None or self._policy.max_exec_seconds is not None:
+            raise SteadError("refused", "the policy of this guest permits no terminals")
+
     def _permitted(self, exec: Exec) -> Exec:
         """The exec with the program that was judged, and a time that is short enough."""
         most = self._policy.max_exec_seconds

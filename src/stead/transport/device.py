@@ -11,6 +11,8 @@ import asyncio
 import errno
 import os
 import select
+import termios
+import tty
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +53,13 @@ class Device:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         return not any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
+
+    def raw(self) -> None:
+        """For a serial line: bytes pass as they are, and nothing is echoed."""
+        try:
+            tty.setraw(self._descriptor, termios.TCSANOW)
+        except termios.error as error:
+            raise SteadError("unavailable", f"it is no serial line: {error}") from None
 
     async def read(self, limit: int) -> bytes:
         """At least one byte; empty when nobody is there any more."""

@@ -60,10 +60,9 @@ class GuestClient(Protocol):
 class RpcGuest:
     """A guest of the guest protocol."""
 
-    speaks = "stead"
-
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: Lines, speaks: str = "stead") -> None:
         self.lines = lines
+        self.speaks = speaks
 
     async def ping(self) -> float:
         began = time.monotonic()
@@ -95,13 +94,13 @@ class RpcGuest:
         try:
             found = await self._ask("file_read", wire.FileRead(path=path, encoding="base64"), wire.Content)
         except SteadError as error:
-            if error.code != "too_large":
+            if error.code != "too_large" or self.speaks == "console":
                 raise
             return await self._read_whole(path)
         return base64.b64decode(found.content)
 
     async def write(self, path: str, content: bytes, *, parents: bool = False, mode: int | None = None) -> int:
-        if len(content) > ONE_LINE:
+        if len(content) > ONE_LINE and self.speaks != "console":
             return await self._write_whole(path, content, parents, mode)
         params = wire.FileWrite(
             path=path,
@@ -143,13 +142,14 @@ class RpcGuest:
 
 @contextlib.asynccontextmanager
 async def connect(path: str | Path, speaks: str = "") -> AsyncIterator[GuestClient]:
-    """The guest behind this socket; `speaks` ("stead", "qemu-ga") spares the question who it is."""
-    if (speaks or await who(path)) == "qemu-ga":
+    """The guest behind this socket; `speaks` ("stead", "qemu-ga", "console") spares the question who it is."""
+    found = speaks or await who(path)
+    if found == "qemu-ga":
         async with Session(path) as session:
             yield QemuGuest(session)
     else:
-        async with Lines(path) as lines:
-            yield RpcGuest(lines)
+        async with Lines(path, console=found == "console") as lines:
+            yield RpcGuest(lines, found)
 
 
 async def who(path: str | Path) -> str:

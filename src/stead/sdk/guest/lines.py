@@ -4,7 +4,7 @@ Contract: `async with Lines(path) as lines: await lines.call(method, params)`. T
 anew when it is gone; answers are matched by id, and what cannot be matched (the rest of a line from before, an answer that
 came too late) is passed over. Only methods that may be repeated are sent again after a loss; of the others the outcome is
 unknown, and that is what the caller is told. A guest that says again that it is ready has forgotten what it was asked. Each
-call has a deadline. A guest that fails often is left alone for a while (`breaker`).
+call has a deadline. A guest that fails often is left alone for a while (`breaker`). `console`: the socket is a serial line.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from stead.protocol import guest as wire
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.breaker import Breaker
+from stead.sdk.guest.console import JsonLines
 from stead.transport import unix
 from stead.transport.backoff import Backoff
 
@@ -125,8 +126,9 @@ class Connection:
 class Lines:
     """A client of one guest."""
 
-    def __init__(self, path: str | Path, *, breaker: Breaker | None = None) -> None:
+    def __init__(self, path: str | Path, *, console: bool = False, breaker: Breaker | None = None) -> None:
         self.path = Path(path)
+        self._console = console
         self.breaker = breaker or Breaker()
         self.notifications: list[dict[str, Any]] = []
         self._connection: Connection | None = None
@@ -198,7 +200,8 @@ class Lines:
             if self._connection is None or self._connection.over:
                 if self._tasks is None:
                     raise SteadError("invalid", "the client is used outside of `async with`")
-                stream = await unix.connect(self.path)
+                socket = await unix.connect(self.path)
+                stream = JsonLines(socket) if self._console else socket
                 await stream.write(b"\n")
                 self._connection = Connection(stream)
                 self._tasks.start_soon(self._connection.run, self._told)

@@ -1,0 +1,162 @@
+"""A serial line as a door, for machines that have nothing else: what goes over it is told apart by the beginning of each line.
+
+    JSON:{...}     a request or answer of the guest protocol
+    EXEC:LINE      runs a shell line; its output and its end come back as EXEC:{"id", "stream", "data"} and EXEC:{"id", "exit"}
+    TERM:BASE64    keys for a shell on a terminal of its own, and what it shows
+    SIZE:24x80     rows and columns of that terminal
+
+Contract: `Console(connection, rpc, toolbox).run(greeting)` serves one line until it is gone. Lines that begin otherwise, such
+as what the kernel prints, are passed over on both sides. No line that is written has more than `LINE_BYTES`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import codecs
+import contextlib
+import itertools
+import os
+import re
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from stead.guest.rpc import Rpc
+from stead.guest.terminal import ENTER, Terminal
+from stead.protocol.connections import Bytes
+from stead.protocol.errors import SteadError
+from stead.protocol.guest import LINE_BYTES
+from stead.toolbox.contract import Exec
+from stead.toolbox.local import LocalToolbox
+
+PIECE = 3000
+"""Bytes of output in one line."""
+AT_ONCE = 16
+"""Requests and commands of one line at once; then nothing more is read."""
+_SIZE = re.compile(rb"(\d{1,4})x(\d{1,4})")
+
+
+class Console:
+    """One serial line."""
+
+    def __init__(self, connection: Bytes, rpc: Rpc, toolbox: LocalToolbox) -> None:
+        self._connection = connection
+        self._rpc = rpc
+        self._toolbox = toolbox
+        self._writing = anyio.Lock()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._numbers = itertools.count(1)
+        self._terminal: Terminal | None = None
+        self._size = (24, 80)
+
+    async def run(self, greeting: bytes) -> None:
+        """Until the line is gone."""
+        with contextlib.suppress(SteadError):
+            await self._say(b"JSON:" + greeting)
+            async with anyio.create_task_group() as group:
+                await self._read(group)
+                group.cancel_scope.cancel()
+        if self._terminal is not None:
+            self._terminal.close()
+
+    async def _read(self, group: TaskGroup) -> None:
+        buffer = bytearray()
+        while data := await self._connection.read(1 << 16):
+            buffer += data.replace(b"\r", b"\n")
+            *lines, rest = buffer.split(b"\n")
+            buffer = bytearray(b"" if len(rest) > LINE_BYTES else rest)
+            for line in lines:
+                await self._take(bytes(line), group)
+
+    async def _take(self, line: bytes, group: TaskGroup) -> None:
+        """One line, by its beginning."""
+        kind, _, rest = line.partition(b":")
+        if kind == b"TERM":
+            try:
+                self._type(rest, group)
+            except SteadError as error:
+                await self._tell(error={"code": error.code, "message": error.message})
+        elif kind == b"SIZE" and (found := _SIZE.fullmatch(rest)):
+            self._size = (int(found[1]), int(found[2]))
+            if self._terminal is not None:
+                self._terminal.resize(*self._size)
+        elif kind in {b"JSON", b"EXEC"} and rest:
+            await self._slots.acquire()
+            group.start_soon(self._serve, kind, rest)
+
+    async def _serve(self, kind: bytes, rest: bytes) -> None:
+        try:
+            if kind == b"JSON":
+                answer = await self._rpc.answer(rest)
+                if answer is not None:
+                    await self._say(b"JSON:" + answer)
+            else:
+                await self._run(rest.decode(errors="replace"))
+        except SteadError:
+            return
+        finally:
+            self._slots.release()
+
+    # --- commands --------------------------------------------------------------------------------------------------------
+
+    async def _run(self, line: str) -> None:
+        number = next(self._numbers)
+        try:
+            running = await self._toolbox.start(Exec(argv=[line], shell=True))
+        except SteadError as error:
+            await self._tell(id=number, error={"code": error.code, "message": error.message})
+            return
+        make = codecs.getincrementaldecoder("utf-8")
+        decoders = {"stdout": make("replace"), "stderr": make("replace")}
+        async for piece in running.output():
+            for start in range(0, len(piece.data), PIECE):
+                text = decoders[piece.channel].decode(piece.data[start : start + PIECE])
+                await self._tell(id=number, stream=piece.channel, data=text)
+        status = await running.wait()
+        end = {"state": status.state, "code": status.exit_code, "signal": status.signal, "error": status.error}
+        await self._tell(id=number, exit=end)
+
+    async def _tell(self, **fields: object) -> None:
+        await self._say(b"EXEC:" + msgspec.json.encode(fields))
+
+    # --- the terminal ----------------------------------------------------------------------------------------------------
+
+    def _type(self, coded: bytes, group: TaskGroup) -> None:
+        """Keys; the first ones start the shell, and so do the first ones after it has ended."""
+        with contextlib.suppress(binascii.Error):
+            keys = base64.b64decode(coded, validate=True)
+            if self._terminal is None or self._terminal.closed:
+                self._toolbox.permit_terminal()
+                self._terminal = Terminal(self._size)
+                group.start_soon(self._shell, self._terminal)
+            self._terminal.write(keys)
+
+    async def _shell(self, terminal: Terminal) -> None:
+        """The life of one shell on its terminal."""
+        programs = self._toolbox.place.programs
+        shell = programs.environment.get("SHELL", "")
+        argv = ["sh", "-c", ENTER, terminal.name, shell if os.access(shell, os.X_OK) else "/bin/sh", "-l"]
+        given = {"TERM": "xterm-256color"}
+        with contextlib.suppress(SteadError):
+            async with (
+                programs.started(argv, cwd=self._toolbox.place.root.path, environment=given) as process,
+                anyio.create_task_group() as group,
+            ):
+                group.start_soon(self._show, terminal)
+                await process.wait()
+                group.cancel_scope.cancel()
+            rest = terminal.pending(PIECE)
+            await self._say(b"TERM:" + base64.b64encode(rest + b"\r\n[the shell has ended]\r\n"))
+        terminal.close()
+
+    async def _show(self, terminal: Terminal) -> None:
+        """What the terminal shows, as it comes."""
+        while data := await terminal.read(PIECE):
+            await self._say(b"TERM:" + base64.b64encode(data))
+
+    async def _say(self, line: bytes) -> None:
+        async with self._writing:
+            await self._connection.write(line + b"\n")

@@ -1,0 +1,91 @@
+"""A terminal for one program: this side of it.
+
+Contract: `Terminal(size)`; `name` is what a program opens. `read` gives what it shows and waits for more; empty once it is
+closed. `write` types; what nobody reads is dropped beyond a bound, as terminals do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import struct
+import termios
+
+TYPED_BYTES = 1 << 16
+"""Keys that wait for a program that reads none."""
+ENTER = 'exec "$@" <"$0" >"$0" 2>&1'
+"""What a shell that leads its session runs to make the terminal (`$0`) its own: it opens it."""
+
+
+class Terminal:
+    """A pseudo-terminal. Both ends stay open until it is closed, so that it does not end before its program began."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._ours, self._theirs = os.openpty()
+        self._loop = asyncio.get_running_loop()
+        self._typed = bytearray()
+        self._waiting: asyncio.Future[None] | None = None
+        self.name = os.ttyname(self._theirs)
+        self.closed = False
+        os.set_blocking(self._ours, False)
+        self.resize(*size)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tells the program, too."""
+        if not self.closed:
+            fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def write(self, keys: bytes) -> None:
+        if not self.closed:
+            self._typed += keys[: TYPED_BYTES - len(self._typed)]
+            self._type()
+
+    def _type(self) -> None:
+        self._loop.remove_writer(self._ours)
+        try:
+            while self._typed:
+                del self._typed[: os.write(self._ours, self._typed)]
+        except BlockingIOError:
+            self._loop.add_writer(self._ours, self._type)
+
+    async def read(self, limit: int) -> bytes:
+        while not self.closed:
+            try:
+                return os.read(self._ours, limit)
+            except BlockingIOError:
+                await self._readable()
+        return b""
+
+    def pending(self, limit: int) -> bytes:
+        """What it shows now, without waiting."""
+        try:
+            return b"" if self.closed else os.read(self._ours, limit)
+        except BlockingIOError:
+            return b""
+
+    async def _readable(self) -> None:
+        self._waiting = future = self._loop.create_future()
+        self._loop.add_reader(self._ours, _wake, future)
+        try:
+            await future
+        finally:
+            if not self.closed:
+                self._loop.remove_reader(self._ours)
+
+    def close(self) -> None:
+        """Hangs up. Again changes nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._ours)
+        self._loop.remove_writer(self._ours)
+        os.close(self._ours)
+        os.close(self._theirs)
+        if self._waiting is not None:
+            _wake(self._waiting)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
