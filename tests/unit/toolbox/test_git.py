@@ -62,6 +62,38 @@ async def test_status_tells_conflicts_upstream_and_a_detached_head(here: Here) -
     assert (status.branch, status.upstream, status.clean) == ("", "", True)
 
 
+async def test_a_configuration_changes_no_answer(here: Here) -> None:
+    settings = """status.aheadBehind=false status.showUntrackedFiles=no status.renames=false color.ui=always core.quotePath=true
+    diff.noprefix=true diff.mnemonicPrefix=true diff.submodule=diff diff.renames=false log.decorate=full format.pretty=oneline
+    log.date=relative status.relativePaths=true core.pager=false status.short=true branch.sort=-refname"""
+    sh(here.root, "cd r; git clone -q . ../c; cd ../c; git mv a d; echo x > new; echo 6 >> b")
+    before = [
+        await here.git.status("c"),
+        await here.git.diff("c"),
+        await here.git.file_changes("c"),
+        await here.git.log("c"),
+    ]
+    sh(here.root, "cd c; " + "; ".join(f"git config {' '.join(word.split('='))}" for word in settings.split()))
+    after = [
+        await here.git.status("c"),
+        await here.git.diff("c"),
+        await here.git.file_changes("c"),
+        await here.git.log("c"),
+    ]
+    assert after == before
+
+
+async def test_a_submodule_is_told_by_its_commit_and_not_entered(here: Here) -> None:
+    line = """git -c protocol.file.allow=always -C r submodule -q add "$PWD/r" sub; cd r; git commit -qm sub
+    git -C sub commit -q --allow-empty -m more; echo dirty > sub/a; git -C sub config core.fsmonitor "touch $HOME/ran #"
+    git config diff.submodule diff; printf '[diff \"t\"]\n\ttextconv = touch %s/ran #\n' "$HOME" >> .git/modules/sub/config"""
+    sh(here.root, line)
+    assert [(entry.path, entry.unstaged) for entry in (await here.git.status("r")).entries] == [("sub", Change.UPDATED)]
+    assert b"+Subproject commit" in (await here.git.diff("r")).patch
+    assert (await here.git.file_changes("r")).total == 1
+    assert not (here.root / "ran").exists()
+
+
 async def test_a_repository_without_a_commit(here: Here) -> None:
     sh(here.root, "git init -q -b trunk e; echo x > e/f")
     status = await here.git.status("e")

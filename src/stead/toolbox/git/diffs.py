@@ -17,7 +17,10 @@ from stead.toolbox.git.contract import Change, Changes, Diff, FileChange, ReadCh
 COUNTED_BYTES = 1 << 20
 """Lines of a larger new file are not counted."""
 CONTEXT_LINES = 10_000
-_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=dirty", "--find-renames")
+_PLAIN = (
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=dirty", "--submodule=short"),
+    "--find-renames",
+)
 _OPERATIONS = {
     "A": Change.CREATED,
     "M": Change.UPDATED,

@@ -26,7 +26,8 @@ async def status(git: Git, asked: ReadStatus) -> Status:
     repository = await git.find(asked.directory)
     arguments = [
         *await git.unfiltered(repository),
-        *("status", "--porcelain=v2", "-z", "--branch", "--ignore-submodules=dirty", "--find-renames"),
+        *("status", "--porcelain=v2", "-z", "--branch", "--ahead-behind", "--ignore-submodules=dirty"),
+        "--find-renames",
         f"--untracked-files={'all' if asked.untracked else 'no'}",
     ]
     done = await git.look(repository.top, arguments)
