@@ -15,8 +15,8 @@ HIDDEN = ".stead-0123456789abcdef.part"
 
 @pytest.fixture
 def files(tmp_path: Path) -> Iterator[Files]:
-    (tmp_path / "root").mkdir()
-    root = Root(tmp_path / "root")
+    (tmp_path / "files").mkdir()
+    root = Root(tmp_path / "files")
     yield Files(root)
     root.close()
 
@@ -51,19 +51,19 @@ def test_what_cannot_be_noted_is_not(tmp_path: Path) -> None:
 
 def test_only_what_was_noted_and_is_hidden_goes(tmp_path: Path, files: Files) -> None:
     for name in ("kept", HIDDEN, ".stead-fedcba9876543210.part"):
-        (tmp_path / "root" / name).touch()
+        (tmp_path / "files" / name).touch()
     (tmp_path / HIDDEN).touch()
     notes = Leftovers(str(tmp_path / "notes"))
     for path in (
-        f"{tmp_path}/root/{HIDDEN}",
-        f"{tmp_path}/root/kept",
+        f"{tmp_path}/files/{HIDDEN}",
+        f"{tmp_path}/files/kept",
         f"{tmp_path}/{HIDDEN}",
-        f"{tmp_path}/root/gone/{HIDDEN}",
+        f"{tmp_path}/files/gone/{HIDDEN}",
     ):
         notes.note(path)
     notes.close()
     files.clear_up(str(tmp_path / "notes"))
-    assert sorted(os.listdir(tmp_path / "root")) == [".stead-fedcba9876543210.part", "kept"]  # noqa: PTH208
+    assert sorted(os.listdir(tmp_path / "files")) == [".stead-fedcba9876543210.part", "kept"]  # noqa: PTH208
     assert (tmp_path / HIDDEN).exists()
     files.close()
 
@@ -78,7 +78,7 @@ def test_a_write_strikes_out_its_note(tmp_path: Path, files: Files, unnamed: boo
         left.write(b"three")
     files.close()
     assert Leftovers(str(tmp_path / "notes")).take() == []
-    assert os.listdir(tmp_path / "root") == ["file"]  # noqa: PTH208
+    assert os.listdir(tmp_path / "files") == ["file"]  # noqa: PTH208
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
@@ -86,6 +86,6 @@ def test_what_is_under_way_is_noted(tmp_path: Path, files: Files) -> None:
     files.unnamed = False
     files.clear_up(str(tmp_path / "notes"))
     writer = files.writer("file")
-    assert [Path(path).parent for path in Leftovers(str(tmp_path / "notes")).take()] == [tmp_path / "root"]
+    assert [Path(path).parent for path in Leftovers(str(tmp_path / "notes")).take()] == [tmp_path / "files"]
     writer.close()
     files.close()
