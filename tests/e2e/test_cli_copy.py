@@ -134,7 +134,10 @@ def test_sync_sends_only_what_differs(both: Cli, work: Work, tree: Path, tmp_pat
 
 def test_sync_by_content_and_kinds_that_change(cli: Cli, work: Work, tree: Path) -> None:
     name = work["name"]
-    cli.ok("sync", str(tree), f"{name}:kinds")
+    root = cli.ok("exec", name, "--", "pwd").strip()
+    assert b"leads out" in cli("sync", str(tree), f"{name}:/etc").stderr
+    cli.ok("sync", str(tree), f"{name}:{root}/kinds")
+    assert cli.json("sync", "-n", str(tree), f"{name}:./kinds/")["unchanged"] == 5
     os.utime(tree / "a", ns=(0, 1))
     (tree / "src/x.py").write_bytes(b"y = 2\n" * 1000)
     told = cli.json("sync", "--checksum", "-n", str(tree), f"{name}:kinds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -103,17 +104,20 @@ async def sync(context: Context, arguments: Namespace) -> None:
                     ends.append(_local(stack, text, is_target=is_target))
                 else:
                     toolbox = await stead.workspaces.running(place[0])
-                    path = toolbox_path(place[1])
-                    ends.append(End(toolbox, path))
+                    ends.append(End(toolbox, await _inside(toolbox, place[1])))
             done = await _sync(context, ends[0], ends[1], arguments)
     done.seconds = round(time.monotonic() - began, 3)
     _tell(context, done)
 
 
-def toolbox_path(text: str) -> str:
+async def _inside(toolbox: RemoteToolbox, text: str) -> str:
     """A path as answers have it: tidy and below the root."""
-    names = [name for name in text.split("/") if name not in {"", "."}]
-    return "/".join(names) or "."
+    if not text.startswith("/") or not text.strip("/"):
+        return posixpath.normpath(text.lstrip("/") or ".")
+    root = (await toolbox.info()).root.rstrip("/")
+    if not f"{text}/".startswith(f"{root}/"):
+        raise SteadError("path_outside", f"{text}: the path leads out of the workspace", path=text)
+    return posixpath.normpath(text[len(root) :].lstrip("/") or ".")
 
 
 def _local(stack: ExitStack, text: str, *, is_target: bool) -> End:
@@ -139,7 +143,7 @@ async def _sync(context: Context, source: End, target: End, arguments: Namespace
         left_out=plan.left_out + source.unread,
     )
     if not arguments.dry_run:
-        await _carry_out(context, source, target, plan, done, arguments)
+        await _carry_out(context, (source, target), listed[source], plan, done, arguments)
     return done
 
 
@@ -265,23 +269,24 @@ def _check_deletes(plan: Plan, source: End, arguments: Namespace) -> None:
 
 
 async def _carry_out(
-    context: Context, source: End, target: End, plan: Plan, done: Synced, arguments: Namespace
+    context: Context, ends: tuple[End, End], kinds: dict[str, Stat], plan: Plan, done: Synced, arguments: Namespace
 ) -> None:
+    source, target = ends
     for start in range(0, len(plan.deleted), NAMES // 10):
         await target.toolbox.trees.delete([target.full(path) for path in plan.deleted[start : start + NAMES // 10]])
     with Progress(context.out, "sync", plan.size) as progress:
-        for names in _names([*plan.new, *plan.changed]):
+        for names in _names([*plan.new, *plan.changed], kinds):
             pieces = progress.counted(source.toolbox.download_tree(source.path, names=names))
             unpacked = await target.toolbox.upload_tree(target.path, pieces, links=arguments.links)
             done.take(unpacked)
     done.new = [path for path in done.new if path not in done.skipped]
 
 
-def _names(paths: Sequence[str]) -> Iterator[list[str]]:
-    """In the order in which a directory comes before what is in it, so many as one stream may be asked for."""
+def _names(paths: Sequence[str], kinds: dict[str, Stat]) -> Iterator[list[str]]:
+    """So many as one stream may be asked for. Directories last: their modes may close them, and their times are set."""
     batch: list[str] = []
     size = 0
-    for path in sorted(paths, key=lambda path: path.split("/")):
+    for path in sorted(paths, key=lambda path: (kinds[path].kind is FileKind.DIRECTORY, path.split("/"))):
         if batch and size > BATCH_BYTES:
             yield batch
             batch, size = [], 0

@@ -88,6 +88,15 @@ def test_a_file_that_is_too_large_is_no_text(texts: Texts, place: Path) -> None:
     assert found.value.code == "too_large"
 
 
+def test_a_line_that_no_answer_carries_is_cut_and_told(texts: Texts, place: Path) -> None:
+    (place / "f").write_text("\x01" * 400_000 + "\nnext\n")
+    found = texts.read(t.ReadText(path="f"))
+    assert found.truncated
+    assert (found.first, found.last, found.total_lines) == (1, 1, 2)
+    assert 0 < len(found.content) < 400_000
+    assert texts.read(t.ReadText(path="f", first=2)).content == "next\n"
+
+
 def test_a_file_that_grows_while_it_is_read_ends(texts: Texts, place: Path) -> None:
     (place / "f").write_text("x\n")
     stop = threading.Event()

@@ -271,6 +271,15 @@ def test_broken_archives_are_refused_or_read(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"out", "tree"}
 
 
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret"])
+def test_names_that_lead_out_are_not_packed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "top").mkdir()
+    (tmp_path / "secret").write_text("x")
+    with pytest.raises(SteadError) as found:
+        packed(tmp_path / "top", names=[name])
+    assert found.value.code == "path_outside"
+
+
 def test_a_file_that_changes_while_it_is_packed(tmp_path: Path) -> None:
     """It may shrink, grow or go: the archive stays whole."""
     top = tmp_path / "tree"

@@ -57,7 +57,7 @@ class Texts:
         total = document.count_lines(text)
         start = document.start_of(text, p.first)
         wanted = min(p.last or total, total)
-        content, count = _bounded(text, start, wanted - p.first + 1)
+        content, count, cut = _bounded(text, start, wanted - p.first + 1)
         return t.TextContent(
             path=self._root.relative(p.path),
             content=content.replace("\r\n", "\n"),
@@ -69,7 +69,7 @@ class Texts:
             encoding=encoding,
             newline=document.newline_of(text),
             final_newline=text.endswith("\n") or not text,
-            truncated=p.first + count - 1 < wanted or len(content) == t.READ_CHARACTERS,
+            truncated=cut,
         )
 
     def write(self, p: t.WriteText) -> t.TextWritten:
@@ -204,19 +204,21 @@ def _read(descriptor: int, path: str) -> bytes:
     return b"".join(parts)
 
 
-def _bounded(text: str, start: int, lines: int) -> tuple[str, int]:
-    """At most so many lines from there, as much as one answer carries, and how many they are."""
+def _bounded(text: str, start: int, lines: int) -> tuple[str, int, bool]:
+    """At most so many lines from there, as much as one answer carries; how many they are, and whether there were more."""
     if lines <= 0:
-        return "", 0
+        return "", 0, False
     count = min(lines, t.READ_LINES)
     end = document.start_of(text, count + 1, start)
     limit = t.READ_CHARACTERS
     if end - start <= limit and len(msgspec.json.encode(text[start:end])) <= CALL_BYTES:
-        return text[start:end], count
+        return text[start:end], count, count < lines
     while len(msgspec.json.encode(text[start : start + limit])) > CALL_BYTES:
         limit //= 2
     cut = text.rfind("\n", start, start + limit) + 1
-    return (text[start:cut], text.count("\n", start, cut)) if cut else (text[start : start + limit], 1)
+    if not cut:
+        return text[start : start + limit], 1, True
+    return text[start:cut], text.count("\n", start, cut), True
 
 
 def _previous(data: bytes, encoding: t.Encoding) -> Document:

@@ -37,6 +37,8 @@ class Packer:
         self.left_out: list[str] = choice.unread
         self.files = 0
         self.size = 0
+        for name in names or ():
+            _check_below(name)
         self._top = root.open(path, os.O_RDONLY | os.O_DIRECTORY | QUIET)
         self._links: dict[tuple[int, int], bytes] = {}
         entries = walk(root, path, choice) if names is None else _named(root, path, names)
@@ -150,6 +152,12 @@ def _parts(descriptor: int, found: os.stat_result) -> tuple[Part, ...] | None:
         if len(parts) > tar.SPARSE_PARTS // 2:
             return None
     return (*parts, (found.st_size, 0))
+
+
+def _check_below(name: str) -> None:
+    if name.startswith("/") or ".." in name.split("/"):
+        shown = confine.shown(name)
+        raise SteadError("path_outside", f"{shown}: the name leads out of the directory", path=shown)
 
 
 def _named(root: Root, path: str, names: Sequence[str]) -> Iterator[Entry]:

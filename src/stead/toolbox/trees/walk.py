@@ -17,7 +17,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from stead.protocol.errors import SteadError
 from stead.toolbox import confine
-from stead.toolbox.confine import QUIET, Root
+from stead.toolbox.confine import DIRECTORY, QUIET, Root
 from stead.toolbox.trees.ignore import FILE_BYTES, Chosen, Patterns, Scope
 
 LEVELS = 250
@@ -226,7 +226,7 @@ def _outer(root: Root, path: str) -> tuple[bytes, Scope]:
     names = [] if names == ["."] else names
     found: list[tuple[bytes, bytes]] = []
     for count in range(len(names), -1, -1):
-        descriptor = root.open("/".join(names[:count]) or ".", os.O_RDONLY | os.O_DIRECTORY | QUIET)
+        descriptor = root.open("/".join(names[:count]) or ".", DIRECTORY)
         try:
             if count < len(names):
                 found.append(
