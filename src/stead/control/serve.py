@@ -7,6 +7,7 @@ the store closes. A second signal stops at once. `say` gets what a person should
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -142,6 +143,7 @@ async def _serve(
                 app.services.readiness.ready = False
                 group.start_soon(_run_node, node, ready)
             group.start_soon(_say, app, node is not None, ready, say, words)
+            group.start_soon(_keep_for_good, ready)
             await server.serve([listening])
             group.cancel_scope.cancel()
     (settings.folder / SERVER).unlink(missing_ok=True)
@@ -185,6 +187,12 @@ def _config(settings: ServerSettings, app: App) -> uvicorn.Config:
 async def _run_node(node: EmbeddedNode, ready: anyio.Event) -> None:
     await ready.wait()
     await node.run()
+
+
+async def _keep_for_good(ready: anyio.Event) -> None:
+    """What was loaded stays, so the collector of garbage need not look at it again and again."""
+    await ready.wait()
+    gc.freeze()
 
 
 async def _begin(settings: ServerSettings, app: App, url: str) -> list[str]:

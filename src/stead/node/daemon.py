@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import secrets
@@ -48,9 +49,10 @@ FLUSH_SECONDS = 3.0
 
 
 async def run(settings: NodeSettings, observer: Observer | None = None) -> None:
-    """Serves until told to end."""
+    """Serves until told to end. What was loaded by then stays, so the collector of garbage need not look at it any more."""
     with _alone(settings.state):
         async with serving(settings, observer or Nobody()) as node:
+            gc.freeze()
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 async for _ in signals:
                     break
