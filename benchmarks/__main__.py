@@ -15,7 +15,7 @@ from benchmarks.report import Row
 from stead.sdk import Stead
 from stead.testing.server import Server
 
-NAMES = ("exec", "shell", "create", "commands", "nodes", "files", "weight")
+NAMES = ("exec", "shell", "create", "commands", "nodes", "files", "search", "weight")
 
 
 async def main(names: list[str]) -> int:
