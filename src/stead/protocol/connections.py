@@ -8,7 +8,28 @@ raise `SteadError("unavailable")` once closed, and may be closed twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
+
+
+class Cut(NamedTuple):
+    """A binary message in two pieces, so that a large body is not copied to be sent."""
+
+    head: bytes
+    body: bytes | memoryview
+
+    @property
+    def size(self) -> int:
+        """How many bytes the message has."""
+        return len(self.head) + len(self.body)
+
+
+Outgoing = str | bytes | Cut
+"""What a link gives to be sent."""
+
+
+def whole(message: Outgoing) -> str | bytes:
+    """The message in one piece, for connections that know no other."""
+    return b"".join(message) if isinstance(message, Cut) else message
 
 
 class Bytes(Protocol):
@@ -42,5 +63,5 @@ class Direct(Messages, Protocol):
     def ready(self) -> bool:
         """Whether `put` may be called now."""
 
-    def put(self, messages: Sequence[str | bytes]) -> None:
+    def put(self, messages: Sequence[Outgoing]) -> None:
         """Takes these at once, in one write where the connection can; nothing happens once it is closed."""

@@ -10,7 +10,7 @@ from collections import deque
 
 WINDOW = 256 << 10
 """What a sender may send of each stream and direction before it has heard any CREDIT; also what a receiver keeps."""
-BULK_WINDOW = 512 << 10
+BULK_WINDOW = 768 << 10
 """What the receiver of a file grants from the start; also the most that a sender keeps."""
 
 
@@ -76,14 +76,14 @@ class ReceiveBuffer:
         self.window = window
         self.received = 0
         self.taken = 0
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[bytes | memoryview] = deque()
 
     @property
     def limit(self) -> int:
         """The offset up to which the peer may send."""
         return self.taken + self.window
 
-    def offer(self, offset: int, data: bytes) -> bool:
+    def offer(self, offset: int, data: bytes | memoryview) -> bool:
         """Takes what is new of these bytes and fits the window. False: something before them is missing, or did not fit."""
         if offset > self.received:
             return False
@@ -99,7 +99,7 @@ class ReceiveBuffer:
             return b""
         chunk = self._chunks.popleft()
         self.taken += len(chunk)
-        return chunk
+        return bytes(chunk)
 
     def clear(self) -> None:
         """Drops what was not taken."""

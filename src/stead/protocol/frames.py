@@ -4,8 +4,8 @@
 it means for each kind is said at the kind. A receiver ignores kinds it does not know. Limits are checked before anything
 is copied.
 
-Contract: `Frame(kind, stream_id, seq, payload)`, `frame.encode() -> bytes`, `Frame.decode(data) -> Frame` (raises
-SteadError "malformed" or "too_large").
+Contract: `Frame(kind, stream_id, seq, payload)`, `frame.encode() -> bytes`, `frame.cut()` (the same without copying a large
+payload), `Frame.decode(data) -> Frame` (raises SteadError "malformed" or "too_large"; a large payload is a view of `data`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from enum import IntEnum
 
 import msgspec
 
+from stead.protocol.connections import Cut
 from stead.protocol.errors import SteadError
 
 PAYLOAD_BYTES = 64 << 10
@@ -27,6 +28,7 @@ ID_BYTES = 64
 """The longest stream id."""
 FRAME_BYTES = 2 + ID_BYTES + 8 + BULK_BYTES
 """The most bytes of a whole frame."""
+_VIEWED_BYTES = 16 << 10  # a payload of at least this size is not copied on its way
 SEQ_LIMIT = 1 << 63
 """Offsets stay below this, so that they fit signed numbers everywhere."""
 
@@ -73,16 +75,23 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     kind: int
     stream_id: str
     seq: int
-    payload: bytes = b""
+    payload: bytes | memoryview = b""
 
     def encode(self) -> bytes:
         """The frame's bytes; "invalid" when a field is outside its limits."""
+        return b"".join((self._head(), self.payload))
+
+    def cut(self) -> bytes | Cut:
+        """The same, in two pieces where the payload is large."""
+        return self.encode() if len(self.payload) < _VIEWED_BYTES else Cut(self._head(), self.payload)
+
+    def _head(self) -> bytes:
         name = self.stream_id.encode()
         if not (0 < len(name) <= ID_BYTES and 0 <= self.kind < 256 and 0 <= self.seq < SEQ_LIMIT):
             raise SteadError("invalid", "a frame has a kind, a stream id of 1 to 64 bytes and a seq below 2^63")
         if len(self.payload) > payload_limit(self.kind):
             raise SteadError("too_large", f"a frame of kind {self.kind} has at most {payload_limit(self.kind)} bytes")
-        return b"".join((bytes((self.kind, len(name))), name, _SEQ.pack(self.seq), self.payload))
+        return b"".join((bytes((self.kind, len(name))), name, _SEQ.pack(self.seq)))
 
     @classmethod
     def decode(cls, data: bytes) -> Frame:
@@ -100,7 +109,8 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         (seq,) = _SEQ.unpack_from(data, 2 + length)
         if seq >= SEQ_LIMIT:
             raise SteadError("malformed", "the frame's seq is not below 2^63")
-        return cls(kind, _text(data[2 : 2 + length]), seq, data[start:])
+        payload = data[start:] if len(data) < _VIEWED_BYTES else memoryview(data)[start:]
+        return cls(kind, _text(data[2 : 2 + length]), seq, payload)
 
     def renamed(self, stream_id: str) -> Frame:
         """The same frame under the id of the next hop."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from enum import IntEnum
 
+from stead.protocol.connections import Cut, Outgoing
 from stead.protocol.frames import Frame, FrameKind
 
 LINK_WINDOW = 1 << 20
@@ -132,16 +133,16 @@ class Link:
         """Whether `batch` would give something."""
         return bool(self._control) or self._open_lane() is not None
 
-    def batch(self, limit: int = 64 << 10) -> list[str | bytes]:
+    def batch(self, limit: int = 64 << 10) -> list[Outgoing]:
         """What to write now: at least one message if there is one, then more up to about `limit` bytes."""
-        messages: list[str | bytes] = []
+        messages: list[Outgoing] = []
         size = 0
         while size < limit and (message := self._next()) is not None:
             messages.append(message)
-            size += len(message)
+            size += message.size if isinstance(message, Cut) else len(message)
         return messages
 
-    def _next(self) -> str | bytes | None:
+    def _next(self) -> Outgoing | None:
         if self._control:
             first = self._control.popleft()
             if isinstance(first, str):
@@ -161,17 +162,17 @@ class Link:
                     return turns
         return None
 
-    def _leave(self, frame: Frame) -> bytes:
+    def _leave(self, frame: Frame) -> bytes | Cut:
         self.waiting -= len(frame.payload) + OVERHEAD
         self._sent += counted(frame)
-        return frame.encode()
+        return frame.cut()
 
     # --- receiving
 
     def took(self, frame: Frame) -> int | None:
         """Counts a frame that arrived; the number for a `link.credit` when one is due."""
         self._taken += counted(frame)
-        if self._taken - self._told < self._window // 4:
+        if self._taken - self._told < self._window * 3 // 8:
             return None
         self._told = self._taken
         return self._taken

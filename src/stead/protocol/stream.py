@@ -218,7 +218,7 @@ class StreamEnd:
             self.gap = True
         elif frame.seq == self._in.received and self._final is None:
             self._final = frame.seq
-            self.result = frame.payload
+            self.result = bytes(frame.payload)
         elif self.end_taken:
             self._credit_due = True
         self._settle()
@@ -282,7 +282,7 @@ def _fault_bytes(error: SteadError) -> bytes:
     return data if len(data) <= PAYLOAD_BYTES else msgspec.json.encode(Fault(error.code, error.message[:1000]))
 
 
-def _fault_of(payload: bytes) -> SteadError:
+def _fault_of(payload: bytes | memoryview) -> SteadError:
     try:
         return SteadError.of(msgspec.json.decode(payload, type=Fault))
     except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -88,13 +88,10 @@ def show_frame(data: bytes) -> str:
     known = frame.kind in list(FrameKind)
     name = FrameKind(frame.kind).name if known else f"kind {frame.kind:#04x}"
     head = f"frame {name} {frame.stream_id} seq={frame.seq}"
-    if frame.kind == FrameKind.CREDIT and len(frame.payload) == CONSUMED.size:
-        return f"{head} consumed={CONSUMED.unpack(frame.payload)[0]}"
-    shown = (
-        repr(frame.payload[:SHOWN])[1:]
-        if frame.kind in BYTES_KINDS
-        else frame.payload[:SHOWN].decode("utf-8", "replace")
-    )
+    if frame.kind == FrameKind.CREDIT and len(frame.payload) >= CONSUMED.size:
+        return f"{head} consumed={CONSUMED.unpack_from(frame.payload)[0]}"
+    first = bytes(frame.payload[:SHOWN])
+    shown = repr(first)[1:] if frame.kind in BYTES_KINDS else first.decode("utf-8", "replace")
     return f"{head} {len(frame.payload)} B {shown}"
 
 

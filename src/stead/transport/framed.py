@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 
 from stead.protocol.codec import MESSAGE_BYTES
-from stead.protocol.connections import Bytes
+from stead.protocol.connections import Bytes, Cut, Outgoing
 from stead.protocol.errors import SteadError
 from stead.transport.sockets import TransportBytes
 
@@ -85,13 +85,13 @@ class Framed:
 
     async def send(self, message: str | bytes) -> None:
         """Returns when the message is taken."""
-        await self._connection.write(_framed([message]))
+        await self._connection.write(b"".join(_framed([message])))
 
     def ready(self) -> bool:
         """Whether `put` may be called now."""
         return self._direct is not None and self._direct.ready()
 
-    def put(self, messages: Sequence[str | bytes]) -> None:
+    def put(self, messages: Sequence[Outgoing]) -> None:
         """Takes these in one write."""
         if self._direct is not None:
             self._direct.put(_framed(messages))
@@ -102,13 +102,16 @@ class Framed:
         await self._connection.close()
 
 
-def _framed(messages: Sequence[str | bytes]) -> bytes:
-    """All of them with their headers, copied once."""
-    parts: list[bytes] = []
+def _framed(messages: Sequence[Outgoing]) -> list[bytes | memoryview]:
+    """All of them with their headers."""
+    parts: list[bytes | memoryview] = []
     for message in messages:
-        data = message.encode() if isinstance(message, str) else message
-        parts += (HEADER.pack(len(data), not isinstance(message, str)), data)
-    return b"".join(parts)
+        if isinstance(message, Cut):
+            parts += (HEADER.pack(message.size, 1), *message)
+        else:
+            data = message.encode() if isinstance(message, str) else message
+            parts += (HEADER.pack(len(data), not isinstance(message, str)), data)
+    return parts
 
 
 def _text(payload: bytes) -> str:

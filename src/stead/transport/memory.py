@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from stead.protocol.connections import Outgoing, whole
 from stead.protocol.errors import SteadError
 
 QUEUE_BYTES = 256 << 10
@@ -57,9 +58,9 @@ class MemoryEnd:
         """Whether `put` may be called now."""
         return not self._closed and self._other.takes()
 
-    def put(self, messages: Sequence[str | bytes]) -> None:
+    def put(self, messages: Sequence[Outgoing]) -> None:
         """Takes these at once."""
-        for message in messages:
+        for message in map(whole, messages):
             if not self._closed:
                 self._pass_on(message)
 

@@ -25,7 +25,7 @@ from anyio.abc import TaskGroup
 
 from stead.protocol import codec
 from stead.protocol.codec import RawAck
-from stead.protocol.connections import Direct, Messages
+from stead.protocol.connections import Direct, Messages, whole
 from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame
 from stead.protocol.link import CONTROL_BYTES, LINK_WINDOW, QUEUE_BYTES, Link, Silence
@@ -289,7 +289,7 @@ class Peer:
         try:
             while batch := self._link.batch():
                 for message in batch:
-                    await self._connection.send(message)
+                    await self._connection.send(whole(message))
                 self._written()
         except SteadError as error:
             await self.close(error.message)

@@ -14,7 +14,9 @@ from typing import cast
 from stead.protocol.errors import SteadError
 
 READ_BYTES = 512 << 10
-WRITE_BYTES = 256 << 10
+WRITE_BYTES = 512 << 10
+JOINED_BYTES = 16 << 10
+"""What is smaller goes out joined, what is larger in its pieces."""
 FLUSH_SECONDS = 5.0
 """How long written bytes may take to leave after closing."""
 
@@ -82,10 +84,13 @@ class TransportBytes(asyncio.Protocol):
         """Whether `put` may be called."""
         return not self._congested and self._sink is not None and not self._sink.is_closing()
 
-    def put(self, data: bytes) -> None:
-        """Writes at once."""
+    def put(self, pieces: list[bytes | memoryview]) -> None:
+        """Writes at once, and large pieces as they are."""
         if self._sink is not None and not self._sink.is_closing():
-            self._sink.write(data)
+            if sum(map(len, pieces)) < JOINED_BYTES:
+                self._sink.write(b"".join(pieces))
+            else:
+                self._sink.writelines(pieces)
 
     def _open_sink(self) -> asyncio.WriteTransport:
         if self._sink is None or self._sink.is_closing():

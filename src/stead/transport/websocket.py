@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.protocol import State
 
 from stead.protocol.codec import MESSAGE_BYTES
+from stead.protocol.connections import Outgoing, whole
 from stead.protocol.errors import TABLE, Fault, SteadError
 from stead.transport.wire import Wire
 
@@ -68,12 +69,12 @@ class WebSocket:
         """Whether `put` may be called now."""
         return not self._connection.paused and self._connection.protocol.state is State.OPEN
 
-    def put(self, messages: Sequence[str | bytes]) -> None:
+    def put(self, messages: Sequence[Outgoing]) -> None:
         """Takes these in one write."""
         protocol = self._connection.protocol
         if protocol.state is not State.OPEN:
             return
-        for message in messages:
+        for message in map(whole, messages):
             if isinstance(message, str):
                 protocol.send_text(message.encode())
             else:
@@ -224,7 +225,7 @@ class AsgiWebSocket:
         """Whether `put` may be called now."""
         return not self._closed and self._rest is None
 
-    def put(self, messages: Sequence[str | bytes]) -> None:
+    def put(self, messages: Sequence[Outgoing]) -> None:
         """Takes these at once; only where the server has to wait, the next `send` waits with it."""
         coroutine = self._send_all(messages)
         try:
@@ -232,9 +233,9 @@ class AsgiWebSocket:
         except StopIteration:
             return
 
-    async def _send_all(self, messages: Sequence[str | bytes]) -> None:
+    async def _send_all(self, messages: Sequence[Outgoing]) -> None:
         try:
-            for message in messages:
+            for message in map(whole, messages):
                 await self._send(_event(message))
         except (OSError, RuntimeError):
             self._closed = True

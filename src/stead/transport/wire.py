@@ -9,25 +9,26 @@ either side closed with 1009, and gives None after any other end. `close` says g
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from stead.protocol.codec import MESSAGE_BYTES
+from stead.protocol.connections import Cut, Outgoing
 from stead.protocol.errors import SteadError
+from stead.transport.sockets import JOINED_BYTES, READ_BYTES, WRITE_BYTES
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # where there is no compiled extension
     from websockets.utils import apply_mask
 
-READ_BYTES = 512 << 10
-WRITE_BYTES = 256 << 10
+KEPT_BYTES = 1 << 20
+"""How much freed memory the process keeps for the next large frame."""
 CLOSE_SECONDS = 2.0
 """How long the other side has to answer a goodbye."""
-JOINED_BYTES = 16 << 10
-"""What is smaller goes out joined, what is larger as it is."""
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 CONTROL_BYTES = 125
@@ -171,6 +172,7 @@ class Wire(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._gone = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        _keep_memory()
         transport.set_write_buffer_limits(high=WRITE_BYTES)
         transport.set_protocol(self)
 
@@ -219,13 +221,15 @@ class Wire(asyncio.Protocol):
         """Whether `put` may be called now."""
         return self._open and not self._congested
 
-    def put(self, messages: Sequence[str | bytes]) -> None:
+    def put(self, messages: Sequence[Outgoing]) -> None:
         """Takes these in one write."""
         if not self._open:
             return
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
         for message in messages:
-            if isinstance(message, str):
+            if isinstance(message, Cut):
+                self._cut(message, pieces)
+            elif isinstance(message, str):
                 self._frame(TEXT, message.encode(), pieces)
             else:
                 self._frame(BINARY, message, pieces)
@@ -244,19 +248,30 @@ class Wire(asyncio.Protocol):
 
     # --- sending
 
-    def _frame(self, opcode: int, data: bytes, pieces: list[bytes]) -> None:
+    def _frame(self, opcode: int, data: bytes, pieces: list[bytes | memoryview]) -> None:
         """Adds the header and what it heads."""
-        size, mask = len(data), 0x80 if self._client else 0
-        if size <= CONTROL_BYTES:
-            head = bytes((0x80 | opcode, mask | size))
-        elif size < 1 << 16:
-            head = _SHORT.pack(0x80 | opcode, mask | 126, size)
-        else:
-            head = _LONG.pack(0x80 | opcode, mask | 127, size)
+        head = self._head(opcode, len(data))
         if self._client:
             key = self._fresh_key()
             head, data = head + key, apply_mask(data, key)
         pieces += (head, data)
+
+    def _cut(self, message: Cut, pieces: list[bytes | memoryview]) -> None:
+        """The same for a message in two pieces, of which the second is masked from where the first ended."""
+        head, body = self._head(BINARY, message.size), message.body
+        if self._client:
+            key, turn = self._fresh_key(), len(message.head) % 4
+            pieces += (head + key + apply_mask(message.head, key), apply_mask(body, key[turn:] + key[:turn]))
+        else:
+            pieces += (head + message.head, body)
+
+    def _head(self, opcode: int, size: int) -> bytes:
+        mask = 0x80 if self._client else 0
+        if size <= CONTROL_BYTES:
+            return bytes((0x80 | opcode, mask | size))
+        if size < 1 << 16:
+            return _SHORT.pack(0x80 | opcode, mask | 126, size)
+        return _LONG.pack(0x80 | opcode, mask | 127, size)
 
     def _fresh_key(self) -> bytes:
         """Four bytes that nobody can guess, of which some are kept in store."""
@@ -266,7 +281,7 @@ class Wire(asyncio.Protocol):
         return key
 
     def _control(self, opcode: int, data: bytes) -> None:
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
         self._frame(opcode, data, pieces)
         self._transport.write(b"".join(pieces))
 
@@ -376,6 +391,13 @@ class Wire(asyncio.Protocol):
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """glibc gives freed memory back at once, and a stream of large frames would fetch it again page by page; it keeps twice
+    the size of the largest block that was ever freed, so one is."""
+    bytes(KEPT_BYTES)
 
 
 def _cut(reason: str) -> bytes:

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from stead.protocol.connections import whole
 from stead.protocol.flow import WINDOW
 from stead.protocol.frames import Frame
 from stead.protocol.link import Link
@@ -48,8 +49,9 @@ class Way:
         while most and (batch := self.link.batch(1)):
             most -= 1
             moved = True
-            assert isinstance(batch[0], bytes)
-            frame = Frame.decode(batch[0])
+            data = whole(batch[0])
+            assert isinstance(data, bytes)
+            frame = Frame.decode(data)
             target.frame(frame)
             due = self.arrivals.took(frame)
             if due is not None:

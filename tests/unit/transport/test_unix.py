@@ -106,7 +106,7 @@ async def test_a_reader_that_stops_makes_the_writer_wait(tmp_path: Path) -> None
         written = 0
         with anyio.move_on_after(30):
             while stream.ready():
-                stream.put(bytes(100_000))
+                stream.put([bytes(100_000)])
                 written += 100_000
                 await anyio.lowlevel.checkpoint()
         assert not stream.ready()
