@@ -34,8 +34,8 @@ WS:PATH is a path in a workspace, everything else one of this machine; - is stdi
 
 As with cp: into a target that is a directory (or ends with a slash), under the source's name; directories are copied with all
 that is in them, and merged with one that is there; a source that ends with /. means what is in the directory. Links stay
-links; those that lead out of what is copied are left out unless --links keep says otherwise. Modes and times are kept, owners
-are not. A copy of a large file that is cut off goes on where it was when it is begun again within a day."""
+links; those that lead out of what is copied are left out unless --links keep says otherwise. Modes are kept, in directories
+times too; owners are not. A copy of a large file that is cut off goes on where it was when it is begun again within a day."""
 
 
 class Side:

@@ -50,6 +50,7 @@ def test_newlines_are_told(text: str, newline: Newline) -> None:
     assert document.newline_of(text) is newline
 
 
+@pytest.mark.needs_engine("git")
 def test_changes_are_counted_as_git_counts_them(tmp_path: Path) -> None:
     rng = random.Random(7)
     for _ in range(40):

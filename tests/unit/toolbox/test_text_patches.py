@@ -32,6 +32,7 @@ def _changed(rng: random.Random, text: str) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.needs_engine("git")
 @pytest.mark.parametrize("context", [0, 1, 3])
 def test_what_git_writes_gives_the_other_file(tmp_path: Path, context: int) -> None:
     rng = random.Random(context)
@@ -88,6 +89,7 @@ def test_the_end_of_the_last_line() -> None:
     assert patches.apply("a", patches.parse(plain)[0])[0] == "b\nc", "nobody said that it changes"
 
 
+@pytest.mark.needs_engine("git")
 def test_names_as_git_quotes_them(tmp_path: Path) -> None:
     for name in ("with space", "caf\u00e9", 'quo"te', "tab\there", "back\\slash"):
         (tmp_path / name).write_text("x\n")

@@ -109,6 +109,7 @@ def test_who_comes_later_takes_an_upload_over(place: Place, tmp_path: Path) -> N
     assert inside(tmp_path / "root") == ["f"]
 
 
+@pytest.mark.needs_engine("git")
 def test_what_is_kept_is_hidden_from_git_and_goes(place: Place, tmp_path: Path) -> None:
     kept = tmp_path / "root" / DIRECTORY
     partials = place.own(Partials)

@@ -101,6 +101,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return Repository(tmp_path_factory.mktemp("repository"))
 
 
+@pytest.mark.needs_engine("git")
 @settings(max_examples=80, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(top=LINES, below=LINES)
 def test_as_git_has_it(repository: Repository, top: list[str], below: list[str]) -> None:
@@ -110,6 +111,7 @@ def test_as_git_has_it(repository: Repository, top: list[str], below: list[str])
     assert ours == theirs, f"{files}: only ours {sorted(ours - theirs)[:5]}, only git's {sorted(theirs - ours)[:5]}"
 
 
+@pytest.mark.needs_engine("git")
 @pytest.mark.parametrize(
     "lines",
     [

@@ -22,6 +22,17 @@ from stead.toolbox.trees.walk import Choice
 Facts = dict[str, tuple[object, ...]]
 
 
+def _gnu() -> bool:
+    program = shutil.which("tar")
+    return (
+        program is not None
+        and b"GNU" in subprocess.run([program, "--version"], capture_output=True, check=False).stdout
+    )
+
+
+with_gnu_tar = pytest.mark.skipif(not _gnu(), reason="GNU tar is not installed")
+
+
 def tree(place: Path) -> Path:
     """One of everything."""
     top = place / "tree"
@@ -109,6 +120,7 @@ def test_in_pieces_of_any_size(tmp_path: Path, piece: int) -> None:
     assert facts(tmp_path / "out") == facts(top)
 
 
+@with_gnu_tar
 def test_python_and_tar_read_it(tmp_path: Path) -> None:
     top = tree(tmp_path)
     archive = packed(top)
@@ -123,6 +135,7 @@ def test_python_and_tar_read_it(tmp_path: Path) -> None:
     assert facts(tmp_path / "gnu", nanoseconds=False) == facts(top, nanoseconds=False)
 
 
+@with_gnu_tar
 @pytest.mark.parametrize(
     "form", ["gnu", "posix", "ustar", "oldgnu", "sparse", "sparse-0.0", "sparse-0.1", "sparse-1.0"]
 )
@@ -250,6 +263,7 @@ def test_closed_directories_get_their_modes_at_the_end(tmp_path: Path) -> None:
     (tmp_path / "out/d").chmod(0o700)
 
 
+@with_gnu_tar
 def test_broken_archives_are_refused_or_read(tmp_path: Path) -> None:
     rng = random.Random(5)
     top = tree(tmp_path)
