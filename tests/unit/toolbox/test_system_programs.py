@@ -20,7 +20,7 @@ from stead.toolbox.system.contract import (
     RemovePackages,
 )
 from stead.toolbox.system.packages import Installed
-from stead.toolbox.system.power import Power
+from stead.toolbox.system.power import Power, Timers
 from stead.toolbox.system.services import Systemd
 from support.deadline import eventually_async
 from support.fakes import Fakes
@@ -272,7 +272,7 @@ async def test_without_systemd(place: Place, fakes: Fakes, tmp_path: Path) -> No
     await mine.reboot(ChangePower())
     assert fakes.told == [["shutdown", "-h", "now"], ["shutdown", "-r", "now"]]
     await mine.reboot(ChangePower(force=True))
-    await eventually_async(lambda: len(fakes.told) == 3, "it was forced")
+    await eventually_async(lambda: not place.own(Timers)._tasks, "it was forced")
     assert fakes.told[2] == ["reboot", "-f"]
 
 
@@ -282,7 +282,8 @@ async def test_a_delay_is_of_seconds_and_not_of_minutes(place: Place, fakes: Fak
     mine = power(place, tmp_path / "nothing")
     began = time.monotonic()
     await mine.shutdown(ChangePower(delay=0.3))
-    await eventually_async(lambda: len(fakes.told) == 1, "it was shut down")
+    await eventually_async(lambda: not place.own(Timers)._tasks, "it was shut down")
+    assert len(fakes.told) == 1
     assert time.monotonic() - began >= 0.3
     await mine.shutdown(ChangePower(delay=59.0))
     place.close()
