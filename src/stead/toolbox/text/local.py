@@ -10,7 +10,10 @@ import contextlib
 import os
 import stat
 import threading
+from collections.abc import Callable
+from typing import Any
 
+import anyio
 import msgspec
 
 from stead.protocol.errors import SteadError
@@ -31,12 +34,19 @@ _BLOCK = 1 << 20
 def work(place: Place) -> Work:
     """What does each operation."""
     texts = Texts(place.files)
+    turn = anyio.Lock()
+
+    async def change(work: Callable[[Any], Any], p: object) -> Any:
+        """One after the other, so that those who wait take no thread."""
+        async with turn:
+            return await place.in_thread(work, p)
+
     return {
         t.READ.name: lambda p: place.in_thread(texts.read, p),
-        t.WRITE.name: lambda p: place.in_thread(texts.write, p),
-        t.EDIT.name: lambda p: place.in_thread(texts.edit, p),
-        t.INSERT.name: lambda p: place.in_thread(texts.insert, p),
-        t.PATCH.name: lambda p: place.in_thread(texts.patch, p),
+        t.WRITE.name: lambda p: change(texts.write, p),
+        t.EDIT.name: lambda p: change(texts.edit, p),
+        t.INSERT.name: lambda p: change(texts.insert, p),
+        t.PATCH.name: lambda p: change(texts.patch, p),
     }
 
 

@@ -10,6 +10,8 @@ import asyncio
 import hashlib
 from typing import NamedTuple
 
+import anyio
+
 from stead.protocol.errors import SteadError
 from stead.toolbox import etags
 from stead.toolbox.contract import Written
@@ -121,9 +123,10 @@ class Chunks:
             _check_order(transfer, p.seq)
             if p.seq >= transfer.chunks or len(p.data) != transfer.length(p.seq):
                 raise SteadError("invalid", f"chunk {p.seq} has another length than is due", field="data")
-            await self._place.in_thread(transfer.moves.writer.write, p.data)
-            transfer.last = p.data
-            transfer.next_seq += 1
+            with anyio.CancelScope(shield=True):
+                await self._place.in_thread(transfer.moves.writer.write, p.data)
+                transfer.last = p.data
+                transfer.next_seq += 1
             return self._state(p.transfer_id, transfer)
 
     async def fetch(self, p: t.FetchChunk) -> t.Chunk:
@@ -137,13 +140,19 @@ class Chunks:
                 _check_order(transfer, p.seq)
                 if p.seq >= transfer.chunks:
                     raise SteadError("invalid", f"the file has {transfer.chunks} chunks", field="seq")
-                transfer.last = await self._place.in_thread(_read, moves.reader, transfer.length(p.seq))
-                etags.check(moves.etag, etags.of(moves.reader.stat()), moves.params.path)
-                transfer.digest.update(transfer.last)
-                transfer.next_seq += 1
+                with anyio.CancelScope(shield=True):
+                    await self._next(transfer, moves, p.seq)
             self._state(p.transfer_id, transfer)
             last = p.seq == transfer.chunks - 1
             return t.Chunk(seq=p.seq, data=transfer.last, last=last, sha256=transfer.digest.hexdigest() if last else "")
+
+    async def _next(self, transfer: _Transfer, moves: _Download, seq: int) -> None:
+        """Reads a chunk, all or nothing of it."""
+        piece = await self._place.in_thread(_read, moves.reader, transfer.length(seq))
+        etags.check(moves.etag, etags.of(moves.reader.stat()), moves.params.path)
+        transfer.last = piece
+        transfer.digest.update(piece)
+        transfer.next_seq += 1
 
     async def end(self, p: t.TransferId) -> t.Ended:
         """In place, or refused and gone."""
