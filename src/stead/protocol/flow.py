@@ -41,7 +41,7 @@ class SendBuffer:
         if pieces and len(pieces[-1]) + len(data) <= _SMALL:
             pieces[-1] += bytes(data)
         elif len(data) <= _PIECE:
-            pieces.append(bytes(data))
+            pieces.append(_kept(data))
         else:
             with memoryview(data) as view:
                 pieces.extend(bytes(view[at : at + _PIECE]) for at in range(0, len(view), _PIECE))
@@ -67,6 +67,12 @@ class SendBuffer:
         self.start = max(self.start, min(offset, self.end))
         while self._pieces and self._first + len(self._pieces[0]) <= self.start:
             self._first += len(self._pieces.popleft())
+
+
+def _kept(data: bytes | memoryview) -> bytes:
+    """The bytes themselves where that is all of them and nobody can change them, else a copy."""
+    whole = data.obj if isinstance(data, memoryview) and data.c_contiguous else data
+    return whole if isinstance(whole, bytes) and len(whole) == len(data) else bytes(data)
 
 
 class ReceiveBuffer:

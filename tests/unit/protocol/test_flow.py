@@ -22,6 +22,20 @@ def test_written_bytes_are_kept_until_released() -> None:
     assert (buffer.start, buffer.end) == (7, 7)
 
 
+def test_what_can_change_is_copied_and_what_cannot_is_not() -> None:
+    changing, fixed = bytearray(b"x" * 5000), b"y" * 5000
+    for data in (changing, memoryview(changing), fixed[:-1], memoryview(fixed)[::-1]):
+        buffer = SendBuffer()
+        buffer.write(data)
+        before = bytes(data)
+        changing[0] ^= 1
+        assert buffer.peek(0, 5000) == before
+        assert buffer.peek(0, 5000) is not fixed
+    buffer = SendBuffer()
+    buffer.write(memoryview(fixed))
+    assert buffer.peek(0, 5000) is fixed
+
+
 @given(st.lists(st.tuples(st.integers(0, 90_000), st.integers(0, 90_000), st.integers(1, 70_000)), max_size=30))
 def test_any_writes_and_releases_keep_exactly_the_bytes_between(steps: list[tuple[int, int, int]]) -> None:
     source = WHOLE * 400
