@@ -26,8 +26,8 @@ def test_its_pieces_are_one_program_that_runs(cluster: Cluster) -> None:
     assert told[0] == r"b'out\n' b'err\n' 3"
     assert told[1].startswith("failed ")
     assert told[2] == "not_found False"
-    assert {line.split()[0] for line in told[3:-15]} == {"stdout"}
-    assert told[-15:-1] == [
+    assert {line.split()[0] for line in told[3:-20]} == {"stdout"}
+    assert told[-20:-1] == [
         r"b'typed\n'",
         "True",
         r"b'one\ntwo\n'",
@@ -41,6 +41,11 @@ def test_its_pieces_are_one_program_that_runs(cluster: Cluster) -> None:
         "['The page begins'] True",
         "True",
         "[]",
+        "[('shop.py', 2, '    return 4')] False",
+        "['shop.py']",
+        "['cost']",
+        "shop.py True",
+        "created notes/new True",
         "[True]",
     ]
     assert told[-1].startswith("workspace.")
