@@ -55,8 +55,8 @@ async def test_the_life_of_ended_commands(control: Control, start_node: Start) -
     node = start_node(drivers=["scripted"])
     assert (await control.do("start", wanted := spec(driver="scripted"))).outcome == "completed"
     assert (await control.do("delete", wanted)).outcome == "completed"
-    await eventually_async(lambda: remembered(node, "reported") == 2, "both are known to be over")
     assert await anyio.to_thread.run_sync(node.terminate) == 0
+    assert remembered(node, "reported") == 2
     node.configure(drivers=["scripted"], keep_days=1e-9)
     node.start()
     await eventually_async(lambda: remembered(node) == 0, "ended commands are forgotten")
