@@ -33,7 +33,7 @@ _ARGUMENTS = 45
 
 def load() -> None:
     """Loads all that a guest needs; done before the first fork, with the collector off, so that pages stay shared."""
-    if gc.get_freeze_count() > 0:
+    if "stead.guest.server" in sys.modules and gc.get_freeze_count() > 0:
         return
     gc.disable()
     import anyio._backends._asyncio  # noqa: F401
