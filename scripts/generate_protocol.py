@@ -322,7 +322,10 @@ def method_tables() -> str:
     head = "| {} | right |\n|---|---|\n"
     calls = "\n".join(f"| `{name}` | `{right}` |" for name, right in methods.CALLS.items())
     streams = "\n".join(f"| `{name}` | `{right}` |" for name, right in methods.STREAMS.items())
-    note = "Params and results are the structs of `stead.toolbox.contract`; bytes in JSON are base64.\n\n"
+    note = (
+        "Params and results are the structs of `stead.toolbox.contract`, and of `stead.toolbox.AREA.contract` for calls of an\n"
+        "area (`text.edit`: `text`); bytes in JSON are base64. `tree.read` and `tree.write` carry a tar archive.\n\n"
+    )
     return f"{note}{head.format('`call` method')}{calls}\n\n{head.format('`stream.open` kind')}{streams}\n"
 
 
