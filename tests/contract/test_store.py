@@ -8,13 +8,15 @@ import anyio
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy.exc import IntegrityError
 
 from stead.control.people.caller import SYSTEM, Caller
 from stead.control.store import events, nodes, workspaces
 from stead.control.store.filters import has_labels
 from stead.control.store.migrate import HEAD, revision
-from stead.control.store.schema import metadata, settings
+from stead.control.store.prepared import Prepared
+from stead.control.store.schema import metadata, settings, tokens
 from stead.control.store.schema import nodes as node_table
 from stead.control.store.store import Store, open_store
 from stead.protocol.errors import SteadError
@@ -82,6 +84,59 @@ async def test_a_unit_that_fails_does_not_hurt_its_neighbours(store: Store) -> N
 
     done = await asyncio.gather(*[attempt(number) for number in range(60)])
     assert await store.read(names) == {name for name in done if name}
+
+
+async def test_what_an_undone_unit_put_off_is_undone_too(store: Store) -> None:
+    def told(conn: Connection, number: int) -> None:
+        events.append(conn, "k", f"s{number}", "", {"n": number})
+        put(conn, f"n{number}")
+        if number % 2:
+            raise SteadError("conflict", "no")
+
+    async def attempt(number: int) -> None:
+        try:
+            await store.write(told, number)
+        except SteadError as error:
+            assert error.code == "conflict"
+
+    await asyncio.gather(*[attempt(number) for number in range(30)])
+    page = await store.read(events.page, SYSTEM, "", "", 100)
+    assert [event.data["n"] for event in page.items] == list(range(0, 30, 2))
+    assert await store.read(names) == {f"n{number}" for number in range(0, 30, 2)}
+
+
+async def test_prepared_statements_keep_types_and_tell_errors_as_others_do(store: Store) -> None:
+    columns = [column.name for column in tokens.c]
+    insert, find = (
+        Prepared(tokens.insert().inline()),
+        Prepared(select(tokens).where(tokens.c.id == bindparam("wanted"))),
+    )
+    rows = [
+        dict.fromkeys(columns)
+        | {"id": f"tk_{number}", "user_id": "us_1", "name": "x", "scopes": ["read", number], "hash": f"h{number}"}
+        | {"kind": "api", "created": 1.5, "expires": 2}
+        for number in range(3)
+    ]
+
+    def fill(conn: Connection) -> None:
+        insert.many(conn, rows[:2])
+        assert insert.run(conn, rows[2]) == 1
+
+    await store.write(fill)
+    found = await store.read(find.first, {"wanted": "tk_1"})
+    assert vars(found) == rows[1] | {"expires": 2.0}
+    assert isinstance(found.expires, float)
+    assert await store.read(find.first, {"wanted": "none"}) is None
+    assert [row.id for row in await store.read(Prepared(select(tokens).order_by(tokens.c.id)).all, {})] == [
+        "tk_0",
+        "tk_1",
+        "tk_2",
+    ]
+    with pytest.raises(IntegrityError):
+        await store.write(insert.run, rows[0])
+    with pytest.raises(SteadError) as caught:
+        await store.write(insert.run, rows[0] | {"id": "tk_9", "hash": "\ud800"})
+    assert caught.value.code == "invalid"
 
 
 async def test_what_a_write_answers_can_be_read_at_once(store: Store) -> None:

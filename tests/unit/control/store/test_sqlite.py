@@ -5,6 +5,8 @@ import contextlib
 import os
 import sqlite3
 import subprocess
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +15,9 @@ import pytest
 from sqlalchemy import Connection, select
 
 from stead.control.store.schema import settings
-from stead.control.store.sqlite import SqliteStore
+from stead.control.store.sqlite import SLOW, SqliteStore
 from stead.control.store.store import FILE, open_store
+from stead.control.store.units import long, quick
 from stead.protocol.errors import SteadError
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +61,42 @@ async def test_many_units_share_few_commits(impatient: SqliteStore) -> None:
         await asyncio.gather(*[impatient.write(put, f"n{number}") for number in range(1000)])
         assert len(await impatient.read(names)) == 1000
         assert watcher.execute("PRAGMA data_version").fetchone() != before
+
+
+def here(conn: Connection) -> int:
+    return threading.get_ident()
+
+
+def slowly(conn: Connection) -> None:
+    time.sleep(SLOW * 2)
+
+
+@long
+def long_here(conn: Connection) -> int:
+    return threading.get_ident()
+
+
+@quick
+def quick_here(conn: Connection) -> int:
+    return threading.get_ident()
+
+
+async def test_what_may_take_long_does_not_hold_up_the_event_loop(impatient: SqliteStore) -> None:
+    loop = threading.get_ident()
+    assert await impatient.write(here) == loop
+    assert await impatient.write(long_here) != loop
+    assert await impatient.read(here) != loop
+    await impatient.read(quick_here)
+    assert await impatient.read(quick_here) == loop
+
+
+async def test_after_a_slow_unit_the_next_ones_have_the_thread(impatient: SqliteStore) -> None:
+    loop = threading.get_ident()
+    for _ in range(20):
+        await impatient.write(slowly)
+        if await impatient.write(here) != loop:
+            return
+    pytest.fail("no unit had the thread, however soon it came after a slow one")
 
 
 async def test_a_lock_held_by_another_program_is_told_and_gets_over(impatient: SqliteStore) -> None:
