@@ -4,15 +4,20 @@ from pathlib import Path
 
 from stead.guest import rpc, streams
 from stead.protocol import guest as wire
-from stead.toolbox import confine, contract, execs, files, place
+from stead.toolbox import confine, contract, execs, files, ignoring, place
 from stead.toolbox.git import contract as git
 from stead.toolbox.holding import settings
+from stead.toolbox.search import contract as search
+from stead.toolbox.search import files as listing
+from stead.toolbox.search import indexer
 from stead.toolbox.system import contract as system
 from stead.toolbox.text import contract as text
 from stead.toolbox.transfer import chunks, partial
 from stead.toolbox.transfer import contract as transfer
 from stead.toolbox.trees import contract as trees
 from stead.toolbox.trees import unpack, walk
+from stead.toolbox.watch import contract as watch
+from stead.toolbox.watch import tree
 
 PAGE = Path(__file__).parents[3] / "docs" / "workspace-limits.md"
 
@@ -38,6 +43,18 @@ IN_FORCE = {
     "what one patch has": [contract.CALL_BYTES],
     "reaching another repository": [int(git.FAR_SECONDS)],
     "a git call that may run hooks": [int(git.HOOK_SECONDS)],
+    "matches of one content search": [search.MOST, search.ANSWER_BYTES],
+    "lines before and after a match": [search.CONTEXT],
+    "characters shown of a line": [search.LONGEST],
+    "places told of one line": [search.SPANS],
+    "globs of a search or a watch": [ignoring.GLOBS, ignoring.GLOBS_BYTES],
+    "files listed for search by name": [listing.MOST],
+    "files, symbols, pieces in one answer of a search": [search.MOST_NAMES, search.MOST_SYMBOLS, search.MOST_RANKED],
+    "a file in the index": [indexer.FILE_BYTES],
+    "all files in the index": [indexer.TOTAL_BYTES],
+    "the wait for the index": [int(search.WAIT_SECONDS)],
+    "changes that wait for a reader of a watch": [watch.PENDING],
+    "depth of what is watched": [tree.DEPTH],
     "lines of a log at once": [system.LOG_LINES, contract.CALL_BYTES],
     "installing or removing packages": [int(system.PACKAGE_SECONDS)],
     "delay of a shutdown": [int(system.DELAY_SECONDS)],

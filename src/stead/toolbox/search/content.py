@@ -19,8 +19,6 @@ from stead.toolbox.place import Place
 from stead.toolbox.search import contract as c
 from stead.toolbox.search import ripgrep
 
-ANSWER_BYTES = 1 << 20
-"""Matches of one answer as JSON."""
 LINE_BYTES = 8 << 20
 """A finding with more than this is told, not shown."""
 _PIECE = 1 << 17
@@ -57,7 +55,7 @@ class Gathered:
         self._files: list[File] = []
         self._file: File | None = None
         self._left = asked.limit
-        self._bytes = ANSWER_BYTES
+        self._bytes = c.ANSWER_BYTES
 
     def take(self, line: bytes) -> None:
         """One line of ripgrep."""

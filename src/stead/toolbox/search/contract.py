@@ -23,6 +23,8 @@ LONGEST = 10_000
 SPANS = 100
 """The most places told of one line."""
 QUERY_CHARACTERS = 10_000
+ANSWER_BYTES = 1 << 20
+"""What is found in one answer, as JSON."""
 NAMES = 50
 """Files of a search by name unless it says otherwise, and `MOST_NAMES` at most."""
 MOST_NAMES = 1000

@@ -12,6 +12,9 @@ import itertools
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import FileKind
@@ -19,6 +22,8 @@ from stead.toolbox.ignoring import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.search import contract as c
 from stead.toolbox.search.files import FileList, Listing
+
+T = TypeVar("T")
 
 _STARTS = frozenset("/_-. ")
 _INITIALS = 2.5
@@ -91,18 +96,23 @@ def ranked(listing: Listing, asked: c.FindNames, wanted: Wanted) -> c.Names:
     base, paths, lower = wanted.below(listing)
     found = [at for at in _candidates(lower, query.lower()) if wanted.has(base, paths[at])]
     best = heapq.nsmallest(asked.limit, (rated(paths[at], lower[at], query) for at in found))
-    return c.Names(
-        files=[
-            c.Name(
-                path=base + path,
-                score=round(1.0 / (1.0 + tier), 4),
-                positions=[len(base) + at for at in positions],
-            )
-            for tier, _, path, positions in best
-        ],
-        total=len(found),
-        truncated=len(found) > asked.limit or listing.truncated,
+    files = fitting(
+        c.Name(path=base + path, score=round(1.0 / (1.0 + tier), 4), positions=[len(base) + at for at in positions])
+        for tier, _, path, positions in best
     )
+    return c.Names(files=files, total=len(found), truncated=len(found) > len(files) or listing.truncated)
+
+
+def fitting(items: Iterable[T]) -> list[T]:
+    """As many as one answer carries."""
+    kept: list[T] = []
+    left = c.ANSWER_BYTES
+    for item in items:
+        left -= len(msgspec.json.encode(item))
+        if left < 0:
+            break
+        kept.append(item)
+    return kept
 
 
 def _candidates(paths: list[str], query: str) -> Iterable[int]:

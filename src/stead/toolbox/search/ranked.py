@@ -97,11 +97,9 @@ class SymbolSearch:
         content = self._place.files.read(asked.path, 0, CALL_BYTES)
         path = self._place.root.relative(asked.path)
         found = [each for each in symbols(language, content.content) if _fits(each, asked)]
-        return c.Symbols(
-            symbols=[_symbol(path, language, each) for each in found[: asked.limit]],
-            total=len(found),
-            truncated=len(found) > asked.limit or content.size > len(content.content),
-        )
+        told = names.fitting(_symbol(path, language, each) for each in found[: asked.limit])
+        cut = len(found) > len(told) or content.size > len(content.content)
+        return c.Symbols(symbols=told, total=len(found), truncated=cut)
 
     def _found(self, store: Store, asked: c.FindSymbols, wanted: names.Wanted) -> c.Symbols:
         letters = "".join(asked.query.split())
@@ -109,12 +107,9 @@ class SymbolSearch:
         rows = store.symbols(pattern, _SYMBOLS + 1)
         found = [row for row in rows if wanted.fits(row[0]) and (not asked.kinds or row[2].kind in asked.kinds)]
         best = heapq.nsmallest(asked.limit, found, key=lambda row: _order(row, letters))
-        return c.Symbols(
-            symbols=[_symbol(*row) for row in best],
-            total=len(found),
-            truncated=len(found) > asked.limit or len(rows) > _SYMBOLS,
-            missing=_missing(),
-        )
+        told = names.fitting(_symbol(*row) for row in best)
+        cut = len(found) > len(told) or len(rows) > _SYMBOLS
+        return c.Symbols(symbols=told, total=len(found), truncated=cut, missing=_missing())
 
 
 def _order(row: tuple[str, str, Symbol], letters: str) -> tuple[float, int, str, int]:
