@@ -1,4 +1,4 @@
-"""Fuzzes the parsers that read what strangers send: frames, messages, JSON-RPC lines. Run by `make fuzz`.
+"""Fuzzes the parsers that read what strangers send: frames, messages, JSON-RPC lines, archives, diffs. Run by `make fuzz`.
 
 `--parser NAME` picks one, `--seconds N` bounds each (default 60). A crash prints the input and leaves it in a file.
 """
@@ -16,6 +16,9 @@ PARSERS = {
     "message": ("stead.protocol.codec", "decode", "stead.protocol.errors", "SteadError"),
     "wire": ("stead.testing.fuzz", "try_all", "stead.protocol.errors", "SteadError"),
     "jsonrpc": ("stead.guest.rpc", "parse", "stead.guest.rpc", "RpcError"),
+    "archive": ("stead.testing.fuzzfiles", "archive", "stead.protocol.errors", "SteadError"),
+    "diff": ("stead.testing.fuzzfiles", "diff", "stead.protocol.errors", "SteadError"),
+    "ignore": ("stead.testing.fuzzfiles", "ignore", "stead.protocol.errors", "SteadError"),
 }
 """By name: module and function under test, module and name of the one error it may raise."""
 
