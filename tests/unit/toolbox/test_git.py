@@ -1,6 +1,8 @@
 """Git in a workspace: what is read and what is changed, over real repositories."""
 
+import os
 import random
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox.git import names
 from stead.toolbox.git.contract import Change, Person
 from support.areas import Here
+from support.fakes import Fakes
 
 pytestmark = pytest.mark.anyio
 
@@ -342,6 +345,14 @@ async def test_worktrees(here: Here) -> None:
     await refused("conflict", here.git.remove_worktree("trees/new one", "r"))
     left = await here.git.remove_worktree("trees/new one", "r", force=True)
     assert [tree.path for tree in left.worktrees] == ["r"]
+
+
+async def test_a_git_that_knows_less_tells_the_same_worktrees(here: Here, tmp_path: Path) -> None:
+    fakes = Fakes(tmp_path / "bin")
+    fakes.add("git", does=f'case "$*" in *"--porcelain -z") exit 129;; esac; exec {shutil.which("git")} "$@"')
+    sh(here.root, "cd r; git worktree add -q ../two -b two; git worktree lock ../two")
+    old = Here(here.root, PATH=f"{fakes.path}:{os.environ['PATH']}")
+    assert await old.git.worktrees("r") == await here.git.worktrees("r")
 
 
 async def test_a_repository_whose_name_has_a_line_break_is_refused(here: Here) -> None:

@@ -39,7 +39,8 @@ _ALWAYS = {
 }
 _LOOKING = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "log.showSignature=false"]
 _LOOKING_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
-_ACTING = ["-c", "submodule.recurse=false", "-c", "advice.detachedHead=false"]
+_ACTING_SETTINGS = ("submodule.recurse=false", "advice.detachedHead=false", "gc.auto=0", "maintenance.auto=false")
+_ACTING = [word for setting in _ACTING_SETTINGS for word in ("-c", setting)]
 
 
 class Repository(NamedTuple):
@@ -62,12 +63,13 @@ class Git:
     async def find(self, directory: str) -> Repository:
         """The repository; both its directories must be inside the workspace, wherever its files point."""
         cwd = await self.place.in_thread(self.place.directory, directory)
-        asked = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "--show-toplevel"]
+        asked = ["rev-parse", "--absolute-git-dir", "--git-common-dir", "--show-toplevel"]
         found = await self.look(cwd, asked)
         told = os.fsdecode(found.stdout).removesuffix("\n").split("\n")
         if len(told) != 3:
             raise SteadError("path_invalid", "the repository's path has a line break in it")
-        _, _, top = await self.place.in_thread(lambda: [self.place.directory(path) for path in told])
+        absolute = [path if path.startswith("/") else f"{cwd}/{path}" for path in told]
+        _, _, top = await self.place.in_thread(lambda: [self.place.directory(path) for path in absolute])
         return Repository(top, self.place.root.relative(top))
 
     async def look(

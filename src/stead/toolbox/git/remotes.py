@@ -94,7 +94,7 @@ async def _fetch(
     with lent(credential, await _host(git, repository, remote, credential)) as with_credential:
         await git.act(
             repository.top,
-            ["fetch", "--quiet", "--no-recurse-submodules", "--no-auto-maintenance", *arguments],
+            ["fetch", "--quiet", "--no-recurse-submodules", *arguments],
             seconds=FAR_SECONDS,
             lent=with_credential,
         )

@@ -7,6 +7,9 @@ from stead.toolbox.git import names
 from stead.toolbox.git.command import Git, Repository, text
 from stead.toolbox.git.contract import AddWorktree, InRepository, RemoveWorktree, Worktree, Worktrees
 
+_USAGE = 129
+"""What git before 2.36 ends with, which knows no `-z` here."""
+
 
 async def worktrees(git: Git, asked: InRepository) -> Worktrees:
     """All of them."""
@@ -45,8 +48,12 @@ async def remove(git: Git, asked: RemoveWorktree) -> Worktrees:
 
 
 async def _all(git: Git, repository: Repository) -> Worktrees:
-    done = await git.look(repository.top, ["worktree", "list", "--porcelain", "-z"])
-    records = [record for record in text(done.stdout).split("\0\0") if record]
+    asked = ["worktree", "list", "--porcelain"]
+    done = await git.look(repository.top, [*asked, "-z"], accept=(0, _USAGE))
+    told = text(done.stdout)
+    if done.code:
+        told = text((await git.look(repository.top, asked)).stdout).replace("\n", "\0")
+    records = [record for record in told.split("\0\0") if record]
     return Worktrees(worktrees=[_one(git, record, main=n == 0) for n, record in enumerate(records)])
 
 
