@@ -98,7 +98,7 @@ class Writer:
 
     async def write(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of this unit, once it is durable."""
-        if self._closed:
+        if self._closed or self._task.done():
             raise closed()
         unit = Unit(fn, args, kwargs)
         self._waiting.append(unit)
