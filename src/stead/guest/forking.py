@@ -9,6 +9,7 @@ because that could close a descriptor the child has opened since. `load` and `se
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -94,7 +95,7 @@ def fork(keep: Collection[int], work: Callable[[], None]) -> int:
 
 
 def rename(short: str, change: Callable[[bytes], bytes]) -> None:
-    """What `ps` shows: the short name, and the command line, which cannot grow. A system that forbids it raises OSError."""
+    """What `ps` shows: the short name, and the command line, which cannot grow. OSError where it may not be changed."""
     with open("/proc/self/comm", "w") as file:  # noqa: PTH123
         file.write(short)
     with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
@@ -103,9 +104,10 @@ def rename(short: str, change: Callable[[bytes], bytes]) -> None:
     with open("/proc/self/mem", "r+b", buffering=0) as memory:  # noqa: PTH123
         memory.seek(start)
         line = change(memory.read(end - start))
-        if len(line) <= end - start:
-            memory.seek(start)
-            memory.write(line.ljust(end - start, b"\0"))
+        if len(line) > end - start:
+            raise OSError(errno.ENOSPC, "no room for the command line")
+        memory.seek(start)
+        memory.write(line.ljust(end - start, b"\0"))
 
 
 def _live(keep: Collection[int], work: Callable[[], None]) -> NoReturn:
