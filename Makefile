@@ -104,6 +104,10 @@ guest: setup ## Build the standalone guest into dist/: it runs in any Linux imag
 wheel: setup ## Build a wheel with the web app into dist/.
 	@$(BIN)/python -m hatchling build -t wheel
 
+.PHONY: packages
+packages: setup ## Build the guest as .deb and .rpm into dist/.
+	@$(BIN)/python scripts/packages.py $(ARGS)
+
 .PHONY: lock
 lock: $(UV) ## Compile the requirements files anew from pyproject.toml.
 	@scripts/lock

@@ -59,13 +59,19 @@ def _bwrap() -> str | None:
     return None if done.returncode == 0 else f"bwrap cannot make namespaces here: {done.stderr.strip()}"
 
 
+def _busybox() -> str | None:
+    from support import machines
+
+    return None if machines.busybox() else "no static busybox is installed"
+
+
 def _qemu() -> str | None:
     from support import machines
 
     if why := _program("qemu-system-x86_64")() or _program("cpio")():
         return why
-    if machines.busybox() is None:
-        return "no static busybox is installed"
+    if why := _busybox():
+        return why
     return None if machines.kernel() else f"there is no kernel in {machines.KERNEL}"
 
 
@@ -81,6 +87,8 @@ ENGINES: dict[str, Probe] = {
     "git": _program("git"),
     "qemu-ga": _program("qemu-ga"),
     "qemu": _qemu,
+    "rpm": _program("rpmbuild"),
+    "busybox": _busybox,
 }
 
 

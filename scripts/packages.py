@@ -1,0 +1,193 @@
+"""Builds the guest as a Debian package and an RPM, from the standalone build: `make packages`.
+
+Both hold the same files: the folder of `scripts/guest.py` in /usr/lib/stead-guest, a systemd unit that starts it without
+anything of the system's Python, a configuration that restricts nothing and shows how to, `/usr/bin/stead-guest`, and a page of
+documentation. The times of all files are fixed, so that the same content makes the same package.
+"""
+
+import argparse
+import gzip
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "deploy" / "guest"
+NAME = "stead-guest"
+AT = f"usr/lib/{NAME}"
+SUMMARY = "the program in a machine through which Stead works in it"
+LONG = "Serves files, commands, git, search and more over a virtio-serial port, a socket or HTTP. Needs nothing of the system."
+HOME = "https://stead.example"
+MAINTAINER = "Stead developers <developers@stead.example>"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+SCRIPTS = {
+    "postinst": """#!/bin/sh
+set -e
+if [ -d /run/systemd/system ]; then
+  systemctl daemon-reload
+  systemctl enable --now stead-guest.service
+fi
+""",
+    "prerm": """#!/bin/sh
+set -e
+if [ -d /run/systemd/system ] && { [ "$1" = remove ] || [ "$1" = 0 ]; }; then
+  systemctl disable --now stead-guest.service
+fi
+""",
+    "postrm": """#!/bin/sh
+set -e
+if [ -d /run/systemd/system ]; then
+  systemctl daemon-reload
+fi
+""",
+}
+LINK = """#!/bin/sh
+exec /usr/lib/stead-guest/stead-guest "$@"
+"""
+
+
+def main() -> int:
+    """Builds what this machine has the tools for; says what it has not."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("kinds", nargs="*", choices=("deb", "rpm", []), help="only these")
+    kinds = parser.parse_args().kinds or ["deb", "rpm"]
+    tools = {"deb": "dpkg-deb", "rpm": "rpmbuild"}
+    missing = [tools[kind] for kind in kinds if shutil.which(tools[kind]) is None]
+    if missing:
+        print(f"packages: not installed: {', '.join(missing)} (Debian: apt-get install dpkg rpm)", file=sys.stderr)
+        return 1
+    place = ROOT / "build" / "packages"
+    shutil.rmtree(place, ignore_errors=True)
+    root = tree(place / "root")
+    makers = {"deb": deb, "rpm": rpm}
+    for kind in kinds:
+        print(f"packages: {makers[kind](root, place).relative_to(ROOT)}")
+    return 0
+
+
+def tree(root: Path) -> Path:
+    """All files of the package where they will lie."""
+    guest = _guest()
+    guest.build(root / AT)
+    _put(root / "usr/lib/systemd/system" / f"{NAME}.service", (DEPLOY / f"{NAME}.service").read_bytes())
+    _put(root / "etc/stead/guest.json", (DEPLOY / "guest.json").read_bytes())
+    _put(root / "usr/bin" / NAME, LINK.encode(), 0o755)
+    documents = root / "usr/share/doc" / NAME
+    _put(documents / "guest.md", (ROOT / "docs" / "guest.md").read_bytes())
+    _put(documents / "copyright", (ROOT / "LICENSE").read_bytes())
+    _put(documents / "changelog.gz", gzip.compress((ROOT / "CHANGELOG.md").read_bytes(), 9, mtime=0))
+    _timeless(root)
+    return root
+
+
+def _timeless(root: Path) -> None:
+    for path in [root, *root.rglob("*")]:
+        if path.is_dir():
+            path.chmod(0o755)
+        os.utime(path, (0, 0), follow_symlinks=False)
+
+
+def _put(file: Path, content: bytes, mode: int = 0o644) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    file.chmod(mode)
+
+
+def deb(root: Path, place: Path) -> Path:
+    """The Debian package."""
+    version, architecture = _guest().VERSION[1], ARCHITECTURES[platform.machine()]
+    folder = place / "deb"
+    shutil.copytree(root, folder, symlinks=True)
+    size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) // 1024
+    control = [
+        f"Package: {NAME}",
+        f"Version: {version}",
+        f"Architecture: {architecture}",
+        f"Maintainer: {MAINTAINER}",
+        f"Installed-Size: {size}",
+        "Section: admin",
+        "Priority: optional",
+        f"Homepage: {HOME}",
+        f"Description: {SUMMARY}",
+        f" {LONG}",
+        "",
+    ]
+    _put(folder / "DEBIAN/control", "\n".join(control).encode())
+    _put(folder / "DEBIAN/conffiles", b"/etc/stead/guest.json\n")
+    for name, script in SCRIPTS.items():
+        _put(folder / "DEBIAN" / name, script.encode(), 0o755)
+    _timeless(folder)
+    target = ROOT / "dist" / f"{NAME}_{version}_{architecture}.deb"
+    target.parent.mkdir(exist_ok=True)
+    argv = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", str(folder), str(target)]
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
+    return target
+
+
+def rpm(root: Path, place: Path) -> Path:
+    """The RPM. The files are ready: nothing is compiled, stripped or looked through for what they need."""
+    version, machine = _guest().VERSION[1], platform.machine()
+    top = place / "rpm"
+    spec = top / f"{NAME}.spec"
+    _put(spec, _spec(root, version).encode())
+    argv = ["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {top}", "--target", machine, str(spec)]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, check=False, env={**os.environ, "SOURCE_DATE_EPOCH": "0"}
+    )
+    if done.returncode:
+        raise SystemExit(f"packages: rpmbuild: {done.stderr.strip()}")
+    [made] = top.glob("RPMS/*/*.rpm")
+    target = ROOT / "dist" / f"{NAME}-{version}-1.{machine}.rpm"
+    target.parent.mkdir(exist_ok=True)
+    shutil.move(made, target)
+    return target
+
+
+def _spec(root: Path, version: str) -> str:
+    scripts = {"post": SCRIPTS["postinst"], "preun": SCRIPTS["prerm"], "postun": SCRIPTS["postrm"]}
+    lines = [
+        "%define __os_install_post %{nil}",
+        "%define _build_id_links none",
+        "%define _binary_payload w6.gzdio",
+        f"Name: {NAME}",
+        f"Version: {version}",
+        "Release: 1",
+        f"Summary: {SUMMARY}",
+        "License: Apache-2.0",
+        f"URL: {HOME}",
+        "AutoReqProv: no",
+        "%description",
+        LONG,
+        "%install",
+        f"mkdir -p %{{buildroot}} && cp -a {root}/. %{{buildroot}}/",
+        *(line for name, script in scripts.items() for line in (f"%{name}", script.partition("\n")[2])),
+        "%files",
+        f"/{AT}",
+        f"/usr/bin/{NAME}",
+        f"/usr/lib/systemd/system/{NAME}.service",
+        f"/usr/share/doc/{NAME}",
+        "%config(noreplace) /etc/stead/guest.json",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _guest() -> Any:
+    """`scripts/guest.py`."""
+    if "guest_builder" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("guest_builder", ROOT / "scripts" / "guest.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["guest_builder"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["guest_builder"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
