@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 STREAMS = 256
 """Streams of one guest at once."""
 SLOW_SECONDS = 0.02
-"""A write that takes longer is the last one that others have to wait for."""
+"""After a write that took longer, others have to wait for none until the disk was quick again for a while."""
+STEADY_PIECES = 32
+"""How many quick writes in turn that is."""
 READ_BYTES = 1 << 18
 
 log = logging.getLogger(__name__)
@@ -243,15 +245,21 @@ class Streams:
             writer.close()
 
     async def _gather(self, stream: Stream, writer: Writer | PartialWriter) -> None:
-        """Writes what comes at once, until the disk shows that it may make one wait; then in threads."""
-        slow = False
+        """Writes what comes at once, until the disk shows that it may make one wait; then in threads until it is quick."""
+        in_threads = 0
         while (data := await stream.receive()) is not None:
-            began = time.monotonic()
-            if slow:
-                await self._toolbox.in_thread(writer.write, data)
+            if in_threads:
+                seconds = await self._toolbox.in_thread(_timed, writer.write, data)
             else:
-                writer.write(data)
-                slow = time.monotonic() - began > SLOW_SECONDS
+                seconds = _timed(writer.write, data)
+            in_threads = STEADY_PIECES if seconds > SLOW_SECONDS else max(0, in_threads - 1)
+
+
+def _timed(write: Callable[[bytes], None], data: bytes) -> float:
+    """Writes; how many seconds that took."""
+    began = time.monotonic()
+    write(data)
+    return time.monotonic() - began
 
 
 async def _wanted(running: LocalRunning, data: bytes) -> bool:

@@ -139,6 +139,8 @@ async def connect(
     except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, EOFError) as error:
         raise SteadError("unavailable", f"the server cannot be reached: {str(error) or type(error).__name__}") from None
     assert isinstance(connection, _Handshake)
+    if connection.state is not State.OPEN:
+        raise SteadError("unavailable", "the server hung up at once")
     wire = Wire(connection.transport, client=True, lost=connection.connection_lost)
     wire.feed(connection.rest)
     return wire

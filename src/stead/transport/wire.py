@@ -15,6 +15,8 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import anyio
+
 from stead.protocol.codec import MESSAGE_BYTES
 from stead.protocol.connections import Cut, Outgoing
 from stead.protocol.errors import SteadError
@@ -244,7 +246,8 @@ class Wire(asyncio.Protocol):
         self._held = 0
         self._resume()
         self._goodbye(code, reason)
-        await self._gone.wait()
+        with anyio.move_on_after(2 * CLOSE_SECONDS):
+            await self._gone.wait()
 
     # --- sending
 
