@@ -82,15 +82,15 @@ async def test_ends_of_lines_and_bytes_that_are_no_text(search: Search, root: Pa
     (root / "latin").write_bytes("\u00e9\u00e9 hit".encode("latin-1"))
     (root / "utf").write_text("\u00e9\u00e9 hit")
     (root / "binary").write_bytes(b"\0hit")
-    os.close(os.open(os.fsencode(root) + b"/n\xff", os.O_CREAT | os.O_WRONLY))
-    Path(os.fsdecode(os.fsencode(root) + b"/n\xff")).write_text("hit")
+    if sys.platform != "darwin":  # which takes no such names
+        Path(os.fsdecode(os.fsencode(root) + b"/n\xff")).write_text("hit")
     found = {match.path: match for match in (await search.content("hit")).matches}
-    assert {path: match.text for path, match in found.items() if path != "binary"} == {
+    assert {path: match.text for path, match in found.items() if path not in {"binary", "n\ufffd"}} == {
         "dos": "hit",
         "latin": "\ufffd\ufffd hit",
-        "n\ufffd": "hit",
         "utf": "\u00e9\u00e9 hit",
     }
+    assert sys.platform == "darwin" or found["n\ufffd"].text == "hit"
     assert [(span.start, span.column) for path in ("latin", "utf") for span in found[path].spans] == [(3, 4), (5, 4)]
 
 

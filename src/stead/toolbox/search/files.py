@@ -135,10 +135,10 @@ class Kept:
             return False
 
 
-async def listed(place: Place, *, ignored: bool) -> tuple[set[str], bool]:
+async def listed(place: Place, *, ignored: bool, path: str = ".") -> tuple[set[str], bool]:
     """What ripgrep would search, hidden files among it; at most `MOST`, and whether there are more."""
     found: set[str] = set()
-    async with ripgrep.started(place, ["--files", "--null"], Where(hidden=True, ignored=ignored)) as process:
+    async with ripgrep.started(place, ["--files", "--null"], Where(path=path, hidden=True, ignored=ignored)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         async with ripgrep.complaints(process.stderr):

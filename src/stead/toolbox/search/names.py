@@ -21,7 +21,7 @@ from stead.toolbox.contract import FileKind
 from stead.toolbox.ignoring import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.search import contract as c
-from stead.toolbox.search.files import FileList, Listing
+from stead.toolbox.search.files import FileList, Listing, listed
 
 T = TypeVar("T")
 
@@ -45,7 +45,14 @@ class NameSearch:
             raise SteadError("invalid", f"limit must be from 1 to {c.MOST_NAMES}", field="limit")
         wanted = await self._place.in_thread(Wanted, self._place, asked)
         listing = await self._place.own(FileList).of(ignored=asked.ignored)
+        if not wanted.below(listing)[1]:
+            listing = await self._left_out(asked)
         return await self._place.in_thread(ranked, listing, asked, wanted)
+
+    async def _left_out(self, asked: c.FindNames) -> Listing:
+        """Who names a directory that ignore files leave out means it."""
+        paths, truncated = await listed(self._place, ignored=asked.ignored, path=asked.path)
+        return Listing(sorted(paths), truncated=truncated)
 
 
 class Wanted:
