@@ -40,6 +40,10 @@ class Pattern(NamedTuple):
     keeps: bool
     directories: bool
     path: bool
+    literal: bytes = b""
+    """All that it fits, when it has no wildcard."""
+    suffix: bytes = b""
+    """How a name ends that it fits, when that is all it says."""
 
 
 class Patterns:
@@ -50,8 +54,14 @@ class Patterns:
         lines = text.removeprefix(b"\xef\xbb\xbf").split(b"\n")
         patterns = [pattern for line in lines if (pattern := parse(line)) is not None]
         self._rules = [(re.compile(each.expression, re.DOTALL), each) for each in reversed(patterns)]
-        self._names = _any(each.expression for each in patterns if not each.path)
-        self._paths = _any(each.expression for each in patterns if each.path)
+        self._literals = (
+            {each.literal for each in patterns if not each.path} - {b""},
+            {each.literal for each in patterns if each.path} - {b""},
+        )
+        self._suffixes = tuple(each.suffix for each in patterns if each.suffix)
+        others = [each for each in patterns if not each.literal and not each.suffix]
+        self._names = _any(each.expression for each in others if not each.path)
+        self._paths = _any(each.expression for each in others if each.path)
 
     def __bool__(self) -> bool:
         return bool(self._rules)
@@ -60,12 +70,23 @@ class Patterns:
         """Whether the lines ignore it, keep it, or say nothing."""
         below = path[len(self._base) :]
         name = path[path.rfind(b"/") + 1 :]
-        if not (self._names and self._names.fullmatch(name)) and not (self._paths and self._paths.fullmatch(below)):
+        if not self._may_fit(name, below):
             return None
         for expression, rule in self._rules:
             if (directory or not rule.directories) and expression.fullmatch(below if rule.path else name):
                 return not rule.keeps
         return None
+
+    def _may_fit(self, name: bytes, below: bytes) -> bool:
+        """Whether any line is about it: for nearly all, none is, and this is the fast way to know."""
+        names, paths = self._literals
+        return (
+            name in names
+            or below in paths
+            or name.endswith(self._suffixes)
+            or (self._names is not None and self._names.fullmatch(name) is not None)
+            or (self._paths is not None and self._paths.fullmatch(below) is not None)
+        )
 
 
 class Scope:
@@ -124,7 +145,16 @@ def parse(line: bytes) -> Pattern | None:
     body = text.removeprefix(b"/")
     if not body:
         return None
-    return Pattern(_translated(body, path), keeps, directories, path)
+    plain = not _WILD.search(body)
+    ending = not path and body.startswith(b"*") and not _WILD.search(body, 1)
+    return Pattern(
+        _translated(body, path),
+        keeps,
+        directories,
+        path,
+        literal=body if plain else b"",
+        suffix=body[1:] if ending else b"",
+    )
 
 
 def _trimmed(text: bytes) -> bytes:
