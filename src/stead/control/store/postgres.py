@@ -6,13 +6,15 @@ take turns, so that events become visible in the order of their numbers. A lost 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from stead.control.store import later, units
 from stead.control.store.events import EVENTS, Hints
@@ -53,6 +55,7 @@ class PostgresStore:
         self._readers = engine(url)
         self._engine = engine(url)
         self._closed = False
+        self._conn: AsyncConnection | None = None
         self._writer = units.Writer(self._commit)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -86,6 +89,7 @@ class PostgresStore:
         if not self._closed:
             self._closed = True
             await self._writer.close()
+            await self._let_go()
             await self._engine.dispose()
             await self._readers.dispose()
 
@@ -95,10 +99,12 @@ class PostgresStore:
         announce = False
         for again in (True, False):
             try:
-                async with self._engine.connect() as conn:
-                    announce = await conn.run_sync(self._batch, waiting, taken)
+                if self._conn is None:
+                    self._conn = await self._engine.connect()
+                announce = await self._conn.run_sync(_batch, waiting, taken)
                 break
             except Exception as error:  # noqa: BLE001 - goes to everyone who waits for this commit
+                await self._let_go()
                 if again and not taken:
                     continue
                 units.fail(taken, waiting, translate(error))
@@ -106,23 +112,31 @@ class PostgresStore:
         if announce:
             self.hints.announce()
 
-    def _batch(self, conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> bool:
-        """All that waits without savepoints, for they cost two round trips each; once more with them if one fails."""
-        with conn.begin() as transaction:
+    async def _let_go(self) -> None:
+        """The writer's connection is made anew by the next commit."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            with contextlib.suppress(DBAPIError, OSError):
+                await conn.close()
+
+
+def _batch(conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> bool:
+    """All that waits without savepoints, for they cost two round trips each; once more with them if one fails."""
+    with conn.begin() as transaction:
+        _TURN.run(conn, {})
+        later.begin(conn)
+        if _plainly(conn, waiting, taken):
+            later.flush(conn)
+        else:
+            transaction.rollback()
+    if any(unit.failed for unit in taken):
+        with conn.begin():
             _TURN.run(conn, {})
             later.begin(conn)
-            if _plainly(conn, waiting, taken):
-                later.flush(conn)
-            else:
-                transaction.rollback()
-        if any(unit.failed for unit in taken):
-            with conn.begin():
-                _TURN.run(conn, {})
-                later.begin(conn)
-                for unit in taken:
-                    _alone(conn, unit)
-                later.flush(conn)
-        return bool(conn.info.pop(EVENTS, False))
+            for unit in taken:
+                _alone(conn, unit)
+            later.flush(conn)
+    return bool(conn.info.pop(EVENTS, False))
 
 
 def _plainly(conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> bool:
