@@ -35,6 +35,7 @@ class Client:
         self.hello: GuestHello | None = None
         self.greeted = anyio.Event()
         self.peer: Peer | None = None
+        self.largest = 0
 
     async def call(
         self, workspace_id: str, method: str, params: Any = None, *, timeout: float = 60.0, repeat: bool = True
@@ -67,6 +68,7 @@ class Client:
         await self.ends.notice(peer, message)
 
     def frame(self, peer: Peer, frame: Frame) -> None:
+        self.largest = max(self.largest, len(frame.payload))
         self.ends.frame(peer, frame)
 
     async def closed(self, peer: Peer, reason: str) -> None:

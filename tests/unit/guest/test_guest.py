@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from stead.guest.streams import STREAMS as STREAMS_AT_ONCE
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
+from stead.protocol.frames import BULK_BYTES, PAYLOAD_BYTES
 from stead.protocol.messages import Call, Inventory, StreamOpen
 from stead.protocol.methods import CALLS, STREAMS
 from stead.toolbox import records
@@ -415,6 +417,30 @@ async def test_an_upload_that_fails_says_why(client: Client) -> None:
         await stream.end()
         await _collect(stream)
     assert found.value.code == "invalid"
+
+
+async def test_files_travel_in_large_frames_both_ways(client: Client, guest: GuestProcess) -> None:
+    content = os.urandom(3 << 20)
+    up = await client.open(WORKSPACE, "file.write", {"path": "large"})
+    await up.send(content)
+    assert up._end.most == BULK_BYTES
+    await up.end()
+    assert await _collect(up) == b""
+    assert (guest.root / "large").read_bytes() == content
+    assert await _collect(await client.open(WORKSPACE, "file.read", {"path": "large"})) == content
+    assert client.largest == BULK_BYTES
+
+
+async def test_frames_stay_small_where_a_hop_does_not_know_of_larger_ones(client: Client, guest: GuestProcess) -> None:
+    (guest.root / "large").write_bytes(bytes(3 << 20))
+    assert client.peer is not None
+    stream = client.ends.accept("st_old", WORKSPACE, "file.read", client.peer)
+    params = msgspec.Raw(b'{"path":"large"}')
+    await client.peer.request(
+        StreamOpen(request_id="", stream_id="st_old", workspace_id=WORKSPACE, kind="file.read", params=params)
+    )
+    assert await _collect(stream) == bytes(3 << 20)
+    assert client.largest == PAYLOAD_BYTES
 
 
 async def test_a_slow_reader_of_a_file_holds_nothing_up(client: Client, guest: GuestProcess) -> None:

@@ -10,7 +10,7 @@ from stead.api.types import UserPatch
 from stead.control.people.identity import Known
 from stead.control.streams.clientlink import who
 from stead.protocol.errors import SteadError
-from stead.protocol.frames import Frame, FrameKind
+from stead.protocol.frames import BULK_BYTES, Frame, FrameKind
 from stead.protocol.messages import (
     Call,
     ClientHello,
@@ -146,6 +146,17 @@ async def test_a_client_cannot_reach_the_stream_of_another(tmp_path: Path) -> No
             await mine.peer.request(opened)
             await theirs.peer.request(opened)
         assert len({message.stream_id for message in node.opened}) == 2
+
+
+@pytest.mark.parametrize("asked,passed", [(1 << 30, BULK_BYTES), (100_000, 100_000), (65_536, 65_536)])
+async def test_frames_get_no_larger_than_this_hop_takes(tmp_path: Path, asked: int, passed: int) -> None:
+    async with face(tmp_path) as it:
+        node = await it.node()
+        box = await it.workspace()
+        async with it.link() as client:
+            opened = StreamOpen(request_id="", stream_id=STREAM, workspace_id=box, kind="exec", frame_bytes=asked)
+            await client.peer.request(opened)
+        assert [message.frame_bytes for message in node.opened] == [passed]
 
 
 async def test_a_narrower_token_cannot_take_a_stream_over(tmp_path: Path) -> None:
