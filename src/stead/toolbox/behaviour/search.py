@@ -151,6 +151,7 @@ async def search_symbols(toolbox: Toolbox, place: str) -> None:
 async def search_ranked(toolbox: Toolbox, place: str) -> None:
     """Words find code and prose however they are written, the best first; changes count at once."""
     await _files(toolbox, place, CODE)
+    await toolbox.search.symbols("", f"{place}/src/shop.py")
     found = await toolbox.search.ranked("add an item to the basket", place)
     expect(found.index.complete and not found.index.problem, f"the index is {found.index}")
     best = found.results[0]
