@@ -55,7 +55,9 @@ def data_of(words: list[str]) -> str:
 def _types(words: list[str]) -> bool:
     """Whether a person may type into it: a terminal can be read only by the process that it belongs to."""
     return (
-        words[0] in {"exec", "files", "cp"} and os.isatty(0) and ("-i" in words or "--interactive" in words or "-" in words)
+        words[0] in {"exec", "files", "cp"}
+        and os.isatty(0)
+        and ("-i" in words or "--interactive" in words or "-" in words)
     )
 
 
