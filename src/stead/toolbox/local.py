@@ -12,7 +12,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -47,6 +46,7 @@ from stead.toolbox.holding.settings import Settings
 from stead.toolbox.leftovers import LEFTOVERS
 from stead.toolbox.operations import Operation
 from stead.toolbox.place import LocalWork, Place
+from stead.toolbox.programs import python
 from stead.toolbox.trees.here import LocalTrees
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def _start_holder(config: dict[str, Any], theirs: socket.socket) -> subprocess.P
     file = Path(config["run"]) / "settings.json"
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.write_text(json.dumps(config))
-    argv = [sys.executable, "-P", "-m", "stead.toolbox.holding", "--config", str(file), "--peer", str(theirs.fileno())]
+    argv = python("-P", "-m", "stead.toolbox.holding", "--config", str(file), "--peer", str(theirs.fileno()))
     with theirs:
         return subprocess.Popen(
             argv,

@@ -72,7 +72,7 @@ class Place:
     def directory(self, path: str) -> str:
         """The absolute path of a directory inside the root, checked; where a program is to run."""
         os.close(self.root.open(path, DIRECTORY))
-        return os.path.normpath(f"{self.root.path}/{self.root.relative(path)}")
+        return os.path.normpath(f"{self.root.path.rstrip('/')}/{self.root.relative(path)}")
 
 
 class LocalWork:

@@ -25,6 +25,16 @@ LINE_BYTES = 1 << 20
 _PIECE = 1 << 16
 
 
+def python(*arguments: str) -> list[str]:
+    """Starts this interpreter again; the one of the standalone guest only starts through the loader that it came with."""
+    program = Path(sys.executable)
+    libraries = program.parent.parent / "lib"
+    if not (libraries / "ld.so").exists():
+        return [str(program), *arguments]
+    loader = [str(libraries / "ld.so"), "--library-path", str(libraries), "--argv0", str(program), str(program)]
+    return [*loader, *(["-OO"] if sys.flags.optimize > 1 else []), *arguments]
+
+
 class Finished(NamedTuple):
     """A program that ended; `code` is negative when a signal ended it."""
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from stead.toolbox.behaviour.checks import check, expect, refused, sh
+import time
+
+from stead.toolbox.behaviour.checks import NotTriedError, check, expect, refused, sh
 from stead.toolbox.contract import Toolbox
+
+INDEX_SECONDS = 40.0
 
 
 async def _files(toolbox: Toolbox, place: str, files: dict[str, str]) -> None:
@@ -123,6 +127,14 @@ CODE = {
 }
 
 
+async def _indexed(toolbox: Toolbox, place: str) -> None:
+    """Waits for the index; that of a large workspace takes longer than a check may."""
+    until = time.monotonic() + INDEX_SECONDS
+    while not (index := (await toolbox.search.ranked("basket", place)).index).complete and not index.problem:
+        if time.monotonic() > until:
+            raise NotTriedError(f"the index of this workspace is still being built: {index.waiting} files to go")
+
+
 @check
 async def search_symbols(toolbox: Toolbox, place: str) -> None:
     """Definitions by their names, of a file in order, and what was just written is there."""
@@ -134,6 +146,7 @@ async def search_symbols(toolbox: Toolbox, place: str) -> None:
         == [("Basket", "class", 1, 3, ""), ("add_item", "method", 2, 3, "Basket"), ("checkout", "function", 6, 7, "")],
         f"the outline is {told}",
     )
+    await _indexed(toolbox, place)
     found = await toolbox.search.symbols("basket", place)
     expect(found.index is not None and found.index.complete, f"the index is {found.index}")
     names = [each.name for each in found.symbols]
@@ -152,6 +165,7 @@ async def search_ranked(toolbox: Toolbox, place: str) -> None:
     """Words find code and prose however they are written, the best first; changes count at once."""
     await _files(toolbox, place, CODE)
     await toolbox.search.symbols("", f"{place}/src/shop.py")
+    await _indexed(toolbox, place)
     found = await toolbox.search.ranked("add an item to the basket", place)
     expect(found.index.complete and not found.index.problem, f"the index is {found.index}")
     best = found.results[0]

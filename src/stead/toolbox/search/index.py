@@ -14,7 +14,6 @@ import asyncio
 import json
 import os
 import sqlite3
-import sys
 from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -22,6 +21,7 @@ from typing import NamedTuple, TypeVar
 from stead.protocol.errors import SteadError
 from stead.toolbox.ignoring import NAMES
 from stead.toolbox.place import Place
+from stead.toolbox.programs import python
 from stead.toolbox.search import indexer, ripgrep
 from stead.toolbox.search.files import FileList
 from stead.toolbox.search.store import Store
@@ -159,7 +159,7 @@ class Index:
             self._building = None
 
     async def _process(self, paths: list[str]) -> None:
-        argv = [sys.executable, "-I", "-m", "stead.toolbox.search.indexer"]
+        argv = python("-I", "-m", "stead.toolbox.search.indexer")
         head = json.dumps({"root": self._place.root.path, "store": str(self.store.file)})
         given = head.encode() + b"\n" + b"\0".join(path.encode() for path in paths)
         async with self._place.programs.started(argv, cwd="/") as process:
