@@ -42,9 +42,10 @@ class TransportBytes(asyncio.Protocol):
         self._sink = sink
 
     @property
-    def peer_credentials_socket(self) -> object:
-        """The socket below, for who wants to know the process at the other end."""
-        return self._source.get_extra_info("socket") if self._source else None
+    def descriptor(self) -> int:
+        """Of the socket below; -1 where there is none."""
+        below = self._source.get_extra_info("socket") if self._source else None
+        return -1 if below is None else int(below.fileno())
 
     # --- Bytes
 

@@ -23,6 +23,8 @@ from stead.protocol.errors import SteadError
 from stead.transport.sockets import TransportBytes
 
 LINUX = sys.platform == "linux"
+SEND_BYTES = 512 << 10
+"""What the system may hold of what was written."""
 PATH_BYTES = 107 if LINUX else 103
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ async def connect(path: str | Path, *, by_link: bool = not LINUX) -> TransportBy
 async def over(connection: socket.socket) -> TransportBytes:
     """`Bytes` over a connected socket, such as half of a socketpair."""
     connection.setblocking(False)
+    _make_room(connection.fileno())
     _, stream = await asyncio.get_running_loop().create_unix_connection(TransportBytes, sock=connection)
     return stream
 
@@ -66,6 +69,7 @@ async def serve(
         async with anyio.create_task_group() as group:
 
             def connected(stream: TransportBytes) -> None:
+                _make_room(stream.descriptor)
                 group.start_soon(_attend, on_connection, stream)
 
             server = await asyncio.get_running_loop().create_unix_server(
@@ -80,6 +84,12 @@ async def serve(
     finally:
         listener.close()
         Path(path).unlink(missing_ok=True)
+
+
+def _make_room(descriptor: int) -> None:
+    """A large frame fits in whole, so that it takes one write; the system gives as much as it allows."""
+    with socket.socket(fileno=os.dup(descriptor)) as same, contextlib.suppress(OSError):
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
 
 
 def _listen(path: Path, by_link: bool) -> socket.socket:
