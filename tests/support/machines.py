@@ -7,6 +7,7 @@ port, on this side a unix socket that takes one client at a time.
 import importlib.util
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -109,10 +110,12 @@ def image(place: Path, guest: Path) -> Path:
 class Machine:
     """One virtual machine. It is on inside of `with`; it may be started again after its end."""
 
-    def __init__(self, place: Path, image: Path) -> None:
+    def __init__(self, place: Path, image: Path, also: Sequence[str] = ()) -> None:
+        """`also` are further arguments of QEMU, such as a second port."""
         self.socket = place / "guest.sock"
         self.console = place / "console.log"
         self._image = image
+        self._also = also
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -123,7 +126,7 @@ class Machine:
         argv += ["-monitor", "none", "-nic", "none", "-serial", f"file:{self.console}"]
         argv += ["-kernel", str(system), "-initrd", str(self._image), "-append", "console=ttyS0 panic=-1 quiet"]
         argv += ["-device", "virtio-serial-pci", "-chardev", f"socket,id=guest,path={self.socket},server=on,wait=off"]
-        argv += ["-device", f"virtserialport,chardev=guest,name={PORT}"]
+        argv += ["-device", f"virtserialport,chardev=guest,name={PORT}", *self._also]
         self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
         eventually(self.socket.exists, "the machine is on")
 
