@@ -44,13 +44,14 @@ _HIDDEN = re.compile(r"\.stead-[0-9a-f]{16}\.part")
 
 class Files:
     """Everything that can be done with files, over one root; `observer` is told the steps of a write. `unnamed`: whether new
-    content grows in files without a name."""
+    content grows in files without a name. `most`: the largest file that is written, None for any."""
 
     def __init__(self, root: Root, *, unnamed: bool = True) -> None:
         self.root = root
         self.observer: Observer = NOBODY
         self.unnamed = unnamed and bool(_UNNAMED)
         self.leftovers: Leftovers | None = None
+        self.most: int | None = None
 
     def close(self) -> None:
         """No more is written. May be called twice."""
@@ -296,6 +297,12 @@ class Reader:
             self._descriptor = -1
 
 
+def check_size(path: str, size: int, most: int | None) -> None:
+    """Raises "too_large" where files may not be so large."""
+    if most is not None and size > most:
+        raise SteadError("too_large", f"{confine.shown(path)}: a file has at most {most} bytes here")
+
+
 class _Wanted:
     """What a write must come to."""
 
@@ -320,7 +327,7 @@ class Writer:
         self._hidden = ""
         self._hash = None
         self.size = 0
-        self.most: int | None = None
+        self._most = files.most
         with confine.errors(path):
             self._mode = self._check_target()
             self._descriptor = self._create(files.unnamed)
@@ -332,8 +339,7 @@ class Writer:
     def write(self, data: bytes) -> None:
         """Adds; more than the stated size, or than may be, is refused at once."""
         self.size += len(data)
-        if self.most is not None and self.size > self.most:
-            raise SteadError("too_large", f"a file has at most {self.most} bytes here")
+        check_size(self._path, self.size, self._most)
         if self._wanted.size is not None and self.size > self._wanted.size:
             raise SteadError("invalid", f"more content than the stated {self._wanted.size} bytes")
         with confine.errors(self._path):
@@ -343,6 +349,7 @@ class Writer:
 
     def put(self, offset: int, data: bytes) -> None:
         """Writes at a place, for files that have holes; hash and size are not kept."""
+        check_size(self._path, offset + len(data), self._most)
         with confine.errors(self._path):
             while data:
                 done = os.pwrite(self._descriptor, data, offset)
@@ -350,6 +357,7 @@ class Writer:
 
     def stamp(self, size: int, modified: int) -> None:
         """The size and the time, in nanoseconds, that the file is to have."""
+        check_size(self._path, size, self._most)
         with confine.errors(self._path):
             if os.fstat(self._descriptor).st_size != size:
                 os.ftruncate(self._descriptor, size)

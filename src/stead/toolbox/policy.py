@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -20,12 +21,15 @@ from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Location, Root, shown
 from stead.toolbox.contract import CALL_BYTES, Exec, FileContent, Info, Params, Written
 from stead.toolbox.execs import Execs, LocalRunning
-from stead.toolbox.files import Files, Reader, Writer
+from stead.toolbox.files import Files, Reader, Writer, check_size
 from stead.toolbox.local import LocalToolbox
 from stead.toolbox.operations import Operation
 
 if TYPE_CHECKING:
     from stead.toolbox.system.contract import ReadLog
+    from stead.toolbox.trees.contract import ReadTree
+    from stead.toolbox.trees.pack import Packer
+    from stead.toolbox.watch.contract import WatchFiles, Watching
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
@@ -35,6 +39,12 @@ AREAS = frozenset({"text"})
 CALLS = frozenset(
     {"system.info", "system.network", "system.disks", "system.metrics", "system.shutdown", "system.reboot"}
 )
+_STEERING = re.compile(
+    r"(LD|DYLD|GIT|SSH|PYTHON|PERL|PERL5|RUBY|NODE|NPM|LUA|PHP|JAVA|JDK|TCL|GCONV|GLIBC|MALLOC|BASH|LESS|MAN|TAR|RSYNC)_?.*"
+    r"|_JAVA_OPTIONS|PATH|HOME|IFS|CDPATH|ENV|SHELL|SHELLOPTS|PROMPT_COMMAND|PS[0-9]|.*(PAGER|EDITOR|BROWSER|ASKPASS)"
+    r"|VISUAL|LOCPATH|NLSPATH|TERMINFO.*|TERMCAP|RES_OPTIONS|HOSTALIASES|XDG_.*|.*(_OPTIONS|OPTS|PRELOAD|CONFIG.*|RC)"
+)
+"""Variables by which a program is made to load or run something else."""
 _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -94,13 +104,14 @@ class FencedRoot(Root):
         if ".." not in names:
             for allowed in permitted:
                 if names[: len(allowed)] == allowed:
-                    return self._below(allowed, names)
+                    return self._below(allowed, names, change=change)
         raise SteadError("refused", f"{shown(path)}: the policy of this guest does not permit this place")
 
-    def _below(self, allowed: list[str], names: list[str]) -> tuple[str, str]:
+    def _below(self, allowed: list[str], names: list[str], *, change: bool) -> tuple[str, str]:
+        """A file that may be read may be a link, wherever it leads; one that may be changed may not."""
         base, rest = "/" + "/".join(allowed), "/".join(names[len(allowed) :]) or "."
         if rest == "." and not os.path.isdir(base):  # noqa: PTH112
-            base, _, rest = base.rpartition("/")
+            base, _, rest = (base if change else os.path.realpath(base)).rpartition("/")
         return base or "/", rest
 
 
@@ -109,11 +120,11 @@ class PolicedFiles(Files):
 
     def __init__(self, root: Root, most: int) -> None:
         super().__init__(root)
-        self._most = most
+        self.most = most
 
     def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent:
         found = super().read(path, offset, limit)
-        self._check(path, found.size)
+        check_size(path, found.size, self.most)
         return found
 
     def append(self, path: str, content: bytes, parents: bool = False) -> Written:
@@ -123,13 +134,13 @@ class PolicedFiles(Files):
             if error.code != "not_found":
                 raise
             size = 0
-        self._check(path, size + len(content))
+        check_size(path, size + len(content), self.most)
         return super().append(path, content, parents)
 
     def reader(self, path: str, offset: int = 0, length: int | None = None) -> Reader:
         reader = super().reader(path, offset, length)
         try:
-            self._check(path, reader.size)
+            check_size(path, reader.size, self.most)
         except SteadError:
             reader.close()
             raise
@@ -145,14 +156,8 @@ class PolicedFiles(Files):
         size: int | None = None,
         sha256: str = "",
     ) -> Writer:
-        self._check(path, size or 0)
-        writer = super().writer(path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256)
-        writer.most = self._most
-        return writer
-
-    def _check(self, path: str, size: int) -> None:
-        if size > self._most:
-            raise SteadError("too_large", f"{shown(path)}: a file has at most {self._most} bytes here")
+        check_size(path, size or 0, self.most)
+        return super().writer(path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256)
 
 
 class PolicedToolbox(LocalToolbox):
@@ -177,6 +182,17 @@ class PolicedToolbox(LocalToolbox):
             raise SteadError("refused", "the policy of this guest does not permit journals")
         return super().following(asked)
 
+    def watching(self, asked: WatchFiles) -> AbstractAsyncContextManager[Watching]:
+        """A watch looks at the whole root."""
+        if self._policy.fenced:
+            raise SteadError("refused", "the policy of this guest does not permit watches")
+        return super().watching(asked)
+
+    async def packer(self, p: ReadTree) -> Packer:
+        packer = await super().packer(p)
+        packer.most = self._policy.max_file_bytes
+        return packer
+
     async def begin(self, exec: Exec, *, wait: bool = False, hold: bool = False) -> tuple[LocalRunning, bool]:
         return await super().begin(self._permitted(exec), wait=wait, hold=hold)
 
@@ -197,6 +213,8 @@ class PolicedToolbox(LocalToolbox):
     def _judged(self, exec: Exec) -> Exec:
         if exec.shell:
             raise SteadError("refused", "the policy of this guest permits programs by name, not shell lines")
+        if steering := sorted(name for name in exec.environment if _STEERING.fullmatch(name)):
+            raise SteadError("refused", f"the policy of this guest does not permit the variable {steering[0][:100]!r}")
         program = shutil.which(exec.argv[0], path=self.place.programs.environment.get("PATH"))
         if program is None or os.path.realpath(program) not in self._resolved():
             raise SteadError("refused", f"the policy of this guest does not permit {exec.argv[0][:200]!r}")

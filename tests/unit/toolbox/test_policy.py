@@ -1,6 +1,8 @@
 """A guest under a policy: places, programs, sizes and times, against links, races, and other names of the same thing."""
 
+import io
 import os
+import tarfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from stead.toolbox.contract import Exec, Info
 from stead.toolbox.execs import Execs
 from stead.toolbox.local import opened
 from stead.toolbox.policy import FencedRoot, PolicedToolbox, Policy
+from stead.toolbox.watch.contract import WatchFiles
 
 pytestmark = pytest.mark.anyio
 
@@ -138,3 +141,52 @@ def test_a_policy_names_absolute_places(path: str) -> None:
     with pytest.raises(SteadError) as caught:
         FencedRoot("/", Policy(read_paths=(path,)))
     assert caught.value.code == "invalid"
+
+
+async def test_sizes_hold_for_trees_and_for_uploads_that_are_kept(place: Path) -> None:
+    (place / "open" / "large").write_bytes(bytes(1001))
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(place / "open" / "large", "large")
+
+    async def pieces(_: int = 0) -> AsyncIterator[bytes]:
+        yield bytes(1001)
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield archive.getvalue()
+
+    async with _toolbox(place, max_file_bytes=1000) as toolbox:
+        await _refused(toolbox.resume_upload(f"{place}/drop/more", pieces, partial="more"), "too_large")
+        await toolbox.transfer.discard("more")
+        await _refused(toolbox.upload_tree(f"{place}/drop", whole()), "too_large")
+        packed = toolbox.download_tree(f"{place}/open", exclude=["out"])
+        told = await toolbox.upload_tree(f"{place}/drop/back", packed)
+    assert (told.files, told.left_out) == (1, ["large"])
+    assert not (place / "drop" / "large").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["LD_PRELOAD", "PATH", "BASH_ENV", "PYTHONPATH", "GIT_SSH", "GCONV_PATH", "NODE_OPTIONS"]
+)
+async def test_no_variable_makes_a_permitted_program_run_another(place: Path, name: str) -> None:
+    async with _toolbox(place, programs=("printenv",)) as toolbox:
+        await _refused(toolbox.exec(["printenv", name], environment={name: f"{place}/open/f"}))
+        assert (await toolbox.exec(["printenv", "WORD"], environment={"WORD": "x"})).stdout == b"x\n"
+
+
+async def test_a_permitted_file_may_be_a_link_for_reading(place: Path) -> None:
+    """/etc/os-release is one on most systems, and permitted by default."""
+    for name in ("read", "change"):
+        (place / name).symlink_to("secret/f")
+    (place / "away").symlink_to("/etc/hostname")
+    rules = {"read_paths": (f"{place}/read", f"{place}/away"), "write_paths": (f"{place}/change",)}
+    async with _toolbox(place, **rules) as toolbox:
+        assert (await toolbox.read(f"{place}/read")).content == b"secret"
+        assert (await toolbox.read(f"{place}/away")).size
+        await _refused(toolbox.read(f"{place}/read/../secret/f"))
+
+
+async def test_no_watch_where_places_are_restricted(place: Path) -> None:
+    async with _toolbox(place, **_places(place)) as toolbox:
+        with pytest.raises(SteadError, match="watches"):
+            toolbox.watching(WatchFiles(path=f"{place}/open"))

@@ -22,7 +22,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox import confine
 from stead.toolbox.confine import QUIET, Location
 from stead.toolbox.contract import Written
-from stead.toolbox.files import Files
+from stead.toolbox.files import Files, check_size
 from stead.toolbox.place import Place
 from stead.toolbox.transfer.contract import PARTIAL_SECONDS, Partial
 
@@ -169,6 +169,7 @@ class PartialWriter:
         """Adds to what is there."""
         if self._wanted.size is not None and self.size + len(data) > self._wanted.size:
             raise SteadError("invalid", f"more content than the stated {self._wanted.size} bytes")
+        check_size(self._path, self.size + len(data), self._partials.files.most)
         with self._lock, confine.errors(self._path):
             self._check()
             view = memoryview(data)

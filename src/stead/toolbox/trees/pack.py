@@ -3,8 +3,8 @@
 Contract: `Packer(root, path, choice)` packs what is below a directory (and first the directory itself, as `.`); with `names`,
 only those below it, whatever they are. `next()` gives the next bytes, and nothing at the end. Names in the archive are below
 the directory. Hard links within the tree and holes stay what they are. Sockets, pipes and devices are left out, and so is
-what may not be read; the archive says so at its end. A file that shrinks while it is packed is filled up with zeros, one that
-grows is cut: the archive is always well formed.
+what may not be read or is larger than `most`; the archive says so at its end. A file that shrinks while it is packed is filled
+up with zeros, one that grows is cut: the archive is always well formed.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Packer:
         self.left_out: list[str] = choice.unread
         self.files = 0
         self.size = 0
+        self.most: int | None = None
         for name in names or ():
             _check_below(name)
         self._top = root.open(path, os.O_RDONLY | os.O_DIRECTORY | QUIET)
@@ -100,7 +101,7 @@ class Packer:
 
     def _opened(self, descriptor: int, entry: Entry, name: bytes) -> Iterator[bytes]:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode) or (self.most is not None and found.st_size > self.most):
             self.left_out.append(entry.path)
             return
         if found.st_nlink > 1:
