@@ -1,8 +1,13 @@
-"""`python -m benchmarks [NAME...]`: measures all and writes docs/benchmarks.md, or only prints the named rows."""
+"""`python -m benchmarks [NAME...]`: measures all and writes docs/benchmarks.md, or only prints the named rows.
+
+A measurement that breaks, takes too long or lacks an engine is a row that says so; what it measured before and all others
+stay. The page is written after each.
+"""
 
 import os
 import sys
 import tempfile
+import time
 import traceback
 from importlib import import_module
 from pathlib import Path
@@ -11,42 +16,72 @@ import anyio
 
 from benchmarks import report
 from benchmarks.bench import Bench
-from benchmarks.report import Row
+from benchmarks.report import MissingError, Row
 from stead.sdk import Stead
 from stead.testing.server import Server
 
-NAMES = ("exec", "shell", "create", "commands", "nodes", "files", "search", "weight")
+SECONDS = {
+    "exec": 60,
+    "shell": 60,
+    "toolbox": 60,
+    "create": 60,
+    "files": 60,
+    "search": 60,
+    "weight": 60,
+    "standalone": 60,
+    "machine": 90,
+    "commands": 180,
+    "nodes": 300,
+}
+"""The measurements in their order, and how long each may take: the short ones first, those that fill the machine last."""
 
 
 async def main(names: list[str]) -> int:
-    """A measurement that breaks is named and does not stop the others."""
-    unknown = set(names) - set(NAMES)
+    """0 when nothing broke."""
+    unknown = set(names) - set(SECONDS)
     if unknown:
-        print(f"bench: unknown: {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}", file=sys.stderr)
+        print(f"bench: unknown: {', '.join(sorted(unknown))}; there are: {', '.join(SECONDS)}", file=sys.stderr)
         return 2
     load = os.getloadavg()[0]
+    wanted = names or [*SECONDS]
     rows: list[Row] = []
-    failed: dict[str, str] = {}
-    for name in names or NAMES:
+    broken = 0
+    for position, name in enumerate(wanted, 1):
+        began = time.monotonic()
         print(f"bench: {name}", flush=True)
-        try:
-            rows += await measure(name)
-        except Exception as error:  # noqa: BLE001 - the report names it, and the exit code tells
-            traceback.print_exc()
-            failed[name] = type(error).__name__
-    print("\n".join(row.line() for row in rows) if names else report.write(rows, failed, load))
-    return 1 if failed else 0
+        found, good = await tried(name)
+        rows += found
+        broken += not good
+        print("\n".join(row.line() for row in found))
+        print(f"bench: {name} took {time.monotonic() - began:.0f} s", flush=True)
+        if not names:
+            report.write(rows, wanted[position:], load)
+    return 1 if broken else 0
 
 
-async def measure(name: str) -> list[Row]:
-    """One measurement with a fresh server."""
-    with tempfile.TemporaryDirectory(prefix="stead-bench-") as folder:
+async def tried(name: str) -> tuple[list[Row], bool]:
+    """What one measurement found, also when it broke, and whether it did not break."""
+    found: list[Row] = []
+    try:
+        await measure(name, found)
+    except MissingError as reason:
+        return [*found, report.absent(name, reason)], True
+    except Exception as error:  # noqa: BLE001 - the page names it, and the exit code tells
+        traceback.print_exc()
+        return [*found, report.absent(name, error)], False
+    return found, True
+
+
+async def measure(name: str, found: list[Row]) -> None:
+    """One measurement with a fresh server, which is stopped in any case."""
+    with tempfile.TemporaryDirectory(prefix="stead-bench-", ignore_cleanup_errors=True) as folder:
         server = Server(Path(folder))
-        await anyio.to_thread.run_sync(server.start)
         try:
+            await anyio.to_thread.run_sync(server.start)
             async with Stead(data=server.data) as stead:
-                found: list[Row] = await import_module(f"benchmarks.{name}").rows(Bench(server, stead))
-                return found
+                with anyio.fail_after(SECONDS[name]):
+                    async for row in import_module(f"benchmarks.{name}").rows(Bench(server, stead)):
+                        found.append(row)  # noqa: PERF401 - what came before a failure is kept
         finally:
             await anyio.to_thread.run_sync(server.stop)
 

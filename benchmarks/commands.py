@@ -10,10 +10,11 @@ import anyio
 
 from benchmarks import nodes
 from benchmarks.bench import Bench
-from benchmarks.report import Row
+from benchmarks.report import MissingError, Row
 from stead.model.workspaces import Observed
 from stead.sdk import Stead, Workspace
 from stead.testing.server import Server
+from support import engines
 from support.postgres import Postgres
 
 NODES = 20
@@ -24,12 +25,14 @@ AIM = 1_000.0
 PATIENCE = 300.0
 
 
-async def rows(bench: Bench) -> list[Row]:
+async def rows(bench: Bench) -> AsyncIterator[Row]:
     """The same work on both databases."""
-    found = [await measure(bench, "SQLite")]
+    yield await measure(bench, "SQLite")
+    if why := engines.why_missing("postgres"):
+        raise MissingError(why)
     async with on_postgres() as other:
-        found.append(await measure(other, "PostgreSQL (fsync off)"))
-    return found
+        row = await measure(other, "PostgreSQL (fsync off)")
+    yield row
 
 
 @asynccontextmanager
@@ -45,9 +48,11 @@ async def on_postgres() -> AsyncIterator[Bench]:
                 async with Stead(data=server.data) as stead:
                     yield Bench(server, stead)
             finally:
-                await anyio.to_thread.run_sync(server.stop)
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(server.stop)
     finally:
-        await anyio.to_thread.run_sync(database.close)
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(database.close)
 
 
 async def measure(bench: Bench, database: str) -> Row:

@@ -1,6 +1,7 @@
 """From asking for a workspace to the end of its first command: one after the other, and a hundred at once."""
 
 import time
+from collections.abc import AsyncIterator
 
 import anyio
 
@@ -11,26 +12,24 @@ ALONE = 20
 BURST = 100
 
 
-async def rows(bench: Bench) -> list[Row]:
+async def rows(bench: Bench) -> AsyncIterator[Row]:
     """The process driver, on a server that is already up."""
     await first_command(bench)
     alone = [await first_command(bench) for _ in range(ALONE)]
+    yield Row(
+        what="create to first command, process driver, median",
+        ours=ms(median(alone)),
+        aim="under 150 ms",
+        met=median(alone) < 0.150,
+    )
     burst = await at_once(bench, BURST)
-    return [
-        Row(
-            what="create to first command, process driver, median",
-            ours=ms(median(alone)),
-            aim="under 150 ms",
-            met=median(alone) < 0.150,
-        ),
-        Row(
-            what=f"the same, {BURST} at once, median",
-            ours=ms(median(burst)),
-            aim="under 1 s",
-            met=median(burst) < 1.0,
-        ),
-        Row(what=f"the same, {BURST} at once, 95th percentile", ours=ms(p95(burst))),
-    ]
+    yield Row(
+        what=f"create to first command, {BURST} at once, median",
+        ours=ms(median(burst)),
+        aim="under 1 s",
+        met=median(burst) < 1.0,
+    )
+    yield Row(what=f"create to first command, {BURST} at once, 95th percentile", ours=ms(p95(burst)))
 
 
 async def first_command(bench: Bench) -> float:

@@ -1,5 +1,7 @@
 """exec of `true` through SDK, control plane, node and guest, beside asyncssh and SWE-ReX over kept-open connections."""
 
+from collections.abc import AsyncIterator
+
 import asyncssh
 from swerex.runtime.abstract import Command
 from swerex.runtime.remote import RemoteRuntime
@@ -12,7 +14,7 @@ ROUNDS = 5
 EACH = 100
 
 
-async def rows(bench: Bench) -> list[Row]:
+async def rows(bench: Bench) -> AsyncIterator[Row]:
     """The three take turns, so that a busy moment hits all alike."""
     ours: list[float] = []
     ssh: list[float] = []
@@ -32,11 +34,9 @@ async def rows(bench: Bench) -> list[Row]:
                     ours += await timed(lambda: workspace.exec(["true"]), EACH)
                     ssh += await timed(lambda: connection.run("true"), EACH)
                     rex += await timed(lambda: runtime.execute(Command(command=["true"])), EACH)
-    return [
-        _row("exec of `true`, median; peer: asyncssh", median(ours), median(ssh), "at most the peer"),
-        _row("exec of `true`, median; peer: SWE-ReX remote", median(ours), median(rex), "at most the peer"),
-        Row(what="exec of `true`, 95th percentile; peer: asyncssh", ours=ms(p95(ours)), peer=ms(p95(ssh))),
-    ]
+    yield _row("exec of `true`, median; peer: asyncssh", median(ours), median(ssh), "at most the peer")
+    yield _row("exec of `true`, median; peer: SWE-ReX remote", median(ours), median(rex), "at most the peer")
+    yield Row(what="exec of `true`, 95th percentile; peer: asyncssh", ours=ms(p95(ours)), peer=ms(p95(ssh)))
 
 
 def _row(what: str, ours: float, peer: float, aim: str) -> Row:

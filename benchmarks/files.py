@@ -15,13 +15,14 @@ ROUNDS = 3
 PIECE = 2**18
 
 
-async def rows(bench: Bench) -> list[Row]:
+async def rows(bench: Bench) -> AsyncIterator[Row]:
     """Random bytes, so that nothing can compress them."""
     with tempfile.TemporaryDirectory(prefix="stead-files-") as name:
         source, target = Path(name, "source"), Path(name, "target")
         with Path("/dev/urandom").open("rb") as noise:
             source.write_bytes(noise.read(SIZE))
-        return await _measure(bench, source, target)
+        for row in await _measure(bench, source, target):
+            yield row
 
 
 async def _measure(bench: Bench, source: Path, target: Path) -> list[Row]:

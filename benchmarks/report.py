@@ -1,15 +1,23 @@
-"""One measured thing is a `Row`; a run of all rows becomes docs/benchmarks.md."""
+"""One measured thing is a `Row`; a run of all rows becomes docs/benchmarks.md.
+
+Contract: `write` puts down what there is at any time of a run; the page names what is not measured yet.
+"""
 
 import os
 import platform
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 TARGET = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+REASON = 200
+
+
+class MissingError(Exception):
+    """This machine lacks something that the measurement needs; the words say what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +38,14 @@ class Row:
         return f"| {self.what} | {self.ours} | {self.peer} | {ratio} | {self.aim} | {verdict} |"
 
 
+def absent(name: str, error: Exception) -> Row:
+    """The row of a measurement that is skipped or broke: in the table, with the reason, and a miss when it broke."""
+    words = " ".join(f"{error}".split()).replace("|", "/")[:REASON]
+    if isinstance(error, MissingError):
+        return Row(what=f"({name})", ours=f"skipped: {words}")
+    return Row(what=f"({name})", ours=f"failed: {type(error).__name__}{': ' * bool(words)}{words}", met=False)
+
+
 async def timed(work: Callable[[], Awaitable[object]], times: int, warm: int = 3) -> list[float]:
     """Seconds that each of `times` runs took, after some that do not count."""
     for _ in range(warm):
@@ -42,12 +58,12 @@ async def timed(work: Callable[[], Awaitable[object]], times: int, warm: int = 3
     return seconds
 
 
-def median(seconds: list[float]) -> float:
+def median(seconds: Sequence[float]) -> float:
     """The middle value."""
     return statistics.median(seconds)
 
 
-def p95(seconds: list[float]) -> float:
+def p95(seconds: Sequence[float]) -> float:
     """What one in twenty is above."""
     return sorted(seconds)[int(len(seconds) * 0.95)]
 
@@ -62,8 +78,8 @@ def mib(size: float) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
-def write(rows: list[Row], failed: dict[str, str], load: float) -> str:
-    """Writes docs/benchmarks.md and answers its text."""
+def write(rows: Sequence[Row], missing: Sequence[str], load: float) -> str:
+    """Writes docs/benchmarks.md whole and answers its text; `missing` are measurements that did not begin."""
     misses = [row.what for row in rows if row.met is False]
     lines = [
         "# Benchmarks",
@@ -82,14 +98,17 @@ def write(rows: list[Row], failed: dict[str, str], load: float) -> str:
         "## Misses",
         "",
         *([f"- {what}" for what in misses] or ["None."]),
-        *([f"- not measured: {name} ({reason})" for name, reason in failed.items()]),
+        *[f"- not measured: {name}" for name in missing],
         "",
         "## How to repeat",
         "",
-        "`make engines` once (root on Debian; brings sshd and PostgreSQL), then `make bench`. Rows by name, such as",
-        '`make bench ARGS="exec files"`, are measured without writing this page. Nothing else should run beside it.',
+        "`make engines` once (root on Debian; brings sshd, PostgreSQL, QEMU, a kernel), then `make bench`: some ten minutes.",
+        'Rows by name, such as `make bench ARGS="exec files"`, are measured without writing this page. Nothing else should',
+        "run beside it.",
         "",
     ]
     text = "\n".join(lines)
-    TARGET.write_text(text)
+    draft = TARGET.with_suffix(".draft")
+    draft.write_text(text)
+    draft.replace(TARGET)
     return text

@@ -5,7 +5,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.bench import Bench
@@ -20,7 +20,7 @@ ASIDE = 97
 """One file in so many has what is sought."""
 
 
-async def rows(bench: Bench) -> list[Row]:
+async def rows(bench: Bench) -> AsyncIterator[Row]:
     """20,000 files. The toolbox is the local one: what is measured is what it adds to ripgrep."""
     with tempfile.TemporaryDirectory(prefix="stead-search-") as name:
         root = Path(name, "root")
@@ -38,11 +38,9 @@ async def rows(bench: Bench) -> list[Row]:
             (ours, ours_cpu), (peer, peer_cpu) = await measured(content, lambda: bare(root))
             ((named, _),) = await measured(names)
     what = f"content search over {DIRECTORIES * FILES:,} files, {DIRECTORIES * FILES // ASIDE + 1} matches; peer: bare ripgrep"
-    return [
-        row(f"{what}, time", ours, peer),
-        row(f"{what}, processor time", ours_cpu, peer_cpu),
-        Row(what=f"files by letters of their names among {DIRECTORIES * FILES:,}, warm", ours=ms(named)),
-    ]
+    yield row(f"{what}, time", ours, peer)
+    yield row(f"{what}, processor time", ours_cpu, peer_cpu)
+    yield Row(what=f"files by letters of their names among {DIRECTORIES * FILES:,}, warm", ours=ms(named))
 
 
 def row(what: str, ours: float, peer: float) -> Row:

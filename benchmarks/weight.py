@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -14,25 +15,23 @@ WARM = 50
 GUEST_AIM = 30 * 2**20
 
 
-async def rows(bench: Bench) -> list[Row]:
+async def rows(bench: Bench) -> AsyncIterator[Row]:
     """Memory is counted as proportional set size, so that pages shared between processes count once."""
     async with bench.workspace() as workspace:
         for _ in range(WARM):
             await workspace.exec(["true"])
         found = parts(bench.server.data)
         guest = found["workspace"]
-        return [
-            Row(what="control plane, resident", ours=mib(resident(psutil.Process(bench.server.pid)))),
-            Row(what="node, resident", ours=mib(found["node"])),
-            Row(what="its nursery, from which workspaces are forked, resident", ours=mib(found["nursery"])),
-            Row(
-                what="all of one workspace (sandbox, holder, guest), resident",
-                ours=mib(guest),
-                aim="30 MiB",
-                met=guest <= GUEST_AIM,
-            ),
-            Row(what="`stead up` to the first answer, empty data folder", ours=ms(first_start())),
-        ]
+        yield Row(what="control plane, resident", ours=mib(resident(psutil.Process(bench.server.pid))))
+        yield Row(what="node, resident", ours=mib(found["node"]))
+        yield Row(what="its nursery, from which workspaces are forked, resident", ours=mib(found["nursery"]))
+        yield Row(
+            what="all of one workspace (sandbox, holder, guest), resident",
+            ours=mib(guest),
+            aim="30 MiB",
+            met=guest <= GUEST_AIM,
+        )
+    yield Row(what="`stead up` to the first answer, empty data folder", ours=ms(first_start()))
 
 
 def parts(data: Path) -> dict[str, float]:
