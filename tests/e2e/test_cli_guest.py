@@ -66,6 +66,17 @@ def test_selfcheck_straight_to_a_guest(stead: Cli, socket: tuple[str, str]) -> N
     ]
 
 
+@pytest.mark.parametrize("script", [(), ("--script", '{"latency": 0.001}')])
+def test_selfcheck_of_a_directory_here(stead: Cli, tmp_path: Path, script: tuple[str, ...]) -> None:
+    checks = ("write-then-read", "kill", "replace-text", "sessions-are-execs")
+    printed = stead.ok("selfcheck", "--local", str(tmp_path), *script, *checks)
+    assert [line.split()[0] for line in printed.splitlines()] == ["ok"] * 4
+    assert list(tmp_path.iterdir()) == []
+    failing = stead("selfcheck", "--local", str(tmp_path), "--script", '{"fail_rate": 1}', "kill")
+    assert (failing.returncode, failing.stdout.split()[0]) == (1, b"FAILED")
+    assert stead("selfcheck").returncode == 1
+
+
 @pytest.mark.needs_engine("qemu-ga")
 def test_a_machine_with_qemu_ga(stead: Cli, tmp_path: Path) -> None:
     program = which("qemu-ga")

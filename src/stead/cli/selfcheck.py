@@ -1,23 +1,51 @@
-"""`stead selfcheck`: tries in a workspace, through the whole path, everything that a toolbox promises."""
+"""`stead selfcheck`: tries in a workspace, through the whole path, or in a directory here, all that a toolbox promises."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from stead.cli.context import Context
-from stead.cli.words import Namespace, Parser, Verb, workspace_argument
+from stead.cli.words import Namespace, Parser, Verb
 from stead.protocol.errors import SteadError
 
 if TYPE_CHECKING:
     from stead.toolbox.contract import Toolbox
+    from stead.toolbox.local import Make
 
 FAILED = 1
 
 
 async def selfcheck(context: Context, arguments: Namespace) -> int:
     """0 when no check failed."""
-    async with context.toolbox(arguments.workspace) as toolbox:
+    if arguments.local is None:
+        if not arguments.workspace:
+            raise SteadError("invalid", "name a workspace, or a directory of this machine with --local")
+        async with context.toolbox(arguments.workspace) as toolbox:
+            return await check(context, toolbox, arguments)
+    names = [arguments.workspace] if arguments.workspace else []
+    arguments.checks = [*names, *arguments.checks]
+    async with _here(arguments) as toolbox:
         return await check(context, toolbox, arguments)
+
+
+@asynccontextmanager
+async def _here(arguments: Namespace) -> AsyncIterator[Toolbox]:
+    """The toolbox of a directory of this machine, without any guest; with a script when one is given."""
+    from functools import partial
+    from tempfile import TemporaryDirectory
+
+    from stead.toolbox.local import LocalToolbox, opened
+    from stead.toolbox.scripted import VARIABLE, ScriptedToolbox, script_of
+
+    make: Make = LocalToolbox
+    if arguments.script is not None:
+        make = partial(ScriptedToolbox, script=script_of({VARIABLE: arguments.script or "{}"}))
+    with TemporaryDirectory(prefix="stead-check-") as run:
+        async with opened(os.path.realpath(arguments.local), run, make=make) as toolbox:
+            yield toolbox
 
 
 async def check(context: Context, toolbox: Toolbox, arguments: Namespace) -> int:
@@ -43,7 +71,9 @@ def check_arguments(parser: Parser) -> None:
 
 
 def _arguments(parser: Parser) -> None:
-    workspace_argument(parser)
+    parser.add_argument("workspace", metavar="WS", nargs="?", default="", help="name, id, or the beginning of an id")
+    parser.add_argument("--local", metavar="DIR", help="a directory of this machine instead, without a workspace")
+    parser.add_argument("--script", metavar="JSON", help='with --local: faults to expect, such as {"latency": 0.01}')
     check_arguments(parser)
 
 
