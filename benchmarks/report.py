@@ -102,7 +102,7 @@ def write(rows: Sequence[Row], missing: Sequence[str], load: float) -> str:
         "",
         "## How to repeat",
         "",
-        "`make engines` once (root on Debian; brings sshd, PostgreSQL, QEMU, a kernel), then `make bench`: some ten minutes.",
+        "`make engines` once (root on Debian; brings sshd, PostgreSQL, QEMU, a kernel), then `make bench`: ten minutes.",
         'Rows by name, such as `make bench ARGS="exec files"`, are measured without writing this page. Nothing else should',
         "run beside it.",
         "",
