@@ -77,6 +77,9 @@ TABLE: dict[str, Row] = {
     "program_missing": Row(424, False, "Install the program in the workspace, or use an image that has it."),
     "program_failed": Row(422, False, "The program ended with an error; the message has its own words."),
     "unsupported": Row(501, False, "This system has no such thing; the message says what is missing."),
+    # language servers
+    "lsp_not_found": Row(424, False, "Install a language server in the workspace; the message says which there are."),
+    "lsp_failed": Row(502, True, "Ask again: it is started anew. If that stays so, look at what it says."),
     # git
     "ref_unknown": Row(404, False, "No such branch or commit; list the branches, or fetch first."),
     "nothing_to_commit": Row(409, False, "Nothing is staged; change something, or commit with `all` or `paths`."),

@@ -8,6 +8,7 @@ from stead.model.workspaces import Isolation, Observed
 from stead.sdk.config import Target
 from stead.toolbox import contract
 from stead.toolbox.git import contract as git
+from stead.toolbox.language import contract as language
 from stead.toolbox.sessions import contract as sessions
 from stead.toolbox.system import contract as system
 from stead.toolbox.text import contract as text
@@ -103,6 +104,16 @@ class SyncGit:
         branch: str = "",
         credential: git.Credential | None = None,
     ) -> git.Pulled: ...
+
+class SyncLanguage:
+    def diagnostics(self, path: str, text: str | None = None) -> language.Diagnostics: ...
+    def definition(self, path: str, line: int, column: int) -> language.CodePlaces: ...
+    def references(
+        self, path: str, line: int, column: int, *, include_declaration: bool = True
+    ) -> language.CodePlaces: ...
+    def hover(self, path: str, line: int, column: int) -> language.Hover: ...
+    def status(self) -> language.LanguageServers: ...
+    def stop(self) -> language.StoppedServers: ...
 
 class SyncShellSessions:
     def open(
@@ -227,6 +238,7 @@ class SyncToolbox:
     sessions: SyncShellSessions
     system: SyncSystem
     git: SyncGit
+    language: SyncLanguage
     def info(self) -> contract.Info: ...
     def read(self, path: str, offset: int = 0, limit: int = ...) -> contract.FileContent: ...
     def write(

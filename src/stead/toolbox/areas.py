@@ -15,6 +15,7 @@ from stead.toolbox.operations import Operation
 
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
+    from stead.toolbox.language.contract import Language
     from stead.toolbox.search.contract import Search
     from stead.toolbox.sessions.contract import ShellSessions
     from stead.toolbox.system.contract import ReadLog, System
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
 
-AREAS: tuple[str, ...] = ("git", "search", "sessions", "system", "text", "transfer", "trees", "watch")
+AREAS: tuple[str, ...] = ("git", "language", "search", "sessions", "system", "text", "transfer", "trees", "watch")
 """Names of calls begin with one of these and a dot."""
 
 
@@ -58,6 +59,12 @@ class Areas:
         from stead.toolbox.git.contract import Git
 
         return Git(self)
+
+    @property
+    def language(self) -> Language:
+        from stead.toolbox.language.contract import Language
+
+        return Language(self)
 
     @property
     def search(self) -> Search:

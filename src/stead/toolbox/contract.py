@@ -15,6 +15,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from stead.toolbox.git.contract import Git
+    from stead.toolbox.language.contract import Language
     from stead.toolbox.search.contract import Search
     from stead.toolbox.sessions.contract import ShellSessions
     from stead.toolbox.system.contract import System
@@ -305,6 +306,8 @@ class Toolbox(Protocol):
 
     @property
     def git(self) -> Git: ...
+    @property
+    def language(self) -> Language: ...
     @property
     def system(self) -> System: ...
     @property

@@ -20,6 +20,7 @@ from stead.sdk.tokens import Tokens
 from stead.sdk.users import Users
 from stead.sdk.workspaces import Workspace, Workspaces
 from stead.toolbox.git.contract import Git
+from stead.toolbox.language.contract import Language
 from stead.toolbox.sessions.contract import ShellSessions
 from stead.toolbox.system.contract import System
 from stead.toolbox.text.contract import Text
@@ -33,6 +34,7 @@ FACES: dict[str, type[Any]] = {
     "SyncToolbox": RemoteToolbox,
     "SyncRunning": RemoteRunning,
     "SyncGit": Git,
+    "SyncLanguage": Language,
     "SyncShellSessions": ShellSessions,
     "SyncSystem": System,
     "SyncText": Text,

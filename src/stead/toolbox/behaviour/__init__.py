@@ -8,7 +8,20 @@ further program (git, ripgrep, ...) or system is missing is told as skipped, wit
 
 from __future__ import annotations
 
-from stead.toolbox.behaviour import execs, files, git, search, sessions, streams, system, text, transfer, trees, watch
+from stead.toolbox.behaviour import (
+    execs,
+    files,
+    git,
+    language,
+    search,
+    sessions,
+    streams,
+    system,
+    text,
+    transfer,
+    trees,
+    watch,
+)
 from stead.toolbox.behaviour.checks import CHECKS, Check, Outcome, run
 
 __all__ = [
@@ -18,6 +31,7 @@ __all__ = [
     "execs",
     "files",
     "git",
+    "language",
     "run",
     "search",
     "sessions",

@@ -15,7 +15,7 @@ from stead.toolbox.contract import Exec, ExecResult, Toolbox
 
 SECONDS = 60.0
 """A check that takes longer has failed."""
-MISSING = frozenset({"program_missing", "unsupported"})
+MISSING = frozenset({"program_missing", "unsupported", "lsp_not_found"})
 """Errors after which a check is skipped."""
 
 Work = Callable[[Toolbox, str], Awaitable[None]]
