@@ -24,14 +24,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 UNITS = (
-    "idempotency.claim",
     "service._create",
     "idempotency.keep",
     "results.accept",
     "results.finish",
     "service._asked",
 )
-"""A request is noted, the workspace and its command are made, the answer is kept, the command, which is sent as soon as it is
+"""The request is noted with the workspace and its command, the answer is kept, the command, which is sent as soon as it is
 made, is acknowledged and ended; then the workspace is asked to stop."""
 
 

@@ -1,6 +1,7 @@
 """What a route needs of its caller, written beside the route and enforced in one place.
 
-Contract: every handler has `opt=needs(right)` or `opt=public()`; `guard` refuses a handler that says nothing.
+Contract: every handler has `opt=needs(right)` or `opt=public()`; `guard` refuses a handler that says nothing. A handler whose
+whole effect is the first unit that it writes says `in_one_unit`: the claim of its Idempotency-Key is then part of that unit.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from typing import Any
 
 from litestar import Request
 
+from stead.control.http.claims import claim_of
 from stead.control.http.scope import known
+from stead.control.store.units import FIRST
 
 NEEDS = "needs"
+IN_ONE_UNIT = "in_one_unit"
 PUBLIC = ""
 ANYONE = "anyone"
 """Whoever is logged in, whatever the scopes."""
@@ -20,6 +24,11 @@ ANYONE = "anyone"
 def needs(right: str) -> dict[str, Any]:
     """The caller's credential must carry the right."""
     return {NEEDS: right}
+
+
+def in_one_unit(opt: dict[str, Any]) -> dict[str, Any]:
+    """The effect is one unit."""
+    return {**opt, IN_ONE_UNIT: True}
 
 
 def public() -> dict[str, Any]:
@@ -31,6 +40,11 @@ async def guard(request: Request[Any, Any, Any]) -> None:
     """Raises "unauthenticated" or "forbidden". It runs before the request is read; the framework's own guards would each
     copy the handler and cross to a thread."""
     handler = request.scope["route_handler"]
+    claim = claim_of(request.scope)
+    if claim is not None and IN_ONE_UNIT in handler.opt:
+        FIRST.set(claim)
+    elif claim is not None:
+        await claim.take()
     right = handler.opt.get(NEEDS)
     if right is None:
         right = ANYONE if handler.handler_name == "options_handler" else handler.opt[NEEDS]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import time
 from http import HTTPStatus
 from typing import Any
 
@@ -25,18 +24,21 @@ from stead.api.types import AuditEntry
 from stead.control.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from stead.control.http.audited import collected
 from stead.control.http.bodies import read_body, replayed
+from stead.control.http.claims import Claim, put_claim
 from stead.control.http.limits import KEY_CHARACTERS
 from stead.control.http.scope import header, known_or_none
 from stead.control.people.caller import Caller
-from stead.control.store import idempotency
+from stead.control.store import audits, idempotency
 from stead.control.store.idempotency import Kept
 from stead.control.store.store import Store
+from stead.control.store.units import FIRST
 from stead.protocol.errors import SteadError
 
 log = structlog.get_logger("stead.http")
 
 _HEADERS = {b"content-type", b"location", b"etag"}
 _NONCE = 12
+_DATABASE = ("database_unavailable", "disk_full")
 KEPT_BYTES = 1 << 20
 """Only execs answer more; they have an id made of the key, so that the same request again finds the same exec."""
 
@@ -68,17 +70,18 @@ class Idempotency:
         if not 0 < len(key) <= KEY_CHARACTERS or not key.isprintable():
             raise SteadError("invalid", f"Idempotency-Key: from 1 to {KEY_CHARACTERS} printable characters")
         body = await read_body(receive, self._body_bytes)
-        user, hashed = known.caller.user_id, _hash(b"key", key.encode())
-        kept = await self._store.write(
-            idempotency.claim, user, hashed, _fingerprint(scope, known.caller, body), self._boot_id, time.time()
-        )
-        if kept is None:
-            await self._run(scope, replayed(body, receive), send, (user, hashed, key))
-        else:
-            await _answer(send, _open(kept.body, key))
+        print_ = _fingerprint(scope, known.caller, body)
+        claim = Claim(self._store, known.caller.user_id, _hash(b"key", key.encode()), print_, self._boot_id)
+        put_claim(scope, claim)
+        held = await self._run(scope, replayed(body, receive), claim, key)
+        if claim.kept is not None:
+            await _answer(send, _open(claim.kept.body, key))
+            return
+        for message in held:
+            await send(message)
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send, claim: tuple[str, str, str]) -> None:
-        user, hashed, _ = claim
+    async def _run(self, scope: Scope, receive: Receive, claim: Claim, key: str) -> list[Message]:
+        """The answer, once what must be kept of it is durable. Where the claim is refused, that is the answer."""
         entries = collected(scope)
         answer = Answer(headers=[])
         held: list[Message] = []
@@ -93,19 +96,28 @@ class Idempotency:
 
         settled = False
         try:
-            await self._inner(scope, receive, hold)
-            await self._settle(answer, claim, entries)
+            try:
+                await self._inner(scope, receive, hold)
+            finally:
+                FIRST.set(None)
+            await self._settle(answer, claim, key, entries)
             settled = True
         finally:
-            if not settled:
-                await self._release(user, hashed, entries)
-        for message in held:
-            await send(message)
+            if claim.taken and not settled:
+                await self._release(claim.user, claim.key, entries)
+        return held
 
-    async def _settle(self, answer: Answer, claim: tuple[str, str, str], entries: list[AuditEntry]) -> None:
-        """The answer and the audit entries, durable together before the answer goes out."""
-        user, hashed, key = claim
-        if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES and len(answer.body) <= KEPT_BYTES:
+    async def _settle(self, answer: Answer, claim: Claim, key: str, entries: list[AuditEntry]) -> None:
+        """The answer and the audit entries, durable together before the answer goes out. A claim that went down with a failure
+        of the database may be there nevertheless, and is released."""
+        user, hashed = claim.user, claim.key
+        if claim.kept is not None or claim.refused:
+            return
+        lost = claim.tried and any(entry.outcome in _DATABASE for entry in entries)
+        if not claim.taken and not lost:
+            if entries:
+                await self._store.write(audits.append, entries)
+        elif HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES and len(answer.body) <= KEPT_BYTES:
             await self._store.write(idempotency.keep, user, hashed, Kept(answer.status, _seal(answer, key)), entries)
         else:
             await self._store.write(idempotency.release, user, hashed, entries)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -43,12 +44,29 @@ def is_quick(fn: Callable[..., Any]) -> bool:
     return getattr(fn, _QUICK, False)
 
 
+class First(Protocol):
+    """What comes first in the next unit of a task."""
+
+    def before(self, conn: Connection) -> None:
+        """In the unit, ahead of it; what it raises undoes the unit."""
+
+    def done(self) -> None:
+        """The unit is durable."""
+
+
+FIRST: ContextVar[First | None] = ContextVar("first", default=None)
+"""Set by who wants to be in the next unit that this task writes."""
+
+
 class Unit:
     """One function to run in the writer, and the future of its result."""
 
-    __slots__ = ("_args", "_error", "_fn", "_kwargs", "_result", "future")
+    __slots__ = ("_args", "_error", "_first", "_fn", "_kwargs", "_result", "future")
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], first: First | None = None
+    ) -> None:
+        self._first = first
         self._fn = fn
         self._args = args
         self._kwargs = kwargs
@@ -66,6 +84,8 @@ class Unit:
 
     def run(self, conn: Connection) -> None:
         """Runs the function; whatever it raises comes out."""
+        if self._first is not None:
+            self._first.before(conn)
         self._result = self._fn(conn, *self._args, **self._kwargs)
 
     def fail(self, error: Exception) -> None:
@@ -100,10 +120,16 @@ class Writer:
         """The result of this unit, once it is durable."""
         if self._closed or self._task.done():
             raise closed()
-        unit = Unit(fn, args, kwargs)
+        first = FIRST.get()
+        if first is not None:
+            FIRST.set(None)
+        unit = Unit(fn, args, kwargs, first)
         self._waiting.append(unit)
         self._wake.set()
-        return await unit.future
+        result = await unit.future
+        if first is not None:
+            first.done()
+        return result
 
     async def close(self) -> None:
         """Finishes what waits."""

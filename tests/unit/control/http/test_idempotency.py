@@ -89,6 +89,34 @@ async def test_a_failure_is_not_kept(tmp_path: Path) -> None:
         assert (await it.admin.post("/workspaces", json={"name": "box"}, headers=key())).status_code == 201
 
 
+@pytest.mark.parametrize("body", [{"name": "box", "cpus": -1}, {"name": 7}, {"name": "box", "driver": "none"}])
+async def test_a_request_that_failed_before_its_effect_leaves_its_key_free(tmp_path: Path, body: object) -> None:
+    async with face(tmp_path) as it:
+        await it.node()
+        codes = [
+            (await it.admin.post("/workspaces", json=body, headers=key())).json()["error"]["code"] for _ in range(2)
+        ]
+        assert set(codes) <= {"invalid", "no_node"}
+        assert (await it.admin.post("/workspaces", json={"name": "box"}, headers=key())).status_code == 201
+        written = (await it.admin.get("/audit", params={"action": "createWorkspace"})).json()["items"]
+        assert [entry["outcome"] for entry in written] == ["ok", *codes]
+
+
+async def test_an_order_is_given_once_and_answered_again(tmp_path: Path) -> None:
+    async with face(tmp_path) as it:
+        await it.node()
+        box = await it.workspace()
+        first = await it.admin.post(f"/workspaces/{box}/restart", headers=key())
+        again = await it.admin.post(f"/workspaces/{box}/restart", headers=key())
+        assert (first.status_code, first.content) == (202, again.content)
+        assert again.headers["idempotency-replayed"] == "true"
+        other = await it.admin.post(f"/workspaces/{box}/stop", headers=key())
+        assert other.json()["error"]["code"] == "key_reused"
+        assert (await it.admin.get(f"/workspaces/{box}")).json()["generation"] == first.json()["generation"]
+        written = (await it.admin.get("/audit", params={"subject": box})).json()["items"]
+        assert [entry["action"] for entry in written].count("restartWorkspace") == 1
+
+
 async def test_two_at_once_have_one_effect(tmp_path: Path) -> None:
     async with face(tmp_path) as it:
         await it.node()

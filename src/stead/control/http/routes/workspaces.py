@@ -8,7 +8,7 @@ from litestar import Request, Response, delete, get, patch, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from stead.api.types import EventPage, Workspace, WorkspaceCreate, WorkspacePage, WorkspacePatch
-from stead.control.http.guards import needs
+from stead.control.http.guards import in_one_unit, needs
 from stead.control.http.params import (
     FIRST_PAGE,
     After,
@@ -27,6 +27,7 @@ from stead.control.workspaces.service import WorkspaceFilter
 from stead.protocol.methods import Right
 
 READ, WRITE = needs(Right.READ), needs(Right.WRITE)
+ORDER = in_one_unit(WRITE)
 TAGS = ["workspaces"]
 
 
@@ -47,7 +48,7 @@ async def list_workspaces(  # noqa: PLR0913
     return await services.workspaces.list(caller, wanted, limit, after)
 
 
-@post("/workspaces", operation_id="createWorkspace", opt=WRITE, tags=TAGS)
+@post("/workspaces", operation_id="createWorkspace", opt=ORDER, tags=TAGS)
 async def create_workspace(
     caller: Asker, services: Given, data: JSONBody[WorkspaceCreate], request: Request[Any, Any, Any]
 ) -> Response[Workspace]:
@@ -79,19 +80,19 @@ async def delete_workspace(caller: Asker, services: Given, workspace: FromPath[s
     return await services.workspaces.delete(caller, workspace)
 
 
-@post("/workspaces/{workspace:str}/start", operation_id="startWorkspace", opt=WRITE, tags=TAGS, status_code=202)
+@post("/workspaces/{workspace:str}/start", operation_id="startWorkspace", opt=ORDER, tags=TAGS, status_code=202)
 async def start_workspace(caller: Asker, services: Given, workspace: FromPath[str]) -> Workspace:
     """Asks that it run."""
     return await services.workspaces.start(caller, workspace)
 
 
-@post("/workspaces/{workspace:str}/stop", operation_id="stopWorkspace", opt=WRITE, tags=TAGS, status_code=202)
+@post("/workspaces/{workspace:str}/stop", operation_id="stopWorkspace", opt=ORDER, tags=TAGS, status_code=202)
 async def stop_workspace(caller: Asker, services: Given, workspace: FromPath[str]) -> Workspace:
     """Asks that its processes end; the files stay."""
     return await services.workspaces.stop(caller, workspace)
 
 
-@post("/workspaces/{workspace:str}/restart", operation_id="restartWorkspace", opt=WRITE, tags=TAGS, status_code=202)
+@post("/workspaces/{workspace:str}/restart", operation_id="restartWorkspace", opt=ORDER, tags=TAGS, status_code=202)
 async def restart_workspace(caller: Asker, services: Given, workspace: FromPath[str]) -> Workspace:
     """Stops and starts it."""
     return await services.workspaces.restart(caller, workspace)
