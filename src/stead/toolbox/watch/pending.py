@@ -1,7 +1,8 @@
 """Changes that wait to be told: what several changes of one thing are together.
 
 Contract: `created`, `modified`, `deleted` and `renamed` are called as things happen; `take` gives what remains, in order, and
-begins anew. With more than `MOST` at once only an overflow remains.
+begins anew: who does one after the other what is told has what is there. Nothing is put together over a directory that was
+renamed or removed meanwhile. With more than `MOST` at once only an overflow remains.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ MOST = 50_000
 """The most changes of one time."""
 
 _KINDS = ChangeKind
+_STILL_NEW = frozenset({ChangeKind.CREATED})
 
 
 class Record:
@@ -39,7 +41,7 @@ class Pending:
 
     def created(self, path: str, *, directory: bool) -> None:
         last = self._last.get(path)
-        if last is None or last.kind in {None, _KINDS.RENAMED}:
+        if last is None or last.kind is _KINDS.RENAMED:
             self._add(Record(_KINDS.CREATED, path, directory))
         elif last.kind is _KINDS.DELETED:
             if directory or last.directory:
@@ -54,37 +56,44 @@ class Pending:
 
     def deleted(self, path: str, *, directory: bool) -> None:
         last = self._last.get(path)
-        if last is None or last.kind in {None, _KINDS.DELETED}:
-            self._add(Record(_KINDS.DELETED, path, directory))
-        elif last.kind is _KINDS.CREATED:
+        if last is not None and last.kind is _KINDS.CREATED:
             self._drop(last)
-        elif last.kind is _KINDS.RENAMED:
-            del self._last[path]
-            last.kind, last.path, last.previous = _KINDS.DELETED, last.previous, ""
-            self._last[last.path] = last
-        else:
+            return
+        if last is not None and last.kind is _KINDS.MODIFIED and not directory:
             last.kind = _KINDS.DELETED
+            return
+        if directory:
+            self._last.clear()
+        if last is None or last.kind is not _KINDS.DELETED:
+            self._add(Record(_KINDS.DELETED, path, directory))
 
     def renamed(self, previous: str, path: str, *, directory: bool, over: bool) -> None:
         """`over`: there was a file at the new path."""
-        last = self._last.get(previous)
-        if last is not None and last.kind is _KINDS.CREATED:
-            self._move_new(last, path, over=over)
-        elif last is not None and last.kind is _KINDS.RENAMED:
-            del self._last[previous]
-            if last.previous == path:
-                last.kind = _KINDS.MODIFIED if not directory else None
-            last.path = path
-            self._last[path] = last
-        else:
+        last = self._last.pop(previous, None)
+        new = last is not None and last.kind is _KINDS.CREATED
+        inside = self._inside(previous) if directory and new else []
+        if last is None or not new or any(record.kind not in _STILL_NEW for record in inside):
+            if directory:
+                self._last.clear()
             self._add(Record(_KINDS.RENAMED, path, directory, previous))
+            return
+        last.kind = None
+        if over:
+            self.modified(path, directory=False)
+            return
+        self.created(path, directory=directory)
+        for record in inside:
+            self._drop(record)
+            self._add(Record(_KINDS.CREATED, path + record.path[len(previous) :], record.directory))
 
     def forget_below(self, path: str) -> None:
-        """What happened in a directory that is no longer here."""
-        inside = path + "/"
-        for record in self._records:
-            if record.path.startswith(inside):
+        """What happened in a directory that is no longer here; what was moved into it is gone too."""
+        for record in self._inside(path):
+            if record.kind is _KINDS.RENAMED:
+                record.kind, record.path, record.previous = _KINDS.DELETED, record.previous, ""
+            else:
                 self._drop(record)
+        self._last.clear()
 
     def overflow(self) -> None:
         """Something was lost."""
@@ -117,25 +126,6 @@ class Pending:
         if self._last.get(record.path) is record:
             del self._last[record.path]
 
-    def _move_new(self, record: Record, path: str, *, over: bool) -> None:
-        """What is new was never told under its first name, nor what is in it."""
-        previous = record.path
-        del self._last[previous]
-        if over:
-            record.kind = None
-            self.modified(path, directory=False)
-            return
-        last = self._last.get(path)
-        if last is not None and last.kind is _KINDS.CREATED:
-            record.kind = None
-            return
-        record.path = path
-        self._last[path] = record
-        if record.directory:
-            inside = previous + "/"
-            for other in self._records:
-                if other.path.startswith(inside):
-                    if self._last.get(other.path) is other:
-                        del self._last[other.path]
-                    other.path = f"{path}/{other.path[len(inside) :]}"
-                    self._last[other.path] = other
+    def _inside(self, path: str) -> list[Record]:
+        inside = path + "/"
+        return [record for record in self._records if record.kind is not None and record.path.startswith(inside)]

@@ -54,6 +54,9 @@ class Polled:
         before, after = self._entries, self._walk()
         self._entries = after
         self.gone = not os.path.isdir(self._root.path)  # noqa: PTH112 (asked often)
+        for path in [path for path, seen in before.items() if not seen.directory and _is_directory(after, path)]:
+            self._pending.deleted(path, directory=False)
+            del before[path]
         for previous, path in _renamed(before, after):
             self._pending.renamed(previous, path, directory=after[path].directory, over=path in before)
             _move(before, previous, path)
@@ -63,11 +66,14 @@ class Polled:
             old, new = before.get(path), after[path]
             if old is None:
                 self._pending.created(path, directory=new.directory)
-            elif old.directory is not new.directory:
-                self._pending.deleted(path, directory=old.directory)
-                self._pending.created(path, directory=new.directory)
-            elif (old.mode != new.mode) if new.directory else (old != new):
-                self._pending.modified(path, directory=new.directory)
+            elif old.directory:
+                if not new.directory:
+                    self._pending.deleted(path, directory=True)
+                    self._pending.created(path, directory=False)
+                elif old.mode != new.mode:
+                    self._pending.modified(path, directory=True)
+            elif old != new:
+                self._pending.modified(path, directory=False)
 
     def _walk(self) -> Entries:
         found: Entries = {}
@@ -144,9 +150,13 @@ def _renamed(before: Entries, after: Entries) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for path in sorted(after.keys() - before.keys()) if gone else ():
         previous = gone.get(after[path])
-        if previous is not None and not any(_below(previous, a) and _below(path, b) for a, b in found):
+        if previous is not None and not any(previous == a or _below(previous, a) for a, _ in found):
             found.append((previous, path))
     return found
+
+
+def _is_directory(entries: Entries, path: str) -> bool:
+    return path in entries and entries[path].directory
 
 
 def _below(path: str, directory: str) -> bool:

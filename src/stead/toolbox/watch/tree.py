@@ -163,6 +163,8 @@ class Tree:
         mask, directory = event.mask, bool(event.mask & inotify.ISDIR)
         if self._stale and event.name not in _IGNORE_FILES:
             self._refresh()
+        if mask & (inotify.CREATE | inotify.MOVED_TO):
+            self._vacate(node, event.name, event.cookie)
         if not event.name:
             self._itself(node, event)
         elif mask & inotify.CREATE:
@@ -177,6 +179,13 @@ class Tree:
             self._pending.modified(node.of(event.name), directory=directory)
         if not self._ignored and (event.name in _IGNORE_FILES or (event.name == b".git" and mask & _COMES_OR_GOES)):
             self._stale = [*(each for each in self._stale if each is not node), node]
+
+    def _vacate(self, node: Node, name: bytes, cookie: int) -> None:
+        """What was moved away from where something else is now is not waited for."""
+        for key, moved in list(self._moved.items()):
+            if key != cookie and moved.node is node and moved.name == name:
+                del self._moved[key]
+                self._lost(moved)
 
     def _itself(self, node: Node, event: Event) -> None:
         if event.mask & inotify.IGNORED:
@@ -211,9 +220,8 @@ class Tree:
             return
         over = name in node.files
         if moved is not None:
-            path = moved.node.of(moved.name)
+            self._pending.renamed(moved.node.of(moved.name), node.of(name), directory=directory, over=over)
             self._put(moved, node, name)
-            self._pending.renamed(path, node.of(name), directory=directory, over=over)
         elif over and not directory:
             self._pending.modified(node.of(name), directory=False)
         elif directory and name in node.directories:
