@@ -344,6 +344,25 @@ async def test_looking_starts_nothing_that_the_repository_names(here: Here) -> N
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("name", [b"\xe9", b"", b"A b", b"a.b", b"a=b"])
+async def test_looking_runs_no_filter_whatever_its_name(here: Here, name: bytes) -> None:
+    """A name with `=` cannot be switched off on a command line: then nothing is told."""
+    repository = here.root / "r"
+    git("init", "-q", str(repository))
+    (repository / "f").write_text("x\n")
+    git("-C", str(repository), "add", "f")
+    with (repository / ".git/config").open("ab") as file:
+        file.write(b'[filter "%s"]\nclean = touch %s\n' % (name, bytes(here.root / "ran")))
+    (repository / ".gitattributes").write_bytes(b"f filter=%s\n" % name)
+    (repository / "f").write_text("y\n")
+    for look in (here.git.status("r"), here.git.diff("r"), here.git.file_changes("r")):
+        if b"=" in name:
+            await refused("refused", look)
+        else:
+            await look
+    assert not (here.root / "ran").exists()
+
+
 async def test_a_repository_that_points_outside_is_refused(here: Here, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     git("init", "-q", str(outside))

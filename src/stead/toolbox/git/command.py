@@ -25,6 +25,7 @@ LOOK_BYTES = 8 << 20
 PROTOCOLS = "file:git:http:https:ssh"
 """How other repositories may be reached; never `ext`, which is a command line."""
 
+_FILTER = re.compile(rb"(filter\..*)\.(?:clean|smudge|process|required)", re.DOTALL)
 _DROPPED = re.compile(r"GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|NAMESPACE|COMMON_DIR|CURL_VERBOSE|TRACE.*)")
 _ALWAYS = {
     "GIT_TERMINAL_PROMPT": "0",
@@ -128,10 +129,11 @@ class Git:
 
     async def unfiltered(self, repository: Repository) -> list[str]:
         """Options under which the repository's filters (programs that change content on its way) are not run."""
-        asked = ["config", "-z", "--name-only", "--get-regexp", r"^filter\..*\.(clean|smudge|process)$"]
-        found = await self.look(repository.top, asked, accept=(0, 1))
-        names = {os.fsdecode(name).rpartition(".")[0] for name in found.stdout.split(b"\0") if name}
-        return [word for name in sorted(names) for word in _switched_off(name)]
+        found = await self.look(repository.top, ["config", "-z", "--name-only", "--list"])
+        filters = {match[1] for name in found.stdout.split(b"\0") if (match := _FILTER.fullmatch(name))}
+        if found.clipped or any(b"=" in name for name in filters):
+            raise SteadError("refused", "the repository's configuration has filters that cannot be switched off")
+        return [word for name in sorted(filters) for word in _switched_off(os.fsdecode(name))]
 
 
 def text(raw: bytes) -> str:

@@ -20,6 +20,7 @@ SECRET_BYTES = 8192
 """The most that a name or a password has; both fit into a pipe."""
 _SCP = re.compile(r"(?:[A-Za-z0-9_.-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!/?/)[^\s]+")
 _BAD_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|\.$|/$|^[-/.]|^@$|^HEAD$")
+_HOST = re.compile(r"[\w.:%-]+")
 _FAR = frozenset({"http", "https", "ssh", "git"})
 
 
@@ -103,6 +104,8 @@ def host(url: str) -> str:
         raise SteadError("invalid", "url: give the name and the password as `credential`, not in it", field="url")
     if not parts.hostname:
         raise SteadError("invalid", "url: it has no host", field="url")
+    if not _HOST.fullmatch(parts.hostname):
+        raise SteadError("invalid", "url: its host has characters that no host has", field="url")
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{name}{port}"
 
