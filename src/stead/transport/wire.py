@@ -36,6 +36,9 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 CONTROL_BYTES = 125
 PROTOCOL_ERROR, NO_CODE, LOST, NOT_UTF8, TOO_LARGE = 1002, 1005, 1006, 1007, 1009
 
+_CODES = {*range(1000, 1015), *range(3000, 5000)} - {1004, NO_CODE, LOST}
+"""Those that may stand in a close frame."""
+
 _SHORT = struct.Struct(">BBH")
 _LONG = struct.Struct(">BBQ")
 _CODE = struct.Struct(">H")
@@ -334,6 +337,9 @@ class Wire(asyncio.Protocol):
         if len(data) == 1:
             raise ViolationError(PROTOCOL_ERROR, "a close frame has a code of two bytes")
         code = _CODE.unpack_from(data)[0] if data else NO_CODE
+        if data and code not in _CODES:
+            raise ViolationError(PROTOCOL_ERROR, "a close frame has a code that may be sent")
+        data[2:].decode()
         self._deaf = True
         if self._open:
             self._control(CLOSE, data[:2])

@@ -186,6 +186,16 @@ async def test_the_other_side_closes_and_what_came_before_is_still_received(clie
 
 
 @sides
+@pytest.mark.parametrize("data,code", [((1005).to_bytes(2), 1002), ((999).to_bytes(2), 1002), (b"\x03\xe8\xff", 1007)])
+async def test_a_goodbye_that_may_not_be_is_not_echoed(client: bool, data: bytes, code: int) -> None:
+    async with joined(client) as (wire, other):
+        await anyio.to_thread.run_sync(other.end.sendall, frame(8, data, masked=not client))
+        (said,) = await other.read()
+        assert (said.opcode, bytes(said.data[:2])) == (Opcode.CLOSE, code.to_bytes(2))
+        assert await wire.receive() is None
+
+
+@sides
 async def test_this_side_closes_and_waits_for_the_answer(client: bool) -> None:
     async with joined(client) as (wire, other), anyio.create_task_group() as group:
         group.start_soon(wire.close, 4401, "é" * 100)
