@@ -1,6 +1,7 @@
 """Searches on real files: content, names, and what goes wrong."""
 
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -17,8 +18,9 @@ from stead.toolbox.local import LocalToolbox, opened
 from stead.toolbox.place import Place
 from stead.toolbox.search.content import ContentSearch
 from stead.toolbox.search.contract import FindContent, FindNames, Search
-from stead.toolbox.search.files import Listing
+from stead.toolbox.search.files import FileList, Listing, listed
 from stead.toolbox.search.names import NameSearch, rated
+from support.churn import act, there
 from support.deadline import PATIENCE, eventually
 
 pytestmark = [
@@ -217,6 +219,21 @@ async def test_links_and_odd_names(search: Search, root: Path) -> None:
     (root / "-rf").touch()
     assert {file.path for file in (await search.names("")).files} == {"-rf", "[x]", "a\nb"}
     assert [file.path for file in (await search.names("[")).files] == ["[x]"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_list_of_files_keeps_up(place: Place, root: Path, seed: int) -> None:
+    """Whatever happens, ignore files included, it is what ripgrep would list."""
+    chance = random.Random(seed)
+    for _ in range(30):
+        for _ in range(chance.randrange(1, 10)):
+            act(root, chance)
+            if chance.random() < 0.1:
+                directories = [root, *(root / path for path, kind in there(root).items() if kind)]
+                lines = chance.choice(["a\n", "c/\n", "!a\n", "/b\n", "", "d/**\n"])
+                (chance.choice(directories) / ".gitignore").write_text(lines)
+        listing = await place.own(FileList).of(ignored=False)
+        assert set(listing.paths) == (await listed(place, ignored=False))[0]
 
 
 def test_capitals_that_have_other_lengths() -> None:

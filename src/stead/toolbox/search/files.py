@@ -109,30 +109,38 @@ class Kept:
         if paths is None or self._truncated or sum(_moves(change) for change in changes) > _DIRECTORIES:
             return None
         for change in changes:
-            if change.overflow or change.path.rpartition("/")[2] in NAMES:
+            if change.overflow or not NAMES.isdisjoint(
+                path.rpartition("/")[2] for path in (change.path, change.previous)
+            ):
                 return None
-            paths = self._one(paths, change)
+            if change.kind is ChangeKind.CREATED and not change.directory:
+                regular = self._regular(change.path)
+                if regular is None and any(other.kind is ChangeKind.RENAMED for other in changes):
+                    return None
+                if regular:
+                    paths.add(change.path)
+            else:
+                paths = self._one(paths, change)
         return paths
 
-    def _one(self, paths: set[str], change: Change) -> set[str]:
+    @staticmethod
+    def _one(paths: set[str], change: Change) -> set[str]:
         if change.directory:
             return _directory(paths, change)
         if change.kind is ChangeKind.DELETED:
             paths.discard(change.path)
-        elif change.kind is ChangeKind.CREATED:
-            if self._regular(change.path):
-                paths.add(change.path)
         elif change.kind is ChangeKind.RENAMED:
             if change.previous in paths:
                 paths.add(change.path)
             paths.discard(change.previous)
         return paths
 
-    def _regular(self, path: str) -> bool:
+    def _regular(self, path: str) -> bool | None:
+        """None when it is there no more; it may have been moved on."""
         try:
             return stat.S_ISREG(os.lstat(f"{self._place.root.path}/{path}").st_mode)
         except OSError:
-            return False
+            return None
 
 
 async def listed(place: Place, *, ignored: bool, path: str = ".") -> tuple[set[str], bool]:

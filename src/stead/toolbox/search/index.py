@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
 from asyncio import TimerHandle
 from collections.abc import Callable
@@ -214,6 +213,6 @@ class Index:
 
 def _much(change: Change) -> bool:
     """Whether more than the files that are told may be different."""
-    if change.overflow or os.path.basename(change.path) in NAMES:  # noqa: PTH119
+    if change.overflow or not NAMES.isdisjoint(path.rpartition("/")[2] for path in (change.path, change.previous)):
         return True
     return change.directory and change.kind in {ChangeKind.RENAMED, ChangeKind.DELETED}

@@ -35,11 +35,13 @@ _FULL = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Telling(Enum):
-    """What a scan tells of what it finds new: nothing, all, or what earlier ignore files did not leave out."""
+    """What a scan tells: nothing; all that is new; what came or went, but not what other ignore files let in or leave out;
+    or that too, because it is elsewhere."""
 
     NOTHING = 0
     ALL = 1
     WAS_IN = 2
+    MOVED = 3
 
 
 class Node:
@@ -249,8 +251,8 @@ class Tree:
         same = child.above is node.level
         child.name, child.parent, child.above, child.depth = name, node, node.level, node.depth + 1
         node.directories[name] = child
-        if not same or any(each.number < 0 for each in child.all()):
-            self._scan(child, Telling.WAS_IN)
+        if not same or any(each.number < 0 or each.level is not each.above for each in child.all()):
+            self._scan(child, Telling.MOVED)
 
     def _lost(self, moved: Moved) -> None:
         """It went where nobody looks."""
@@ -339,11 +341,11 @@ class Tree:
         """What is known and is not there any more, or is left out now, is forgotten."""
         for name in node.files - visible[False]:
             node.files.discard(name)
-            if how is Telling.WAS_IN and name not in there:
+            if how is Telling.MOVED or (how is Telling.WAS_IN and name not in there):
                 self._pending.deleted(node.of(name), directory=False)
         for name in node.directories.keys() - visible[True]:
             self._forget(node.directories.pop(name))
-            if how is Telling.WAS_IN and name not in there:
+            if how is Telling.MOVED or (how is Telling.WAS_IN and name not in there):
                 self._pending.deleted(node.of(name), directory=True)
 
     def _look(self, node: Node) -> list[tuple[bytes, bool]] | None:
