@@ -26,11 +26,12 @@ def test_its_pieces_are_one_program_that_runs(cluster: Cluster) -> None:
     assert told[0] == r"b'out\n' b'err\n' 3"
     assert told[1].startswith("failed ")
     assert told[2] == "not_found False"
-    assert {line.split()[0] for line in told[3:-20]} == {"stdout"}
-    assert told[-20:-1] == [
+    assert {line.split()[0] for line in told[3:-21]} == {"stdout"}
+    assert told[-21:-1] == [
         r"b'typed\n'",
         "True",
         r"b'one\ntwo\n'",
+        r"b'blue in made\n'",
         r"b'buy milk\n'",
         "['notes/today.txt']",
         "9",
