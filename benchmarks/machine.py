@@ -15,7 +15,6 @@ from pathlib import Path
 
 import anyio
 
-from benchmarks.bench import Bench
 from benchmarks.report import MissingError, Row, median, ms, timed
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.client import GuestClient, connect
@@ -45,7 +44,7 @@ sleep 1
 """
 
 
-async def rows(bench: Bench) -> AsyncIterator[Row]:
+async def rows() -> AsyncIterator[Row]:
     """Commands over the guest protocol; reads over the framed link, which qemu-ga has nothing like."""
     for engine in ("qemu", "qemu-ga"):
         if why := engines.why_missing(engine):

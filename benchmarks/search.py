@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from benchmarks.bench import Bench
 from benchmarks.report import Row, median, ms, timed
 from stead.toolbox.local import opened
 
@@ -20,7 +19,7 @@ ASIDE = 97
 """One file in so many has what is sought."""
 
 
-async def rows(bench: Bench) -> AsyncIterator[Row]:
+async def rows() -> AsyncIterator[Row]:
     """20,000 files. The toolbox is the local one: what is measured is what it adds to ripgrep."""
     with tempfile.TemporaryDirectory(prefix="stead-search-") as name:
         root = Path(name, "root")

@@ -12,7 +12,6 @@ import anyio
 import psutil
 
 from benchmarks import peers
-from benchmarks.bench import Bench
 from benchmarks.report import Row, median, mib, ms
 from benchmarks.weight import resident
 from stead.sdk.guest.client import connect
@@ -25,7 +24,7 @@ MEMORY_AIM = 30 * 2**20
 PATIENCE = 30.0
 
 
-async def rows(bench: Bench) -> AsyncIterator[Row]:
+async def rows() -> AsyncIterator[Row]:
     """No control plane takes part. Starts are of a guest whose files the system has in memory."""
     with tempfile.TemporaryDirectory(prefix="stead-standalone-") as name:
         folder = Path(name)
