@@ -73,10 +73,10 @@ class Request:
     """One request; its body is read by whoever wants it."""
 
     def __init__(self, head: h11.Request, body: AsyncIterator[bytes]) -> None:
-        target = urlsplit(head.target.decode("latin-1"))
+        path, query = _target(head.target.decode("latin-1"))
         self.method = head.method.decode()
-        self.path = unquote(target.path)
-        self.query = dict(parse_qsl(target.query, keep_blank_values=True))
+        self.path = unquote(path)
+        self.query = dict(parse_qsl(query, keep_blank_values=True))
         self.headers = {name.decode().lower(): value.decode("latin-1") for name, value in head.headers}
         self._body = body
 
@@ -99,6 +99,18 @@ class Request:
             raise SteadError("malformed", f"the body is not JSON: {error}") from None
 
 
+def _target(target: str) -> tuple[str, str]:
+    """Path and query, of a path as it is or of a whole URL, whose host is of no account."""
+    if not target.startswith("/"):
+        try:
+            parts = urlsplit(target)
+        except ValueError as error:
+            raise SteadError("malformed", f"the request's target: {error}") from None
+        return parts.path, parts.query
+    path, _, query = target.partition("?")
+    return path, query
+
+
 Handle = Callable[[Request], Awaitable[Response | Download | Events]]
 
 
@@ -112,16 +124,20 @@ async def serve(
     task_status: TaskStatus[tuple[str, int]] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listens until cancelled."""
-    slots = asyncio.Semaphore(CONNECTIONS)
+    connections: dict[_Connection, None] = {}
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if slots.locked():
+        if len(connections) >= CONNECTIONS and not _hung_up(connections):
             writer.close()
             return
-        async with slots:
+        connection = _Connection(reader, writer, handle, token, free)
+        connections[connection] = None
+        try:
             with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):
-                await _Connection(reader, writer, handle, token, free).run()
+                await connection.run()
                 await _linger(reader, writer)
+        finally:
+            connections.pop(connection, None)
             writer.close()
 
     server = await asyncio.start_server(connected, host, port, limit=PIECE)
@@ -131,6 +147,15 @@ async def serve(
         await anyio.sleep_forever()
     finally:
         server.close()
+
+
+def _hung_up(connections: dict[_Connection, None]) -> bool:
+    """Whether one that asks for nothing, the oldest, could make room."""
+    idle = next((connection for connection in connections if connection.idle), None)
+    if idle is not None:
+        del connections[idle]
+        idle.hang_up()
+    return idle is not None
 
 
 async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -157,11 +182,17 @@ class _Connection:
         self._handle = handle
         self._token = f"Bearer {token}".encode()
         self._free = free
+        self.idle = True
         self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES)
+
+    def hang_up(self) -> None:
+        """Ends at once."""
+        self._writer.transport.abort()
 
     async def run(self) -> None:
         """Until either side has had enough."""
         while True:
+            self.idle = True
             try:
                 async with asyncio.timeout(IDLE_SECONDS):
                     head = await self._event()
@@ -170,10 +201,17 @@ class _Connection:
                 return
             if not isinstance(head, h11.Request):
                 return
+            self.idle = False
             if head.http_version not in {b"1.0", b"1.1"}:
                 await self._refuse(505, "version_unsupported", "HTTP/1.1 is spoken here")
                 return
-            await self._answer(Request(head, self._body()))
+            said = {name for name, _ in head.headers} & {b"content-length", b"transfer-encoding"}
+            if len(said) == 2:
+                await self._refuse(400, "malformed", "the length of the body is said in two ways")
+                return
+            if not said:
+                await self._event()
+            await self._answer(head)
             if self._wire.our_state is not h11.DONE or self._wire.their_state is not h11.DONE:
                 return
             self._wire.start_next_cycle()
@@ -188,7 +226,7 @@ class _Connection:
             self._wire.receive_data(await self._reader.read(PIECE))
 
     async def _body(self) -> AsyncIterator[bytes]:
-        while True:
+        while self._wire.their_state is h11.SEND_BODY:
             async with asyncio.timeout(STALLED_SECONDS):
                 try:
                     event = await self._event()
@@ -196,20 +234,19 @@ class _Connection:
                     raise SteadError("malformed", str(error)) from None
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                return
-            else:
+            elif not isinstance(event, h11.EndOfMessage):
                 raise SteadError("malformed", "the body ended too early")
 
-    async def _answer(self, request: Request) -> None:
+    async def _answer(self, head: h11.Request) -> None:
         try:
+            request = Request(head, self._body())
             self._admit(request)
             answer = await self._handle(request)
         except SteadError as error:
             await self._refuse(error.row.status, error.code, error.message)
             return
         except Exception:
-            log.exception("%s %s failed", request.method, request.path)
+            log.exception("%s %s failed", head.method.decode(), head.target.decode("latin-1"))
             await self._refuse(500, "internal", "this is a bug; the guest's log has the details")
             return
         if isinstance(answer, Response):
@@ -229,16 +266,17 @@ class _Connection:
         await self._whole(Response(status, body))
 
     async def _whole(self, answer: Response) -> None:
-        """What is left of the request's body is not waited for: the connection ends then."""
-        headers = [("content-type", answer.kind), ("content-length", str(len(answer.body)))]
-        if self._wire.their_state is not h11.DONE:
-            headers.append(("connection", "close"))
-        await self._send(h11.Response(status_code=answer.status, headers=headers))
+        await self._send(h11.Response(status_code=answer.status, headers=self._heads(answer.kind, len(answer.body))))
         await self._send(h11.Data(data=answer.body))
         await self._send(h11.EndOfMessage())
 
+    def _heads(self, kind: str, length: int) -> list[tuple[str, str]]:
+        """What is left of the request's body is not waited for: the connection ends then."""
+        ends = [] if self._wire.their_state is h11.DONE else [("connection", "close")]
+        return [("content-type", kind), ("content-length", str(length)), *ends]
+
     async def _download(self, answer: Download) -> None:
-        headers = [("content-type", "application/octet-stream"), ("content-length", str(answer.length))]
+        headers = self._heads("application/octet-stream", answer.length)
         try:
             await self._send(h11.Response(status_code=200, headers=headers))
             async with contextlib.aclosing(answer.pieces) as pieces:

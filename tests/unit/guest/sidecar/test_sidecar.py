@@ -355,6 +355,14 @@ AUTHORISED = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
         ),
         (b"GET /files/a%00b HTTP/1.1\r\n" + AUTHORISED + b"\r\n", b"400"),
         (b"GET /files/%ff%fe HTTP/1.1\r\n" + AUTHORISED + b"\r\n", b"404"),
+        (b"GET http://[x/health HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET //x/health HTTP/1.1\r\nHost: x\r\n\r\n", b"401"),
+        (
+            b"POST /api/files/list HTTP/1.1\r\n"
+            + AUTHORISED
+            + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"400",
+        ),
     ],
 )
 def test_bad_requests_are_answered(served: Served, sent: bytes, status: bytes) -> None:
@@ -363,13 +371,23 @@ def test_bad_requests_are_answered(served: Served, sent: bytes, status: bytes) -
     assert served.get("/health")["status"] == "healthy"
 
 
+def test_one_connection_serves_many_requests(served: Served) -> None:
+    (served.root / "many").write_text("x")
+    each = b"GET /files/many HTTP/1.1\r\n" + AUTHORISED + b"\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    said = _raw(served, each * 3)
+    assert said.count(b"HTTP/1.1 200") == 6
+    assert b"connection: close" not in said.lower()
+
+
 def test_clients_that_do_nothing_hold_nobody_up(served: Served) -> None:
     port = int(served.url.rpartition(":")[2])
-    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+    idle = []
     try:
-        for connection in idle:
-            connection.sendall(b"GET /health HTT")
-        assert served.get("/health")["status"] == "healthy"
+        for _ in range(200):
+            idle.append(socket.create_connection(("127.0.0.1", port)))
+            idle[-1].sendall(b"GET /health HTT")
+        said = _raw(served, b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 200"), said[:200]
     finally:
         for connection in idle:
             connection.close()
