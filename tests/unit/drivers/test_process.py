@@ -123,6 +123,7 @@ async def test_a_sandbox_shows_its_own_host_processes_and_directories_only(
     assert set(seen["tried"].values()) == {"refused"}, seen["tried"]
     assert seen["capabilities"] == 0
     assert seen["shadow"] == ""
+    assert seen["kernel"] == []
     assert set(seen["run"]) <= {"systemd", "resolvconf", "NetworkManager"}
 
 

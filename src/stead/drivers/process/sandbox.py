@@ -29,6 +29,8 @@ _SECRET_DIRECTORIES = (
     "/var/lib/docker",
     "/var/lib/containerd",
     "/var/lib/kubelet",
+    "/sys/kernel/debug",
+    "/sys/kernel/tracing",
 )
 _SECRET_FILES = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers")
 _HOST_KEYS = "/etc/ssh/ssh_host_*_key"
