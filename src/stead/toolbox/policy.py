@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, TypeVar
@@ -45,6 +46,7 @@ _STEERING = re.compile(
     r"|VISUAL|LOCPATH|NLSPATH|TERMINFO.*|TERMCAP|RES_OPTIONS|HOSTALIASES|XDG_.*|.*(_OPTIONS|OPTS|PRELOAD|CONFIG.*|RC)"
 )
 """Variables by which a program is made to load or run something else."""
+_OTHERS_RIGHTS = stat.S_ISUID | stat.S_ISGID
 _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -116,7 +118,7 @@ class FencedRoot(Root):
 
 
 class PolicedFiles(Files):
-    """Files of a bounded size."""
+    """Files of a bounded size, none of which gives whoever starts it the guest's rights."""
 
     def __init__(self, root: Root, most: int) -> None:
         super().__init__(root)
@@ -157,6 +159,8 @@ class PolicedFiles(Files):
         sha256: str = "",
     ) -> Writer:
         check_size(path, size or 0, self.most)
+        if mode is not None and mode & _OTHERS_RIGHTS:
+            raise SteadError("refused", "the policy of this guest does not permit set-user-id and set-group-id")
         return super().writer(path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256)
 
 
@@ -216,15 +220,20 @@ class PolicedToolbox(LocalToolbox):
         if steering := sorted(name for name in exec.environment if _STEERING.fullmatch(name)):
             raise SteadError("refused", f"the policy of this guest does not permit the variable {steering[0][:100]!r}")
         program = shutil.which(exec.argv[0], path=self.place.programs.environment.get("PATH"))
-        if program is None or os.path.realpath(program) not in self._resolved():
+        if program is None or _known(program) not in self._resolved():
             raise SteadError("refused", f"the policy of this guest does not permit {exec.argv[0][:200]!r}")
         return msgspec.structs.replace(exec, argv=[program, *exec.argv[1:]])
 
-    def _resolved(self) -> set[str]:
-        """The permitted programs as files, looked up as a shell would; what is not there is not permitted."""
+    def _resolved(self) -> set[tuple[str, str]]:
+        """The permitted programs, looked up as a shell would; what is not there is not permitted."""
         path = self.place.programs.environment.get("PATH")
         found = (shutil.which(each, path=path) for each in self._programs or ())
-        return {os.path.realpath(each) for each in found if each is not None}
+        return {_known(each) for each in found if each is not None}
+
+
+def _known(program: str) -> tuple[str, str]:
+    """Its name and its file: one file may be many programs, as in busybox, each by its name."""
+    return os.path.basename(program), os.path.realpath(program)  # noqa: PTH119
 
 
 def _names(path: str) -> list[str]:

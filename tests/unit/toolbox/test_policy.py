@@ -113,6 +113,19 @@ async def test_programs_are_judged_by_the_file_they_are(place: Path) -> None:
         await _refused(toolbox.exec(["cat /etc/hostname"], shell=True))
 
 
+async def test_a_file_that_is_many_programs_is_only_the_permitted_ones(place: Path) -> None:
+    """As in busybox, where `ls` and `sh` are one file."""
+    many = place / "many"
+    many.write_text("#!/bin/sh\nbasename $0\n")
+    many.chmod(0o755)
+    for name in ("one", "two"):
+        (place / name).symlink_to(many)
+    async with _toolbox(place, programs=(f"{place}/one",)) as toolbox:
+        assert (await toolbox.exec([f"{place}/one"])).stdout == b"one\n"
+        await _refused(toolbox.exec([f"{place}/two"]))
+        await _refused(toolbox.exec([str(many)]))
+
+
 async def test_times_and_sizes(place: Path) -> None:
     async with _toolbox(place, max_exec_seconds=0.5, max_file_bytes=1000) as toolbox:
         await _refused(toolbox.exec(["true"], timeout=1.0))
@@ -121,6 +134,7 @@ async def test_times_and_sizes(place: Path) -> None:
         assert (await running.wait()).state == "timed_out"
         await toolbox.write(f"{place}/drop/most", bytes(1000))
         await _refused(toolbox.write(f"{place}/drop/more", bytes(1001)), "too_large")
+        await _refused(toolbox.write(f"{place}/drop/rights", b"", mode=0o4755))
         await _refused(toolbox.append(f"{place}/drop/most", b"x"), "too_large")
         assert not (place / "drop" / "more").exists()
         os.truncate(place / "open" / "f", 2000)
