@@ -18,7 +18,7 @@ from stead.toolbox.place import Place
 from stead.toolbox.watch.contract import PENDING, Change, ChangeKind, WatchFiles
 from stead.toolbox.watch.hub import Hub, Reading, hub
 from stead.toolbox.watch.pending import Pending
-from stead.toolbox.watch.polling import deaf
+from stead.toolbox.watch.polling import Polled, deaf
 from stead.toolbox.watch.tree import Tree
 from support.deadline import PATIENCE
 from support.guests import WORKSPACE, Client, GuestProcess
@@ -267,3 +267,20 @@ async def test_kill_of_the_guest_is_one_gap(tmp_path: Path) -> None:
                 group.cancel_scope.cancel()
     found = [(change.kind.value, change.path) for change in seen if change.kind is not ChangeKind.MODIFIED]
     assert found == [("created", "sub/before"), ("overflow", "."), ("created", "sub/after")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc of Linux")
+def test_a_directory_that_cannot_be_looked_into_stops_no_watch() -> None:
+    """Where a whole machine is watched: those of a process that has ended and is not collected yet."""
+    ended = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    root = Root(f"/proc/{ended.pid}")
+    tree, polled = Tree(root, Pending(), ignored=True), Polled(root, Pending(), ignored=True)
+    try:
+        tree.begin()
+        assert tree.directories
+        polled.begin()
+        assert polled.directories
+    finally:
+        tree.close()
+        ended.wait()

@@ -95,10 +95,13 @@ class Polled:
     def _directory(
         self, found: Entries, path: str, level: Level | None, descriptor: int
     ) -> list[tuple[str, Level | None]]:
-        """Takes one directory; those in it come next."""
+        """Takes one directory; those in it come next. One that is gone, or cannot be looked into, has nothing in it."""
         base = f"{self._base}/{path}".rstrip("/")
-        with os.scandir(descriptor) as entries:
-            listed = list(entries)
+        try:
+            with os.scandir(descriptor) as entries:
+                listed = list(entries)
+        except OSError:
+            return []
         if not self._ignored:
             level = entered(level, base, descriptor, {entry.name for entry in listed})
         below: list[tuple[str, Level | None]] = []

@@ -31,6 +31,8 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOE
 _IGNORE_FILES = frozenset(name.encode() for name in NAMES)
 _MATTER = NAMES | {".git"}
 _COMES_OR_GOES = inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO
+_CLOSED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EINVAL, errno.ESRCH})
+"""Of a directory that is gone, or cannot be looked into, as some of /proc are whose process has just ended."""
 _FULL = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -362,8 +364,10 @@ class Tree:
                 entries = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
             node.level = self._level(node, descriptor, entries)
             return entries
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            return None
+        except OSError as error:
+            if error.errno in _CLOSED:
+                return None
+            raise
         finally:
             os.close(descriptor)
 
