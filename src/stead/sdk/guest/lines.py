@@ -3,7 +3,7 @@
 Contract: `async with Lines(path) as lines: await lines.call(method, params)`. The connection is made when needed and made
 anew when it is gone; answers are matched by id, and what cannot be matched (the rest of a line from before, an answer that
 came too late) is passed over. Only methods that may be repeated are sent again after a loss; of the others the outcome is
-unknown, and that is what the caller is told. A guest that says again that it is ready has forgotten what it was asked. Each
+unknown, and that is what the caller is told. A guest that says that it is ready has forgotten what it was asked before. Each
 call has a deadline. A guest that fails often is left alone for a while (`breaker`). `console`: the socket is a serial line.
 """
 
@@ -37,6 +37,9 @@ CONCURRENT = 10
 TRIES = 4
 READ = 1 << 16
 READY = "agent_ready"
+SYNC = "sync-"
+SYNC_SECONDS = 2.0
+"""How soon a guest that does not answer at first is asked again."""
 
 CODES = {
     wire.PARSE: "malformed",
@@ -63,7 +66,6 @@ class Connection:
         self.stream = stream
         self.waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self.over = False
-        self._heard = False
 
     async def run(self, told: Callable[[dict[str, Any]], None]) -> None:
         """Hands out answers until the end; notifications go to `told`."""
@@ -94,12 +96,6 @@ class Connection:
         finally:
             self.waiting.pop(number, None)
 
-    def _greeted(self) -> None:
-        """The first word on a connection is a greeting; after others it is that of a guest that began anew."""
-        if self._heard:
-            self._lose()
-        self._heard = True
-
     def _lose(self) -> None:
         """Whoever waits is told that no answer will come."""
         for future in self.waiting.values():
@@ -115,11 +111,10 @@ class Connection:
             return
         future = self.waiting.get(value["id"]) if isinstance(value.get("id"), str) else None
         if future is not None and not future.done():
-            self._heard = True
             future.set_result(value)
         elif "method" in value:
             if value["method"] == READY:
-                self._greeted()
+                self._lose()
             told(value)
 
 
@@ -201,11 +196,26 @@ class Lines:
                 if self._tasks is None:
                     raise SteadError("invalid", "the client is used outside of `async with`")
                 socket = await unix.connect(self.path)
-                stream = JsonLines(socket) if self._console else socket
-                await stream.write(b"\n")
-                self._connection = Connection(stream)
-                self._tasks.start_soon(self._connection.run, self._told)
+                connection = Connection(JsonLines(socket) if self._console else socket)
+                self._tasks.start_soon(connection.run, self._told)
+                await self._synchronise(connection)
+                self._connection = connection
             return self._connection
+
+    async def _synchronise(self, connection: Connection) -> None:
+        """Until the guest answers here: then it is no longer in the middle of something of whoever was here before."""
+        try:
+            while True:
+                number = f"{SYNC}{self._session}-{next(self._numbers)}"
+                with anyio.move_on_after(SYNC_SECONDS), contextlib.suppress(LostError):
+                    await connection.ask(number, b"\n" + _request(number, "ping", None))
+                    return
+                if connection.over:
+                    raise LostError
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await connection.stream.close()
+            raise
 
     async def let_go(self) -> None:
         """Closes the connection; the next call makes another."""

@@ -90,6 +90,12 @@ async def refused(code: str, work: Awaitable[object]) -> SteadError:
     raise AssertionError(f"not refused with {code} but answered {str(answer)[:200]}")
 
 
+def not_of_a_whole_machine(reason: str) -> None:
+    """A check that is not tried where the workspace is a whole machine."""
+    if _whole.get():
+        raise NotTriedError(reason)
+
+
 async def run(toolbox: Toolbox, names: Iterable[str] = ()) -> AsyncIterator[Outcome]:
     """All of them, or the named ones, one after the other."""
     try:

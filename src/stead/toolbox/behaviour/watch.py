@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import anyio
 
-from stead.toolbox.behaviour.checks import check, expect, refused, sh
+from stead.toolbox.behaviour.checks import check, expect, not_of_a_whole_machine, refused, sh
 from stead.toolbox.contract import Toolbox
 from stead.toolbox.watch.contract import Change, ChangeKind, Watching
 from stead.toolbox.watch.pending import Pending
@@ -145,6 +145,7 @@ async def watch_paused(toolbox: Toolbox, place: str) -> None:
 async def watch_by_polling(toolbox: Toolbox, place: str) -> None:
     """Looking again and again tells the same."""
     await toolbox.write(f"{place}/d/old", b"1", parents=True)
+    not_of_a_whole_machine("looking at all of it again and again takes longer than a check may")
     async with toolbox.watch.open(place, poll=True) as watching:
         line = "mkdir n && touch n/f && echo 2 >> d/old && chmod 700 d"
         made = [("created", "n", True, ""), ("created", "n/f", False, ""), ("modified", "d", True, "")]

@@ -11,12 +11,13 @@ import pytest
 
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.breaker import Breaker
-from stead.sdk.guest.lines import Lines
+from stead.sdk.guest.lines import SYNC, Lines
 from stead.transport import unix
 from stead.transport.sockets import TransportBytes
 
 pytestmark = pytest.mark.anyio
 
+READY = b'\n{"jsonrpc":"2.0","method":"agent_ready","params":{"version":"1","platform":"linux"}}\n'
 Answer = Callable[[TransportBytes, dict[str, Any]], Awaitable[None]]
 
 
@@ -26,6 +27,7 @@ class Peer:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.connections = 0
+        self.deaf = 0
         self.requests: list[dict[str, Any]] = []
 
     async def connected(self, stream: TransportBytes) -> None:
@@ -35,6 +37,13 @@ class Peer:
             *lines, buffer = (buffer + data).split(b"\n")
             for line in filter(None, lines):
                 request = msgspec.json.decode(line)
+                if request["id"].startswith(SYNC):
+                    self.deaf -= 1
+                    if self.deaf >= 0:
+                        await stream.write(READY)
+                        continue
+                    await stream.write(_result(request, {"pong": True}))
+                    continue
                 self.requests.append(request)
                 await self._answer(stream, request)
 
@@ -126,12 +135,14 @@ async def test_a_guest_that_began_anew_has_forgotten_what_it_was_asked(tmp_path:
         assert (len(peer.requests), peer.connections) == (3, 1)
 
 
-async def test_a_greeting_loses_nothing(tmp_path: Path) -> None:
+async def test_a_guest_that_is_elsewhere_at_first_is_asked_again(tmp_path: Path) -> None:
+    """It was still in the middle of something of an earlier client, said so, and then answers."""
+
     async def answer(stream: TransportBytes, request: dict[str, Any]) -> None:
-        await stream.write(b'\n{"jsonrpc":"2.0","method":"agent_ready","params":{"version":"1","platform":"linux"}}\n')
         await stream.write(_result(request, "once"))
 
     async with _talking(tmp_path, answer) as (lines, peer):
+        peer.deaf = 2
         assert await lines.call("exec_command", {"command": "true"}) == "once"
         assert len(peer.requests) == 1
 
