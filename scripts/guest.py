@@ -25,7 +25,7 @@ SOURCE = ROOT / "src" / "stead"
 VERSION = re.search(r'__version__ = "([^"]+)"', (SOURCE / "__init__.py").read_text())
 PARTS = ("guest", "model", "protocol", "toolbox", "transport")
 """Of ours; the guest imports nothing else."""
-LIBRARIES = ("anyio", "h11", "idna", "msgspec", "sniffio", "typing_extensions")
+LIBRARIES = ("anyio", "h11", "idna", "msgspec", "psutil", "sniffio", "typing_extensions")
 """Of others, by the name they are imported by."""
 LEFT_OUT = {
     *(
