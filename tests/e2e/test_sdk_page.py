@@ -26,8 +26,8 @@ def test_its_pieces_are_one_program_that_runs(cluster: Cluster) -> None:
     assert told[0] == r"b'out\n' b'err\n' 3"
     assert told[1].startswith("failed ")
     assert told[2] == "not_found False"
-    assert {line.split()[0] for line in told[3:-21]} == {"stdout"}
-    assert told[-21:-1] == [
+    assert {line.split()[0] for line in told[3:-22]} == {"stdout"}
+    assert told[-22:-1] == [
         r"b'typed\n'",
         "True",
         r"b'one\ntwo\n'",
@@ -46,6 +46,7 @@ def test_its_pieces_are_one_program_that_runs(cluster: Cluster) -> None:
         "['shop.py']",
         "['cost']",
         "shop.py True",
+        "True .",
         "created notes/new True",
         "[True]",
     ]

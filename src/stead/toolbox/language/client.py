@@ -26,9 +26,12 @@ WAITING_BYTES = 16 << 20
 """What may wait for a server that does not read."""
 FLOOD_SECONDS = 10.0
 FLOOD_BYTES = 128 << 20
-FLOOD_MESSAGES = 50_000
+FLOOD_MESSAGES = 20_000
 """More within `FLOOD_SECONDS` is no conversation."""
 COMPLAINT_BYTES = 2000
+DISCARD_SECONDS = 5.0
+COMPLAINT_SECONDS = 0.2
+"""How long its last words are waited for."""
 
 METHOD_NOT_FOUND = -32601
 CHANGED_MEANWHILE = frozenset({-32801, -32802})
@@ -97,17 +100,33 @@ class Client:
     async def serve(self) -> str:
         """Until it is over; why."""
         listening = asyncio.create_task(self._listen())
+        why = "it was ended"
+        try:
+            why = self._over or await self._converse()
+            await asyncio.wait([listening], timeout=COMPLAINT_SECONDS)
+            why = f"{why}: {self.complaint}" if self.complaint else why
+        finally:
+            listening.cancel()
+            self._let_go(why)
+        return why
+
+    async def _converse(self) -> str:
         try:
             while body := await self._next():
                 self._take(body)
                 await asyncio.sleep(0)
-            why = self._over or "it ended"
         except _NonsenseError as error:
-            why = self._over or str(error)
-        finally:
-            listening.cancel()
-            self._let_go("it was ended")
-        return why
+            self.end(str(error))
+            await self._discard()
+            return str(error)
+        return self._over or "it ended"
+
+    async def _discard(self) -> None:
+        """What it still sent; its pipe has to be empty before its end is seen."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while await self._stdout.read(1 << 20):
+                    pass
 
     async def request(self, method: str, params: object) -> msgspec.Raw:
         """Its answer, or `AnsweredError`. Who stops waiting cancels it."""

@@ -1,7 +1,8 @@
 """The files that a server has been shown, in which version, and what it said of them.
 
 Contract: `Documents.show(path, language, text)` opens a file or tells its new text, and gives its `Document`; the one not used
-for longest is closed when there are too many. `published` takes what a server tells by itself. `load` reads a file's text.
+for longest is closed when there are too many. `forget` closes one. `published` takes what a server tells by itself. `load`
+reads a file's text.
 """
 
 from __future__ import annotations
@@ -75,6 +76,12 @@ class Documents:
             self._tell("textDocument/didChange", {"textDocument": named, "contentChanges": [{"text": text}]})
         return found
 
+    def forget(self, path: str) -> None:
+        """The server is to read it from the disk again."""
+        found = self._open.pop(path, None)
+        if found is not None:
+            self._tell("textDocument/didClose", {"textDocument": {"uri": found.uri}})
+
     def published(self, params: msgspec.Raw) -> None:
         """What the server says of a file; of an older text it does not count."""
         try:
@@ -88,8 +95,7 @@ class Documents:
 
     def _begin(self, path: str, language: str, text: str) -> Document:
         while len(self._open) >= OPEN:
-            _, oldest = self._open.popitem(last=False)
-            self._tell("textDocument/didClose", {"textDocument": {"uri": oldest.uri}})
+            self.forget(next(iter(self._open)))
         self._open[path] = begun = Document(path, text)
         shown = {"uri": begun.uri, "languageId": language, "version": 1, "text": text}
         self._tell("textDocument/didOpen", {"textDocument": shown})

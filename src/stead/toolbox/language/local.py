@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -115,7 +116,11 @@ class LocalLanguage:
                 given = await self._place.in_thread(load, self._root, path)
             absolute = f"{self._root.path.rstrip('/')}/{self._root.relative(path)}"
             document = server.documents.show(absolute, named, given, again=checks and server.tells)
-            yield _Asked(server, document, Lines(given, wide=server.wide))
+            try:
+                yield _Asked(server, document, Lines(given, wide=server.wide))
+            finally:
+                if text is not None and not server.over:
+                    server.documents.forget(absolute)
 
     def _text(self, path: str, text: str | None) -> str:
         """Where the text is given, the file need not be there yet, but its path leads nowhere else."""
@@ -181,7 +186,7 @@ class _Files:
         if path is None:
             return None
         try:
-            return self._root.relative(path)
+            return self._root.relative(os.path.normpath(path))
         except SteadError:
             return None
 

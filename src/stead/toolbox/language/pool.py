@@ -95,10 +95,12 @@ class Pool:
         self._running[key] = server
         try:
             await server.begin()
-        except BaseException:
-            if self._running.get(key) is server:
-                del self._running[key]
+        except SteadError:
+            await server.gone()
             raise
+        finally:
+            if server.over and self._running.get(key) is server:
+                del self._running[key]
         return server
 
     def _over(self, key: Key, server: Running, why: str) -> None:

@@ -27,6 +27,7 @@ from stead.toolbox.watch.contract import Change, ChangeKind, WatchFiles
 from stead.toolbox.watch.hub import Reading, hub
 
 AGAIN_SECONDS = 0.1
+GONE_SECONDS = 10.0
 LATE = 2
 """So many questions in a row that it does not answer in time, and it is ended."""
 PUBLISH_SECONDS = 5.0
@@ -151,6 +152,8 @@ class Running:
             changes = await self._reading.now()
             if any(_much(change) for change in changes):
                 return False
+            for path in {path for change in changes for path in (change.path, change.previous) if path}:
+                self.documents.forget(self._absolute(path))
             if told := [each for change in changes for each in self._changes(change)]:
                 self._tell("workspace/didChangeWatchedFiles", {"changes": told})
         except SteadError:
@@ -166,13 +169,13 @@ class Running:
 
     def end(self) -> None:
         """Ends it because it is not wanted any more."""
-        self._ending = True
+        self._ending = self._ending or not self.over
         self.fail("it was ended")
 
     async def gone(self) -> None:
-        """Waits until nothing of it is left."""
+        """Waits until nothing of it is left, but not for a child that made itself independent and holds its pipes."""
         if self._task is not None:
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=GONE_SECONDS)
 
     async def _live(self, started: asyncio.Future[Client]) -> None:
         """From its start to its end."""
@@ -186,7 +189,6 @@ class Running:
                 self._client = client = Client(process, folder, self._told)
                 started.set_result(client)
                 why = await client.serve()
-                why = f"{why}: {client.complaint}" if client.complaint else why
         except SteadError as error:
             why = error.message
         finally:
@@ -261,7 +263,10 @@ class Running:
         return [self._change(change.path, _KINDS[change.kind])]
 
     def _change(self, path: str, kind: int) -> dict[str, object]:
-        return {"uri": address(f"{self._place.root.path.rstrip('/')}/{path}"), "type": kind}
+        return {"uri": address(self._absolute(path)), "type": kind}
+
+    def _absolute(self, path: str) -> str:
+        return f"{self._place.root.path.rstrip('/')}/{path}"
 
 
 async def _quiet(document: Document, seconds: float) -> None:
