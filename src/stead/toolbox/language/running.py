@@ -93,7 +93,7 @@ class Running:
     @property
     def wide(self) -> bool:
         """Whether it counts units of UTF-16."""
-        return self._capabilities.get("positionEncoding") != "utf-32"
+        return self._capabilities.get("positionEncoding") != "utf-32" and not self.program.kind.characters
 
     async def begin(self) -> None:
         """Starts it; in time, or not at all."""

@@ -23,13 +23,14 @@ _LOOK = getattr(os, "O_PATH", os.O_RDONLY | QUIET) | os.O_CLOEXEC
 
 class Kind(NamedTuple):
     """A server that we know. `quiet`: how long after diagnostics no others follow, where it cannot be asked for them.
-    `checks_only`: it has nothing but diagnostics. `install`: what brings it."""
+    `checks_only`: it has nothing but diagnostics. `characters`: it counts them without saying so. `install`: what brings it."""
 
     program: str
     arguments: tuple[str, ...]
     install: str
     quiet: float = 0.5
     checks_only: bool = False
+    characters: bool = False
 
 
 class Language(NamedTuple):
@@ -45,7 +46,7 @@ PYTHON = Language(
     (
         Kind("basedpyright-langserver", ("--stdio",), "pip install basedpyright"),
         Kind("pyright-langserver", ("--stdio",), "npm install pyright"),
-        Kind("pylsp", (), "pip install 'python-lsp-server[pyflakes]'"),
+        Kind("pylsp", (), "pip install 'python-lsp-server[pyflakes]'", characters=True),
         Kind("jedi-language-server", (), "pip install jedi-language-server", quiet=0.2),
         Kind("ruff", ("server",), "pip install ruff", checks_only=True),
     ),
