@@ -131,8 +131,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """Nothing of its group stays, and the process is collected."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    if process.stdin is not None:
-        process.stdin.close()
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 (else a full pipe that nobody reads is waited for)
     await process.wait()
 
 

@@ -62,3 +62,12 @@ async def test_who_leaves_ends_the_program(tmp_path: Path) -> None:
         async with PROGRAMS.started(["sleep", "1000"], cwd=str(tmp_path)) as process:
             assert process.returncode is None
     assert process.returncode is not None
+
+
+async def test_a_full_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    line = "(setsid sleep 3 &) ; head -c 5000000 /dev/zero; sleep 1000"
+    with anyio.fail_after(30):
+        async with PROGRAMS.started(["sh", "-c", line], cwd=str(tmp_path)) as process:
+            assert process.stdout is not None
+            await process.stdout.readexactly(1)
+    assert process.returncode is not None

@@ -44,6 +44,8 @@ T = TypeVar("T")
 HANDLE_VERSION = 1
 CONFIG_VERSION = 1
 READY_SECONDS = 60.0
+STARTS = 2
+"""Starts at once for each processor: they need nothing else, so that more of them would only all be late."""
 KILL_SECONDS = 15.0
 STATE_BYTES = 4096
 FORK_SECONDS = 30.0
@@ -110,6 +112,7 @@ class ProcessDriver:
         self._controllers = cgroups.probe()
         self._children = Children()
         self._nurseries: dict[str, Nursery] = {}
+        self._starts = anyio.CapacityLimiter(STARTS * (os.cpu_count() or 1))
         if settings.holder == HOLDER and not _is_compiled():
             self._children.start(_COMPILE)
         if settings.holder == HOLDER and LINUX:
@@ -141,6 +144,19 @@ class ProcessDriver:
             await self._await_guest(place, meta)
             return _handle(place, meta)
         await progress("prepare", "")
+        async with self._starts:
+            return await self._begin(place, spec, command_id, isolation, meta, progress)
+
+    async def _begin(
+        self,
+        place: Place,
+        spec: WorkspaceSpec,
+        command_id: str,
+        isolation: Isolation,
+        meta: Meta | None,
+        progress: Progress,
+    ) -> Handle:
+        """A start from its first step to a guest that listens."""
         if meta is not None:
             await self._end(place, meta, grace=0.0)
         await self._observer.at("driver.start.cleared", spec.workspace_id)
