@@ -100,20 +100,23 @@ class Methods:
         return wire.PowerStarted(initiated=True, message=done.message)
 
     async def exec_command(self, params: wire.ExecCommand) -> dict[str, Any]:
-        if not 0 < params.timeout_seconds <= self._exec_seconds:
+        seconds = params.timeout_seconds
+        if seconds == wire.EXEC_SECONDS:
+            seconds = min(seconds, self._exec_seconds)
+        if not 0 < seconds <= self._exec_seconds:
             raise SteadError("invalid", f"timeout_seconds must be over 0, at most {self._exec_seconds:g}")
         began = time.monotonic()
         result = await self._toolbox.run(
             Exec(
                 argv=[params.command, *params.args],
-                timeout=params.timeout_seconds,
+                timeout=seconds,
                 cwd="." if params.working_directory is None else params.working_directory,
                 log_bytes=CALL_BYTES if params.capture_output else 0,
             )
         )
         status = result.status
         if status.state is ExecState.TIMED_OUT:
-            raise RpcError(TIMED_OUT, f"still running after {params.timeout_seconds:g} s; it was ended")
+            raise RpcError(TIMED_OUT, f"still running after {seconds:g} s; it was ended")
         if status.state not in {ExecState.EXITED, ExecState.SIGNALLED}:
             raise RpcError(COMMAND_FAILED, status.error or f"the command is {status.state}")
         answer = {

@@ -79,6 +79,7 @@ async def test_a_configuration_holds(tmp_path: Path) -> None:
 async def test_programs_and_times_are_those_of_the_configuration(tmp_path: Path) -> None:
     async with _served(tmp_path, security=_security(tmp_path)) as lines:
         assert (await RpcGuest(lines).exec("echo", ["hello"], seconds=5)).stdout == "hello\n"
+        assert (await lines.call("exec_command", {"command": "echo", "args": ["x"]}))["stdout"] == "x\n"
         assert await _code(lines, "exec_command", command="cat", timeout_seconds=1) == (-32001, "refused")
         assert await _code(lines, "exec_command", command="echo", timeout_seconds=6) == (-32602, "invalid")
 

@@ -1,8 +1,10 @@
 """Through trees and copying them: what cannot be read, what changes underneath, what is too deep, what is cancelled."""
 
 import gc
+import io
 import os
 import sys
+import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from stead.toolbox.trees import contract as t
 from stead.toolbox.trees import slices
 from stead.toolbox.trees.copying import copy
 from stead.toolbox.trees.here import Here
+from stead.toolbox.trees.pack import Packer
 from stead.toolbox.trees.walk import LEVELS, Choice, walk
 
 pytestmark = pytest.mark.anyio
@@ -192,3 +195,16 @@ async def test_patterns_are_bounded(here: Here) -> None:
     with pytest.raises(SteadError) as found:
         await here.trees.fingerprints(["x"] * 10_001)
     assert found.value.code == "too_large"
+
+
+def test_an_archive_that_lacks_something_is_read_by_others_too(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    packer = Packer(Root(tmp_path), ".", Choice())
+    archive = b""
+    while piece := packer.next():
+        archive += piece
+    packer.close()
+    assert packer.left_out == ["pipe"]
+    with tarfile.open(fileobj=io.BytesIO(archive)) as found:
+        assert set(found.getnames()) == {".", "file"}

@@ -68,6 +68,8 @@ class Packer:
                     ready.clear()
         if self.left_out:
             ready += tar.left_out([os.fsencode(name) for name in self.left_out[:LEFT_OUT_TOLD]])
+            if whole:  # some readers want a member after such a record
+                ready += tar.header(_member(b".", os.fstat(self._top), Kind.DIRECTORY))
         yield bytes(ready) + tar.END
 
     def _entry(self, entry: Entry) -> Iterator[bytes]:
