@@ -53,6 +53,7 @@ class Unpacker:
         self._writer: Writer | None = None
         self._member = Member(b"", Kind.OTHER)
         self._directories: dict[str, tuple[int, int]] = {}
+        self._topped = False
         self._seen = 0
         self._counts = dict.fromkeys(Kind, 0)
         self._bytes = 0
@@ -101,6 +102,9 @@ class Unpacker:
             raise SteadError("too_large", f"the content of the archive is more than {self._limit} bytes")
         if not names and member.kind is not Kind.DIRECTORY:
             raise SteadError("path_invalid", "a member of the archive has no name")
+        if not names and self._topped:
+            return
+        self._topped = self._topped or not names
         with confine.errors(shown):
             self._take(member, names, shown)
 
