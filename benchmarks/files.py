@@ -11,7 +11,7 @@ from benchmarks.bench import Bench
 from benchmarks.report import Row, median
 
 SIZE = 100 * 2**20
-ROUNDS = 3
+ROUNDS = 9
 PIECE = 2**18
 
 
