@@ -7,7 +7,7 @@ channel carries `protocol.messages` and frames.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -206,11 +206,3 @@ METHODS: dict[str, Method] = {
     "reboot": Method(Power, PowerStarted, repeat=False),
     "link.upgrade": Method(Upgrade, Upgraded, repeat=False),
 }
-
-
-class RpcFault(msgspec.Struct, omit_defaults=True):
-    """A JSON-RPC error object."""
-
-    code: int
-    message: str
-    data: Any = None
