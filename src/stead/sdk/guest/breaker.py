@@ -41,7 +41,8 @@ class Breaker:
         wait = self._opened + self._rest - now
         if self._probing or wait > 0:
             raise SteadError(
-                "unavailable", f"it failed {self._limit} times in a row; tried again in {max(wait, 0):.0f} s"
+                "unavailable",
+                f"it failed {self._limit} times within {self._window:g} s; tried again in {max(wait, 0):.0f} s",
             )
         self._probing = True
 

@@ -19,6 +19,7 @@ import msgspec
 
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
+from stead.sdk.guest.greeting import decoded
 from stead.sdk.guest.lines import ANSWER_SECONDS, Lines
 from stead.sdk.guest.link import GuestLink
 from stead.sdk.guest.qemu import QemuGuest, Session
@@ -170,12 +171,7 @@ async def who(path: str | Path) -> str:
 
 
 def _speaks(line: bytes) -> str:
-    try:
-        value = msgspec.json.decode(line.lstrip(b"\xff"))
-    except (msgspec.DecodeError, UnicodeError):
-        return ""
-    if not isinstance(value, dict):
-        return ""
+    value = decoded(line.lstrip(b"\xff")) or {}
     if "jsonrpc" in value:
         return "stead"
     return "qemu-ga" if "error" in value or "return" in value else ""

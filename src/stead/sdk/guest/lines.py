@@ -14,7 +14,6 @@ import contextlib
 import itertools
 import secrets
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +26,7 @@ from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.breaker import Breaker
 from stead.sdk.guest.console import JsonLines
+from stead.sdk.guest.greeting import READY, Greeting, decoded
 from stead.transport import unix
 from stead.transport.backoff import Backoff
 
@@ -36,10 +36,6 @@ CONCURRENT = 10
 """Requests at once, as the protocol has it."""
 TRIES = 4
 READ = 1 << 16
-READY = "agent_ready"
-SYNC = "sync-"
-SYNC_SECONDS = 2.0
-"""How soon a guest that does not answer at first is asked again."""
 
 CODES = {
     wire.PARSE: "malformed",
@@ -62,27 +58,31 @@ class LostError(Exception):
 class Connection:
     """One connection from its first byte to its last."""
 
-    def __init__(self, stream: Bytes) -> None:
+    def __init__(self, stream: Bytes, before: bytes) -> None:
         self.stream = stream
+        self._buffer = bytearray(before)
         self.waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self.over = False
 
-    async def run(self, told: Callable[[dict[str, Any]], None]) -> None:
-        """Hands out answers until the end; notifications go to `told`."""
-        buffer = bytearray()
+    async def run(self) -> None:
+        """Hands out answers until the end."""
         try:
+            self._feed(b"")
             while data := await self.stream.read(READ):
-                buffer += data
-                *lines, rest = buffer.split(b"\n")
-                buffer = bytearray(b"" if len(rest) > wire.LINE_BYTES else rest)
-                for line in lines:
-                    self._take(bytes(line), told)
+                self._feed(data)
         except SteadError:
             return
         finally:
             self.over = True
             self._lose()
             await self.stream.close()
+
+    def _feed(self, data: bytes) -> None:
+        self._buffer += data
+        *lines, rest = self._buffer.split(b"\n")
+        self._buffer = bytearray(b"" if len(rest) > wire.LINE_BYTES else rest)
+        for line in lines:
+            self._take(bytes(line))
 
     async def ask(self, number: str, line: bytes) -> dict[str, Any]:
         """Sends a request and waits for its answer."""
@@ -102,20 +102,14 @@ class Connection:
             if not future.done():
                 future.set_exception(LostError())
 
-    def _take(self, line: bytes, told: Callable[[dict[str, Any]], None]) -> None:
-        try:
-            value: Any = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return
-        if not isinstance(value, dict):
-            return
-        future = self.waiting.get(value["id"]) if isinstance(value.get("id"), str) else None
+    def _take(self, line: bytes) -> None:
+        value = decoded(line) or {}
+        number = value.get("id")
+        future = self.waiting.get(number) if isinstance(number, str) else None
         if future is not None and not future.done():
             future.set_result(value)
-        elif "method" in value:
-            if value["method"] == READY:
-                self._lose()
-            told(value)
+        elif value.get("method") == READY:
+            self._lose()
 
 
 class Lines:
@@ -125,7 +119,6 @@ class Lines:
         self.path = Path(path)
         self._console = console
         self.breaker = breaker or Breaker()
-        self.notifications: list[dict[str, Any]] = []
         self._connection: Connection | None = None
         self._connecting = anyio.Lock()
         self._limit = anyio.CapacityLimiter(CONCURRENT)
@@ -196,26 +189,20 @@ class Lines:
                 if self._tasks is None:
                     raise SteadError("invalid", "the client is used outside of `async with`")
                 socket = await unix.connect(self.path)
-                connection = Connection(JsonLines(socket) if self._console else socket)
-                self._tasks.start_soon(connection.run, self._told)
-                await self._synchronise(connection)
-                self._connection = connection
+                stream = JsonLines(socket) if self._console else socket
+                self._connection = await self._greeted(stream)
+                self._tasks.start_soon(self._connection.run)
             return self._connection
 
-    async def _synchronise(self, connection: Connection) -> None:
-        """Until the guest answers here: then it is no longer in the middle of something of whoever was here before."""
+    async def _greeted(self, stream: Bytes) -> Connection:
+        greeting = Greeting(stream)
         try:
-            while True:
-                number = f"{SYNC}{self._session}-{next(self._numbers)}"
-                with anyio.move_on_after(SYNC_SECONDS), contextlib.suppress(LostError):
-                    await connection.ask(number, b"\n" + _request(number, "ping", None))
-                    return
-                if connection.over:
-                    raise LostError
+            await greeting.step()
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await connection.stream.close()
+                await stream.close()
             raise
+        return Connection(stream, greeting.rest)
 
     async def let_go(self) -> None:
         """Closes the connection; the next call makes another."""
@@ -223,10 +210,6 @@ class Lines:
             if self._connection is not None:
                 connection, self._connection = self._connection, None
                 await connection.stream.close()
-
-    def _told(self, notification: dict[str, Any]) -> None:
-        """Keeps the last few."""
-        self.notifications = [*self.notifications[-15:], notification]
 
 
 def _request(number: str, method: str, params: Any) -> bytes:

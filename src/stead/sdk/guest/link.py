@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 import msgspec
 
-from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame
 from stead.protocol.messages import Call, GuestHello, Message, Request
+from stead.sdk.guest.greeting import Greeting
 from stead.sdk.remote import RemoteToolbox
 from stead.transport import unix
 from stead.transport.backoff import Absence, Backoff
@@ -35,11 +35,7 @@ ANSWER_GRACE = 10.0
 PATIENCE = 30.0
 """How long a lost guest may take to come back."""
 UPGRADE_SECONDS = 15.0
-SYNC_SECONDS = 2.0
-"""How soon a guest that does not answer at first is asked again."""
-_ID, _SYNC = "stead-upgrade", "stead-sync"
-_UPGRADE = b'{"jsonrpc":"2.0","id":"stead-upgrade","method":"link.upgrade"}\n'
-_PING = b'\n{"jsonrpc":"2.0","id":"stead-sync","method":"ping"}\n'
+_ID = "stead-upgrade"
 
 
 class GuestLink:
@@ -150,49 +146,11 @@ class GuestLink:
 
 
 async def _upgrade(channel: Bytes) -> bytes:
-    """What was read after the answer to the upgrade. First the guest must answer at all: then it is no longer in the middle of
-    something of whoever was here before."""
-    lines = _Answers(channel)
+    """What was read after the answer to the upgrade."""
+    greeting = Greeting(channel)
     with anyio.move_on_after(UPGRADE_SECONDS):
-        while not await lines.heard(_PING, _SYNC):
-            pass
-        if await lines.heard(_UPGRADE, _ID, UPGRADE_SECONDS):
-            return lines.rest
-    raise SteadError("unavailable", "it did not grant the framed link")
-
-
-class _Answers:
-    """The first lines of a channel; lines of before are passed over."""
-
-    def __init__(self, channel: Bytes) -> None:
-        self._channel = channel
-        self.rest = b""
-
-    async def heard(self, question: bytes, number: str, seconds: float = SYNC_SECONDS) -> bool:
-        """Whether the answer to this question came in time."""
-        await self._channel.write(question)
-        with anyio.move_on_after(seconds):
-            while True:
-                line, newline, rest = self.rest.partition(b"\n")
-                if not newline:
-                    data = await self._channel.read(1 << 16)
-                    if not data:
-                        raise SteadError("unavailable", "the guest hung up")
-                    self.rest = self.rest[-wire.LINE_BYTES :] + data
-                    continue
-                self.rest = rest
-                if _answers(line, number):
-                    return True
-        return False
-
-
-def _answers(line: bytes, number: str) -> bool:
-    try:
-        value = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeError):
-        return False
-    if not isinstance(value, dict) or value.get("id") != number:
-        return False
-    if "result" not in value:
-        raise SteadError("unavailable", "the guest refuses the framed link now; another request may be under way")
-    return True
+        await greeting.step()
+        answer = await greeting.heard("link.upgrade", _ID, UPGRADE_SECONDS)
+        if answer is not None and "result" in answer:
+            return greeting.rest
+    raise SteadError("unavailable", "it did not grant the framed link; another request may be under way")

@@ -24,6 +24,7 @@ import msgspec
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.breaker import Breaker
+from stead.sdk.guest.greeting import decoded
 from stead.transport import unix
 
 if TYPE_CHECKING:
@@ -78,16 +79,13 @@ class Session:
 
     async def _within(self, seconds: float, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """An answer that stays out leaves a channel on which nothing can be told apart any more: it is dropped."""
-        over = False
-        try:
-            with anyio.move_on_after(seconds):
-                answer = await self._exchange(command, arguments)
-                over = True
-                return answer
-        finally:
-            if not over:
+        with anyio.move_on_after(seconds):
+            try:
+                return await self._exchange(command, arguments)
+            except BaseException:
                 with anyio.CancelScope(shield=True):
                     await self._drop()
+                raise
         raise SteadError("timeout", f"qemu-ga did not answer {command} within {seconds:g} s")
 
     async def _exchange(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -123,10 +121,8 @@ class Session:
                 self._buffer += data
             line = bytes(self._buffer[:end]).rpartition(b"\xff")[2]
             del self._buffer[: end + 1]
-            with contextlib.suppress(msgspec.DecodeError, UnicodeError):
-                value = msgspec.json.decode(line)
-                if isinstance(value, dict):
-                    return value
+            if (value := decoded(line)) is not None:
+                return value
 
     async def _drop(self) -> None:
         self._buffer.clear()

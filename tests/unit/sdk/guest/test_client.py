@@ -1,5 +1,7 @@
 """The client against real guests: one of ours, and a real qemu-ga on a unix socket."""
 
+import contextlib
+import hashlib
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +13,10 @@ import pytest
 
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.client import GuestClient, RpcGuest, connect, who
+from stead.sdk.guest.link import GuestLink
 from stead.toolbox import behaviour
+from stead.transport import unix
+from stead.transport.sockets import TransportBytes
 from support.deadline import eventually
 from support.engines import which
 from support.guests import GuestProcess
@@ -167,7 +172,7 @@ async def test_the_whole_toolbox_straight_to_a_guest(ours: GuestProcess) -> None
         assert await client.ping() < 60
 
 
-async def test_a_transfer_goes_on_after_the_guest_was_killed(tmp_path: Path) -> None:
+async def test_calls_go_on_after_the_guest_was_killed(tmp_path: Path) -> None:
     with GuestProcess(tmp_path) as guest:
         async with _client(guest.run / "guest.sock") as client:
             assert isinstance(client, RpcGuest)
@@ -175,3 +180,55 @@ async def test_a_transfer_goes_on_after_the_guest_was_killed(tmp_path: Path) -> 
                 await link.toolbox.write("f", b"before")
                 guest.kill_guest()
                 assert (await link.toolbox.read("f")).content == b"before"
+
+
+class Cutting:
+    """Stands between a client and a guest, and cuts them apart."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._open: list[TransportBytes] = []
+        self.connections = 0
+
+    async def connected(self, client: TransportBytes) -> None:
+        guest = await unix.connect(self._target)
+        self.connections += 1
+        self._open = [client, guest]
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._pass, client, guest)
+            group.start_soon(self._pass, guest, client)
+
+    async def _pass(self, source: TransportBytes, target: TransportBytes) -> None:
+        with contextlib.suppress(SteadError):
+            while data := await source.read(1 << 16):
+                await target.write(data)
+        self.cut()
+
+    def cut(self) -> None:
+        for each in self._open:
+            each.abort()
+
+
+async def test_streams_go_on_where_they_were_when_the_channel_is_cut(tmp_path: Path, ours: GuestProcess) -> None:
+    content = os.urandom(12 << 20)
+    proxy = Cutting(ours.run / "guest.sock")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 1 << 20):
+            if start in {3 << 20, 7 << 20}:
+                proxy.cut()
+            yield content[start : start + (1 << 20)]
+
+    with anyio.fail_after(90):
+        async with anyio.create_task_group() as group:
+            await group.start(unix.serve, tmp_path / "cut.sock", proxy.connected)
+            async with GuestLink(tmp_path / "cut.sock") as link:
+                await link.toolbox.upload("whole", pieces(), sha256=hashlib.sha256(content).hexdigest())
+                back = bytearray()
+                async for piece in link.toolbox.download("whole"):
+                    if len(back) < 5 << 20 <= len(back) + len(piece):
+                        proxy.cut()
+                    back += piece
+            group.cancel_scope.cancel()
+    assert back == content
+    assert proxy.connections == 4
