@@ -7,7 +7,6 @@ Requests are answered as they finish, so a long one blocks nothing; `link.upgrad
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -15,7 +14,7 @@ from anyio.abc import TaskGroup
 from stead.guest.rpc import Rpc, RpcError, encode, envelope, parse, too_long
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
-from stead.protocol.guest import INVALID_REQUEST
+from stead.protocol.guest import INVALID_REQUEST, UPGRADE, Upgraded
 
 READ = 1 << 16
 LINES = 64
@@ -25,7 +24,7 @@ LINES = 64
 class Channel:
     """The lines of one connection."""
 
-    def __init__(self, connection: Bytes, rpc: Rpc, upgraded: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, connection: Bytes, rpc: Rpc, upgraded: Callable[[], Upgraded]) -> None:
         self._connection = connection
         self._rpc = rpc
         self._most = rpc.limits.line_bytes
@@ -70,7 +69,7 @@ class Channel:
 
     async def _take(self, line: bytes, group: TaskGroup) -> bool:
         """Answers the line, now or later. True when the channel was upgraded."""
-        upgrade = b"link.upgrade" in line and _upgrade_id(line)
+        upgrade = UPGRADE.encode() in line and _upgrade_id(line)
         if upgrade:
             return await self._upgrade(upgrade[0])
         await self._lines.acquire_on_behalf_of(token := object())
@@ -106,6 +105,6 @@ def _upgrade_id(line: bytes) -> tuple[str | int | None] | None:
     except RpcError:
         return None
     number, has_id, error = envelope(value)
-    if error is not None or not has_id or value["method"] != "link.upgrade":
+    if error is not None or not has_id or value["method"] != UPGRADE:
         return None
     return (number,)

@@ -121,12 +121,13 @@ def _check(file: Path, found: Configuration) -> None:
         raise SteadError("invalid", f"{file}: {wrong[0]} must be more than 0")
     if found.max_message_size_kb * 1024 > wire.LINE_BYTES:
         raise SteadError("invalid", f"{file}: max_message_size_kb is at most {wire.LINE_BYTES >> 10}")
+    if str(found.version).partition(".")[0] != "1":
+        raise SteadError("invalid", f"{file}: version {found.version!r} is not known, only 1")
     if found.log_level.lower() not in LEVELS:
         raise SteadError("invalid", f"{file}: log_level is one of {', '.join(LEVELS)}")
     paths = [*(security.allowed_read_paths or ()), *(security.allowed_write_paths or ()), found.root]
     if wrong := [path for path in paths if not path.startswith("/") or ".." in path.split("/")]:
         raise SteadError("invalid", f"{file}: {wrong[0]!r} is not an absolute path without `..`")
-    if found.security is not None and found.root != "/" and found.policy() is not None:
-        restricted = security.allowed_read_paths is not None or security.allowed_write_paths is not None
-        if restricted:
-            raise SteadError("invalid", f"{file}: a root of its own and allowed paths exclude each other")
+    policy = found.policy()
+    if found.root != "/" and policy is not None and policy.fenced:
+        raise SteadError("invalid", f"{file}: a root of its own and allowed paths exclude each other")

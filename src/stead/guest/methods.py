@@ -44,29 +44,13 @@ class Methods:
 
     def table(self) -> Params:
         """For an `Rpc`."""
-        return {
-            "ping": (wire.Nothing, self.ping),
-            "get_agent_info": (wire.Nothing, self.get_agent_info),
-            "get_system_info": (wire.Nothing, self.get_system_info),
-            "get_network_info": (wire.Nothing, self.get_network_info),
-            "get_disk_usage": (wire.Nothing, self.get_disk_usage),
-            "exec_command": (wire.ExecCommand, self.exec_command),
-            "file_read": (wire.FileRead, self.file_read),
-            "file_write": (wire.FileWrite, self.file_write),
-            "shutdown": (wire.Power, self.shutdown),
-            "reboot": (wire.Power, self.reboot),
-        }
+        return {name: (each.params, getattr(self, name)) for name, each in wire.METHODS.items() if name != wire.UPGRADE}
 
-    async def ping(self, params: wire.Nothing) -> dict[str, Any]:
-        return {"pong": True, "timestamp": int(time.time())}
+    async def ping(self, params: wire.Nothing) -> wire.Pong:
+        return wire.Pong(pong=True, timestamp=int(time.time()))
 
-    async def get_agent_info(self, params: wire.Nothing) -> dict[str, Any]:
-        return {
-            "version": __version__,
-            "protocol_version": wire.VERSION,
-            "platform": sys.platform,
-            "capabilities": CAPABILITIES,
-        }
+    async def get_agent_info(self, params: wire.Nothing) -> wire.AgentInfo:
+        return wire.AgentInfo(__version__, wire.VERSION, sys.platform, CAPABILITIES)
 
     async def get_system_info(self, params: wire.Nothing) -> wire.SystemInfo:
         found = await self._toolbox.system.info()

@@ -31,6 +31,7 @@ from stead.protocol import version
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame
+from stead.protocol.guest import Upgraded
 from stead.protocol.messages import Call, GuestHello, Message, Request, StreamOpen
 from stead.protocol.methods import CALLS, STREAMS
 from stead.toolbox.confine import Root
@@ -99,8 +100,8 @@ class Guest:
         self._observer.at("guest.linked", self.boot_id)
         await peer.run()
 
-    def _upgraded(self) -> dict[str, Any]:
-        return {"protocol": version.PROTOCOL, "boot_id": self.boot_id}
+    def _upgraded(self) -> Upgraded:
+        return Upgraded(protocol=version.PROTOCOL, boot_id=self.boot_id)
 
     # --- the handler of the links
 

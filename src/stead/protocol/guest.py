@@ -14,6 +14,8 @@ import msgspec
 VERSION = "1.0.0"
 CHANNEL = "org.kvmmanager.agent.0"
 """The name of the virtio-serial port, as the protocol has it."""
+UPGRADE = "link.upgrade"
+"""The request after which the channel carries the framed link; the channel itself answers it."""
 LINE_BYTES = 1 << 16
 EXEC_SECONDS = 30.0
 MAX_EXEC_SECONDS = 300.0
@@ -204,5 +206,5 @@ METHODS: dict[str, Method] = {
     "file_write": Method(FileWrite, Wrote, repeat=True),
     "shutdown": Method(Power, PowerStarted, repeat=False),
     "reboot": Method(Power, PowerStarted, repeat=False),
-    "link.upgrade": Method(Upgrade, Upgraded, repeat=False),
+    UPGRADE: Method(Upgrade, Upgraded, repeat=False),
 }

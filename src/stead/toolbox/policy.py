@@ -40,12 +40,8 @@ AREAS = frozenset({"text"})
 CALLS = frozenset(
     {"system.info", "system.network", "system.disks", "system.metrics", "system.shutdown", "system.reboot"}
 )
-_STEERING = re.compile(
-    r"(LD|DYLD|GIT|SSH|PYTHON|PERL|PERL5|RUBY|NODE|NPM|LUA|PHP|JAVA|JDK|TCL|GCONV|GLIBC|MALLOC|BASH|LESS|MAN|TAR|RSYNC)_?.*"
-    r"|_JAVA_OPTIONS|PATH|HOME|IFS|CDPATH|ENV|SHELL|SHELLOPTS|PROMPT_COMMAND|PS[0-9]|.*(PAGER|EDITOR|BROWSER|ASKPASS)"
-    r"|VISUAL|LOCPATH|NLSPATH|TERMINFO.*|TERMCAP|RES_OPTIONS|HOSTALIASES|XDG_.*|.*(_OPTIONS|OPTS|PRELOAD|CONFIG.*|RC)"
-)
-"""Variables by which a program is made to load or run something else."""
+_HARMLESS = re.compile(r"LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|COLUMNS|LINES|NO_COLOR")
+"""Variables that an exec may bring where programs are restricted: no program loads or runs anything else because of them."""
 _OTHERS_RIGHTS = stat.S_ISUID | stat.S_ISGID
 _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -61,7 +57,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def fenced(self) -> bool:
+        """Whether places are restricted."""
         return self.read_paths is not None or self.write_paths is not None
+
+    @property
+    def selective(self) -> bool:
+        """Whether places or programs are, so that what runs other programs is too much."""
+        return self.fenced or self.programs is not None
 
 
 class FencedRoot(Root):
@@ -170,19 +172,17 @@ class PolicedToolbox(LocalToolbox):
     def __init__(self, root: Root, execs: Execs, info: Info, environment: Mapping[str, str], policy: Policy) -> None:
         super().__init__(root, execs, info, environment)
         self._policy = policy
-        self._programs = policy.programs
         if policy.max_file_bytes is not None:
             self.files = self.place.files = PolicedFiles(root, policy.max_file_bytes)
 
     async def ask(self, operation: Operation[P, R], params: P) -> R:
         area = operation.name.partition(".")[0]
-        free = not self._policy.fenced and self._programs is None
-        if not free and area not in AREAS and operation.name not in CALLS:
+        if self._policy.selective and area not in AREAS and operation.name not in CALLS:
             raise SteadError("refused", f"the policy of this guest does not permit {operation.name}")
         return await super().ask(operation, params)
 
     def following(self, asked: ReadLog) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        if asked.unit and (self._policy.fenced or self._programs is not None):
+        if asked.unit and self._policy.selective:
             raise SteadError("refused", "the policy of this guest does not permit journals")
         return super().following(asked)
 
@@ -201,7 +201,7 @@ class PolicedToolbox(LocalToolbox):
         return await super().begin(self._permitted(exec), wait=wait, hold=hold)
 
     def permit_terminal(self) -> None:
-        if self._policy.fenced or self._programs is not None or self._policy.max_exec_seconds is not None:
+        if self._policy.selective or self._policy.max_exec_seconds is not None:
             raise SteadError("refused", "the policy of this guest permits no terminals")
 
     def _permitted(self, exec: Exec) -> Exec:
@@ -210,15 +210,16 @@ class PolicedToolbox(LocalToolbox):
         if most is not None and exec.timeout > most:
             raise SteadError("refused", f"the policy of this guest lets a command run {most:g} s at most")
         timed = exec if most is None or exec.timeout else msgspec.structs.replace(exec, timeout=most)
-        if self._programs is None or not timed.argv:
+        if self._policy.programs is None or not timed.argv:
             return timed
         return self._judged(timed)
 
     def _judged(self, exec: Exec) -> Exec:
         if exec.shell:
             raise SteadError("refused", "the policy of this guest permits programs by name, not shell lines")
-        if steering := sorted(name for name in exec.environment if _STEERING.fullmatch(name)):
-            raise SteadError("refused", f"the policy of this guest does not permit the variable {steering[0][:100]!r}")
+        for name, value in exec.environment.items():
+            if not _HARMLESS.fullmatch(name) or "/" in value:
+                raise SteadError("refused", f"the policy of this guest does not permit the variable {name[:100]!r}")
         program = shutil.which(exec.argv[0], path=self.place.programs.environment.get("PATH"))
         if program is None or _known(program) not in self._resolved():
             raise SteadError("refused", f"the policy of this guest does not permit {exec.argv[0][:200]!r}")
@@ -227,7 +228,7 @@ class PolicedToolbox(LocalToolbox):
     def _resolved(self) -> set[tuple[str, str]]:
         """The permitted programs, looked up as a shell would; what is not there is not permitted."""
         path = self.place.programs.environment.get("PATH")
-        found = (shutil.which(each, path=path) for each in self._programs or ())
+        found = (shutil.which(each, path=path) for each in self._policy.programs or ())
         return {_known(each) for each in found if each is not None}
 
 

@@ -13,10 +13,12 @@ import msgspec
 import pytest
 
 from stead.guest import configuration
-from stead.guest.rpc import Rate
+from stead.guest.rpc import Rate, Rpc, RpcLimits
+from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.client import RpcGuest
 from stead.sdk.guest.lines import Lines
+from stead.transport import unix
 from support.deadline import PATIENCE, eventually
 
 pytestmark = pytest.mark.anyio
@@ -112,10 +114,11 @@ async def test_concurrency_and_a_ping_beside_it(tmp_path: Path) -> None:
         assert codes == ["too_many"] * 2
 
 
-async def test_the_rate(tmp_path: Path) -> None:
-    async with _served(tmp_path, security=None, max_requests_per_second=4) as lines:  # one is the client's own
+async def test_the_rate_and_a_ping_beside_it(tmp_path: Path) -> None:
+    async with _served(tmp_path, security=None, max_requests_per_second=3) as lines:
         codes = []
         for _ in range(8):
+            await lines.call("ping")
             try:
                 await lines.call("get_agent_info")
                 codes.append("ok")
@@ -123,6 +126,26 @@ async def test_the_rate(tmp_path: Path) -> None:
                 codes.append(error.code)
         assert codes[:3] == ["ok"] * 3
         assert "rate_limited" in codes
+
+
+async def test_a_line_is_as_long_as_the_configuration_says(tmp_path: Path) -> None:
+    async with _served(tmp_path, security=None, max_message_size_kb=1) as lines:
+        assert await _code(lines, "file_read", path="x" * 900) == (-32602, "path_invalid")
+        stream = await unix.connect(lines.path)
+        await stream.write(b'{"jsonrpc":"2.0","id":1,"method":"' + b"x" * 1100 + b'"}\n')
+        answer = msgspec.json.decode((await stream.read(1 << 16)).partition(b"\n")[0])
+        assert (answer["id"], answer["error"]["code"]) == (None, wire.INVALID_REQUEST)
+        await stream.close()
+
+
+async def test_what_has_no_time_limit_of_its_own_has_the_configured_one() -> None:
+    async def slow(params: wire.Nothing) -> None:
+        await anyio.sleep_forever()
+
+    rpc = Rpc({"slow": (wire.Nothing, slow)}, RpcLimits(seconds=0.05))
+    answer = msgspec.json.decode(await rpc.answer(b'{"jsonrpc":"2.0","id":1,"method":"slow"}') or b"{}")
+    assert answer["error"]["code"] == wire.TIMED_OUT
+    assert rpc.running == 0
 
 
 def test_a_bucket_fills_with_time() -> None:
@@ -218,6 +241,9 @@ def test_a_file_that_says_nothing_of_security_permits_what_the_protocol_does(tmp
         ({"max_message_size_kb": 65}, "max_message_size_kb"),
         ({"request_timeout_seconds": -1}, "request_timeout_seconds"),
         ({"log_level": "loud"}, "log_level"),
+        ({"version": 2}, "version"),
+        ({"version": "2.0.0"}, "version"),
+        ({"root": "/srv", "security": {"allowed_read_paths": ["/srv"]}}, "exclude each other"),
         ({"security": {"allowed_read_paths": ["relative"]}}, "relative"),
         ({"security": {"allowed_write_paths": ["/a/../b"]}}, "/a/../b"),
         ({"allowed_read_paths": "text"}, "allowed_read_paths"),

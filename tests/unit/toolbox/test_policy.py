@@ -180,12 +180,13 @@ async def test_sizes_hold_for_trees_and_for_uploads_that_are_kept(place: Path) -
 
 
 @pytest.mark.parametrize(
-    "name", ["LD_PRELOAD", "PATH", "BASH_ENV", "PYTHONPATH", "GIT_SSH", "GCONV_PATH", "NODE_OPTIONS"]
+    "name", ["LD_PRELOAD", "PATH", "BASH_ENV", "PYTHONPATH", "GIT_SSH", "GCONV_PATH", "NODE_OPTIONS", "ANYTHING", "x"]
 )
 async def test_no_variable_makes_a_permitted_program_run_another(place: Path, name: str) -> None:
     async with _toolbox(place, programs=("printenv",)) as toolbox:
         await _refused(toolbox.exec(["printenv", name], environment={name: f"{place}/open/f"}))
-        assert (await toolbox.exec(["printenv", "WORD"], environment={"WORD": "x"})).stdout == b"x\n"
+        await _refused(toolbox.exec(["printenv", "LANG"], environment={"LANG": f"{place}/open"}))
+        assert (await toolbox.exec(["printenv", "TZ"], environment={"TZ": "UTC"})).stdout == b"UTC\n"
 
 
 async def test_a_permitted_file_may_be_a_link_for_reading(place: Path) -> None:

@@ -33,9 +33,21 @@ STALLED_SECONDS = 60.0
 KEEPALIVE_SECONDS = 30.0
 """How often an event stream on which nothing happens says that it is alive."""
 LINGER_SECONDS = 2.0
+"""How long a client that still sends is heard after its answer."""
 PIECE = 1 << 16
 
 log = logging.getLogger(__name__)
+
+
+class Times(NamedTuple):
+    """How long a server is patient."""
+
+    idle: float = IDLE_SECONDS
+    stalled: float = STALLED_SECONDS
+    keepalive: float = KEEPALIVE_SECONDS
+
+
+PATIENT = Times()
 
 T = TypeVar("T")
 
@@ -121,6 +133,7 @@ async def serve(
     token: str,
     *,
     free: frozenset[str] = frozenset({"/health"}),
+    times: Times = PATIENT,
     task_status: TaskStatus[tuple[str, int]] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listens until cancelled."""
@@ -130,7 +143,7 @@ async def serve(
         if len(connections) >= CONNECTIONS and not _hung_up(connections):
             writer.close()
             return
-        connection = _Connection(reader, writer, handle, token, free)
+        connection = _Connection(reader, writer, _Served(handle, f"Bearer {token}".encode(), free, times))
         connections[connection] = None
         try:
             with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):
@@ -166,22 +179,23 @@ async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
             pass
 
 
+class _Served(NamedTuple):
+    """What all connections of one server share."""
+
+    handle: Handle
+    credential: bytes
+    free: frozenset[str]
+    times: Times
+
+
 class _Connection:
     """One client, one request after the other."""
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        handle: Handle,
-        token: str,
-        free: frozenset[str],
-    ) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, served: _Served) -> None:
         self._reader = reader
         self._writer = writer
-        self._handle = handle
-        self._token = f"Bearer {token}".encode()
-        self._free = free
+        self._served = served
+        self._times = served.times
         self.idle = True
         self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES)
 
@@ -194,7 +208,7 @@ class _Connection:
         while True:
             self.idle = True
             try:
-                async with asyncio.timeout(IDLE_SECONDS):
+                async with asyncio.timeout(self._times.idle):
                     head = await self._event()
             except h11.RemoteProtocolError as error:
                 await self._refuse(error.error_status_hint, "malformed", str(error))
@@ -202,19 +216,25 @@ class _Connection:
             if not isinstance(head, h11.Request):
                 return
             self.idle = False
-            if head.http_version not in {b"1.0", b"1.1"}:
-                await self._refuse(505, "version_unsupported", "HTTP/1.1 is spoken here")
+            if not await self._accepted(head):
                 return
-            said = {name for name, _ in head.headers} & {b"content-length", b"transfer-encoding"}
-            if len(said) == 2:
-                await self._refuse(400, "malformed", "the length of the body is said in two ways")
-                return
-            if not said:
-                await self._event()
             await self._answer(head)
             if self._wire.our_state is not h11.DONE or self._wire.their_state is not h11.DONE:
                 return
             self._wire.start_next_cycle()
+
+    async def _accepted(self, head: h11.Request) -> bool:
+        """Whether it is a request that we understand as its sender does; the end of one without a body is taken at once."""
+        if head.http_version not in {b"1.0", b"1.1"}:
+            await self._refuse(505, "version_unsupported", "HTTP/1.1 is spoken here")
+            return False
+        said = {name for name, _ in head.headers} & {b"content-length", b"transfer-encoding"}
+        if len(said) == 2:
+            await self._refuse(400, "malformed", "the length of the body is said in two ways")
+            return False
+        if not said:
+            await self._event()
+        return True
 
     async def _event(self) -> object:
         while True:
@@ -227,11 +247,13 @@ class _Connection:
 
     async def _body(self) -> AsyncIterator[bytes]:
         while self._wire.their_state is h11.SEND_BODY:
-            async with asyncio.timeout(STALLED_SECONDS):
-                try:
+            try:
+                async with asyncio.timeout(self._times.stalled):
                     event = await self._event()
-                except h11.RemoteProtocolError as error:
-                    raise SteadError("malformed", str(error)) from None
+            except h11.RemoteProtocolError as error:
+                raise SteadError("malformed", str(error)) from None
+            except TimeoutError:
+                raise SteadError("timeout", f"nothing of the body came for {self._times.stalled:g} s") from None
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
             elif not isinstance(event, h11.EndOfMessage):
@@ -241,7 +263,7 @@ class _Connection:
         try:
             request = Request(head, self._body())
             self._admit(request)
-            answer = await self._handle(request)
+            answer = await self._served.handle(request)
         except SteadError as error:
             await self._refuse(error.row.status, error.code, error.message)
             return
@@ -258,7 +280,7 @@ class _Connection:
 
     def _admit(self, request: Request) -> None:
         given = request.headers.get("authorization", "").encode("latin-1")
-        if request.path not in self._free and not hmac.compare_digest(given, self._token):
+        if request.path not in self._served.free and not hmac.compare_digest(given, self._served.credential):
             raise SteadError("unauthenticated", "send the token of this guest: Authorization: Bearer ...")
 
     async def _refuse(self, status: int, code: str, message: str) -> None:
@@ -300,7 +322,7 @@ class _Connection:
         try:
             while True:
                 done, _ = await asyncio.wait(
-                    {gone, following}, timeout=KEEPALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    {gone, following}, timeout=self._times.keepalive, return_when=asyncio.FIRST_COMPLETED
                 )
                 if gone in done:
                     return
@@ -322,5 +344,5 @@ class _Connection:
         data = self._wire.send(event)
         if data:
             self._writer.write(data)
-            async with asyncio.timeout(STALLED_SECONDS):
+            async with asyncio.timeout(self._times.stalled):
                 await self._writer.drain()
