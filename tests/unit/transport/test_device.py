@@ -1,0 +1,83 @@
+"""Virtio-serial ports by name, and a character device that comes and goes; the real port is in tests/integration/machine."""
+
+import os
+import tty
+from pathlib import Path
+
+import anyio
+import pytest
+
+from stead.protocol.errors import SteadError
+from stead.transport.device import Device, find
+
+pytestmark = pytest.mark.anyio
+
+NAME = "org.example.agent.0"
+
+
+def _port(ports: Path, device: str, name: str) -> None:
+    (ports / device).mkdir(parents=True)
+    (ports / device / "name").write_text(f"{name}\n")
+
+
+async def test_a_port_is_found_by_its_link_or_by_what_the_system_calls_it(tmp_path: Path) -> None:
+    links, ports = tmp_path / "links", tmp_path / "ports"
+    links.mkdir()
+    _port(ports, "vport0p1", "another")
+    _port(ports, "vport0p2", NAME)
+    assert find(NAME, links, ports) == Path("/dev/vport0p2")
+    (links / NAME).touch()
+    assert find(NAME, links, ports) == links / NAME
+    assert find("/dev/other", links, ports) == Path("/dev/other")
+    with pytest.raises(SteadError) as caught:
+        find("nothing", links, ports)
+    assert caught.value.code == "not_found"
+
+
+async def test_bytes_both_ways_until_the_other_side_is_gone() -> None:
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    device = Device(Path(os.ttyname(theirs)))
+    os.close(theirs)
+    with anyio.fail_after(30):
+        assert device.present()
+        await device.write(b"out")
+        assert os.read(ours, 10) == b"out"
+        os.write(ours, b"in")
+        assert await device.read(10) == b"in"
+        os.close(ours)
+        assert await device.read(10) == b""
+        assert not device.present()
+        with pytest.raises(SteadError):
+            await device.write(b"x")
+        await device.close()
+        await device.close()
+        assert await device.read(10) == b""
+
+
+async def test_closing_wakes_who_waits() -> None:
+    ours, theirs = os.openpty()
+    device = Device(Path(os.ttyname(theirs)))
+    found: list[bytes] = []
+
+    async def read() -> None:
+        found.append(await device.read(10))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            await device.close()
+    assert found == [b""]
+    os.close(ours)
+    os.close(theirs)
+
+
+async def test_what_is_not_there_or_no_line_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SteadError):
+        Device(tmp_path / "nothing")
+    (tmp_path / "file").touch()
+    device = Device(tmp_path / "file")
+    with pytest.raises(SteadError):
+        device.raw()
+    await device.close()
