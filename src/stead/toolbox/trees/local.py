@@ -27,7 +27,6 @@ LIST_BYTES = 1 << 20
 """About how much one answer of a list carries."""
 _ENTRY_BYTES = 150
 _BLOCK = 1 << 20
-_STEP = 200
 _HELD = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | QUIET
 
 

@@ -29,7 +29,6 @@ SIZE = 1 << 62
 
 _NAME = 100
 _MAGIC = b"ustar\x0000"
-_GNU = b"ustar  \x00"
 _PAX = re.compile(rb"([1-9]\d{0,9}) ")
 _TIME = re.compile(r"(-?\d{1,18})(?:\.(\d{0,9})\d*)?")
 _NANO = 1_000_000_000
