@@ -1,6 +1,8 @@
 """`stead exec`, `logs`, `execs`, `kill`, as a shell uses them."""
 
+import base64
 import hashlib
+import json
 import signal
 import subprocess
 from typing import Any
@@ -23,6 +25,18 @@ def test_output_and_errors_come_apart_and_the_exit_code_through(both: Cli, work:
 def test_what_follows_the_dashes_is_taken_as_it_is(cli: Cli, work: Work) -> None:
     done = cli("exec", work["name"], "--", "printf", "%s|", "--json", "-x", "a b", "$HOME", "--", "*")
     assert done.stdout == b"--json|-x|a b|$HOME|--|*|"
+
+
+def test_output_as_lines_of_json(both: Cli, work: Work) -> None:
+    line = r"printf 'a\377' >&2; sleep 0.1; echo b; exit 3"
+    done = both("exec", work["name"], "--json", "--shell", "--", line)
+    first, second, last = map(json.loads, done.stdout.splitlines())
+    assert (first["channel"], base64.b64decode(first["base64"])) == ("stderr", b"a\xff")
+    assert (second["channel"], second["text"]) == ("stdout", "b\n")
+    assert second["cursor"] > first["cursor"]
+    assert (last["status"]["state"], last["status"]["exit_code"], done.returncode) == ("exited", 3, 3)
+    kept = both("logs", work["name"], last["status"]["exec_id"], "--json")
+    assert (kept.stdout, kept.returncode) == (done.stdout, 0)
 
 
 def test_directory_environment_and_shell(cli: Cli, work: Work) -> None:

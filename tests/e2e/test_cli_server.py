@@ -122,3 +122,10 @@ def test_a_mock_control_plane_to_type_into(cli: Cli) -> None:
     done = cli("mock-control", "--port", "0", input=b"nodes\nquit\n")
     assert done.returncode == 0
     assert b"127.0.0.1" in done.stdout
+
+
+def test_the_mock_control_plane_speaks_json_too(cli: Cli) -> None:
+    done = cli("mock-control", "--port", "0", "--json", input=b"nonsense\nquit\n")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["mark"] for line in lines] == ["*", "!"]
+    assert "127.0.0.1" in lines[0]["text"]

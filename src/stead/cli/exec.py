@@ -2,6 +2,8 @@
 
 The remote exit code is the exit code; 128 + the signal when a signal ended it; 124 when its time limit did; 127 when it
 could not be started; 125 when Stead itself failed. Ctrl-C is passed on; a second one kills. In a pipe stdin is passed on.
+With --json output becomes lines of JSON: one a piece (`channel`, `cursor`, `text`, or `base64` where it is no text), at last
+one with `status`.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 from anyio.abc import TaskStatus
 
 from stead.cli import output
 from stead.cli.context import Context
 from stead.cli.words import Namespace, Parser, Verb, pair, seconds, workspace_argument
 from stead.protocol.errors import SteadError
-from stead.toolbox.contract import Exec, ExecState, ExecStatus
+from stead.toolbox.contract import Exec, ExecState, ExecStatus, Output
 
 if TYPE_CHECKING:
     from stead.sdk.remote import RemoteRunning, RemoteToolbox
@@ -59,6 +62,7 @@ async def logs(context: Context, arguments: Namespace) -> int:
         ended = await _logs_kept(context, toolbox, status, arguments.cursor, follow=arguments.follow)
     if ended is None:
         return 0
+    await _put_status(context, ended)
     if ended.truncated:
         context.out.note("stead: this exec printed more than is kept")
     return exit_code(context, ended) if arguments.exit_code else 0
@@ -70,7 +74,7 @@ async def _logs_kept(
     """What is kept from the cursor on; what is not is told. None when the exec goes on and is not followed."""
     while True:
         try:
-            return await _logs_from(toolbox, status, cursor, follow=follow)
+            return await _logs_from(context, toolbox, status, cursor, follow=follow)
         except SteadError as error:
             if error.code != "range_unsatisfiable" or "first_cursor" not in error.details:
                 raise
@@ -78,13 +82,15 @@ async def _logs_kept(
             context.out.note(f"stead: the output before {cursor} is no longer kept")
 
 
-async def _logs_from(toolbox: RemoteToolbox, status: ExecStatus, cursor: int, *, follow: bool) -> ExecStatus | None:
+async def _logs_from(
+    context: Context, toolbox: RemoteToolbox, status: ExecStatus, cursor: int, *, follow: bool
+) -> ExecStatus | None:
     running = await toolbox.attach(status.exec_id, cursor)
     if status.state is ExecState.RUNNING and not follow:
-        await _until_cursor(running, status.last_cursor)
+        await _until_cursor(context, running, status.last_cursor)
         return None
     async for piece in running.output():
-        await put(1 if piece.channel == "stdout" else 2, piece.data)
+        await _put_piece(context, piece)
     return await running.wait()
 
 
@@ -164,6 +170,24 @@ async def put(descriptor: int, data: bytes) -> None:
         await anyio.to_thread.run_sync(_write_all, descriptor, data)
 
 
+async def _put_piece(context: Context, piece: Output) -> None:
+    """As it is, or as a line of JSON."""
+    if not context.out.json:
+        await put(1 if piece.channel == "stdout" else 2, piece.data)
+        return
+    line: dict[str, object] = {"channel": piece.channel, "cursor": piece.cursor}
+    try:
+        line["text"] = piece.data.decode()
+    except UnicodeDecodeError:
+        line["base64"] = piece.data
+    await put(1, msgspec.json.encode(line) + b"\n")
+
+
+async def _put_status(context: Context, status: ExecStatus) -> None:
+    if context.out.json:
+        await put(1, msgspec.json.encode({"status": status}) + b"\n")
+
+
 async def _foreground(context: Context, toolbox: RemoteToolbox, running: RemoteRunning, *, stdin: bool) -> int:
     async with anyio.create_task_group() as tasks:
         await tasks.start(_pass_signals, toolbox, running.exec_id)
@@ -172,9 +196,10 @@ async def _foreground(context: Context, toolbox: RemoteToolbox, running: RemoteR
         if stdin:
             tasks.start_soon(_pass_stdin, running)
         async for piece in running.output():
-            await put(1 if piece.channel == "stdout" else 2, piece.data)
+            await _put_piece(context, piece)
         status = await running.wait()
         tasks.cancel_scope.cancel()
+    await _put_status(context, status)
     if status.truncated:
         context.out.note("stead: not all that the command printed could be kept for you; the rest is lost")
         context.out.note("  Let it write to a file in the workspace, and fetch that with `stead cp`.")
@@ -243,11 +268,11 @@ async def _until_readable() -> None:
         return
 
 
-async def _until_cursor(running: RemoteRunning, cursor: int) -> None:
+async def _until_cursor(context: Context, running: RemoteRunning, cursor: int) -> None:
     if running.cursor >= cursor:
         return
     async for piece in running.output():
-        await put(1 if piece.channel == "stdout" else 2, piece.data)
+        await _put_piece(context, piece)
         if piece.cursor >= cursor:
             return
 
@@ -301,7 +326,8 @@ def _kill_arguments(parser: Parser) -> None:
 
 _DETAILS = """The exit code is the command's; 128+N when signal N ended it, 124 when --timeout did, 127 when it could not
 be started, 125 when Stead itself failed or output was lost. A command waits, as at a full pipe, while nobody reads what it
-printed (64 MiB); one in the background does not: of that, so much is kept.
+printed (64 MiB); one in the background does not: of that, so much is kept. With --json what it prints comes as lines of JSON
+with channel, cursor, and text or base64; the last has its status.
 
   stead exec work -- ls -la
   stead exec work --shell -- 'grep -c x *.txt | sort'

@@ -449,6 +449,12 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
+def _print_json(text: str) -> None:
+    """A line of JSON: when, the mark that the line begins with, the rest."""
+    mark, _, rest = text.partition(" ") if text[:1] in "*!<>" else ("", "", text)
+    _print(json.dumps({"at": time.time(), "mark": mark, "text": rest}, ensure_ascii=False))
+
+
 def main(arguments: list[str]) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -456,9 +462,10 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=7399)
+    parser.add_argument("--json", action="store_true", help="say everything as lines of JSON: at, mark, text")
     options = parser.parse_args(arguments[1:] if arguments[:1] == ["--"] else arguments)
     try:
-        anyio.run(run, options.host, options.port, _typed(), _print)
+        anyio.run(run, options.host, options.port, _typed(), _print_json if options.json else _print)
     except KeyboardInterrupt:
         sys.stdout.flush()
         os._exit(130)  # the thread that reads the terminal cannot be waited for
