@@ -2,7 +2,7 @@
 
 Contract: `await run(settings, observer=None)` serves until SIGTERM or SIGINT, then goes down in stages: nothing new is taken, a
 goodbye is said, running commands may end within `shutdown_seconds`, links close. A second signal ends it at once. The
-workspaces go on in any case.
+workspaces go on in any case. A node whose data folder was deleted ends by itself: it could do nothing any more.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ FLUSH_SECONDS = 3.0
 
 async def run(settings: NodeSettings, observer: Observer | None = None) -> None:
     """Serves until told to end. What was loaded by then stays, so the collector of garbage need not look at it any more."""
-    with _alone(settings.state):
-        async with serving(settings, observer or Nobody()) as node:
+    with _alone(settings.state) as lock:
+        async with serving(settings, observer or Nobody()) as node, anyio.create_task_group() as watching:
+            watching.start_soon(_fail_without, lock, settings.watch_seconds)
             gc.freeze()
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 async for _ in signals:
@@ -61,12 +62,20 @@ async def run(settings: NodeSettings, observer: Observer | None = None) -> None:
                     group.start_soon(_force, signals, group.cancel_scope)
                     await node.go_down()
                     group.cancel_scope.cancel()
+            watching.cancel_scope.cancel()
 
 
 async def rotate_key(settings: NodeSettings) -> None:
     """Replaces the node's key; the node must not run meanwhile."""
     with _alone(settings.state):
         await rotate(Identity.open(settings.state), settings)
+
+
+async def _fail_without(lock: int, seconds: float) -> None:
+    """Ends the node when the file of this descriptor, and so its data folder, was deleted."""
+    while os.fstat(lock).st_nlink > 0:
+        await anyio.sleep(seconds)
+    raise SteadError("not_found", "the data folder was deleted")
 
 
 async def _force(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
@@ -243,8 +252,8 @@ def _token(settings: NodeSettings) -> str:
 
 
 @contextlib.contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """Two nodes on one folder would undo each other's work."""
+def _alone(state: Path) -> Iterator[int]:
+    """Two nodes on one folder would undo each other's work. Yields the descriptor of the lock."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -253,6 +262,6 @@ def _alone(state: Path) -> Iterator[None]:
         os.close(descriptor)
         raise SteadError("conflict", "another node runs with this data folder") from None
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

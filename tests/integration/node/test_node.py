@@ -1,6 +1,7 @@
 """A real node program against a scripted control plane: it enrols, obeys, survives, and goes down in order."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from integration.node.conftest import NodeProgram
+from integration.node.conftest import NodeProgram, processes_of
 from integration.node.control import Control, serve, spec
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import CommandCancel
@@ -250,6 +251,29 @@ async def test_a_second_node_on_the_same_folder_is_refused(control: Control, sta
     assert await anyio.to_thread.run_sync(node.process.wait, PATIENCE) == 1
     assert "another node runs" in node.log()
     node.process = first
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_it_ends_when_its_data_folder_was_deleted(tmp_path: Path, connected: bool) -> None:
+    """Also without a control plane, which may be gone with it."""
+    async with serve(Control()) as control:
+        node = NodeProgram(control, tmp_path / "box", **HOLDERS)
+        node.start()
+        await control.connected()
+        if connected:
+            await ends_without_its_folder(node)
+    if not connected:
+        await ends_without_its_folder(node)
+
+
+async def ends_without_its_folder(node: NodeProgram) -> None:
+    assert node.process is not None
+    shutil.rmtree(node.folder / "data")
+    try:
+        assert await anyio.to_thread.run_sync(node.process.wait, PATIENCE) == 1
+        eventually(lambda: not processes_of(node.folder), "its nursery ends with it")
+    finally:
+        node.kill()
 
 
 async def test_a_key_is_replaced_also_when_the_answer_was_lost(control: Control, start_node: Start) -> None:
