@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from stead.guest import rpc, streams
+from stead.guest import console, rpc, streams, terminal
+from stead.guest.sidecar import commands, history, http
 from stead.protocol import guest as wire
 from stead.toolbox import confine, contract, execs, files, ignoring, place
 from stead.toolbox.git import contract as git
@@ -10,6 +11,7 @@ from stead.toolbox.holding import settings
 from stead.toolbox.search import contract as search
 from stead.toolbox.search import files as listing
 from stead.toolbox.search import indexer
+from stead.toolbox.sessions import contract as sessions
 from stead.toolbox.system import contract as system
 from stead.toolbox.text import contract as text
 from stead.toolbox.transfer import chunks, partial
@@ -74,6 +76,21 @@ IN_FORCE = {
     "one JSON-RPC line": [wire.LINE_BYTES],
     "JSON-RPC requests of one channel at once": [rpc.CONCURRENT],
     "JSON-RPC batch": [rpc.BATCH],
+    "one line of a serial line": [wire.LINE_BYTES],
+    "requests and commands of one serial line at once": [console.AT_ONCE],
+    "keys that wait for a program that reads none": [terminal.TYPED_BYTES],
+    "JSON body of one HTTP request": [http.BODY_BYTES],
+    "head of one HTTP request": [http.HEADER_BYTES],
+    "HTTP connections at once": [http.CONNECTIONS],
+    "an HTTP client that asks for nothing, and one that takes or sends nothing": [
+        int(http.PATIENT.idle),
+        int(http.PATIENT.stalled),
+    ],
+    "silence on an event stream over HTTP": [int(http.PATIENT.keepalive)],
+    "a command over HTTP that names no time limit, in the foreground": [int(commands.SECONDS)],
+    "output in one answer over HTTP": [commands.TEXT_CHARACTERS],
+    "history of what was printed, over HTTP": [history.ENTRIES, history.BYTES],
+    "sessions of one workspace": [sessions.SESSIONS],
 }
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from stead.guest.sidecar.http import Event, Events, Handle, Request, Response, Times, serve
+from stead.guest.sidecar.http import CONNECTIONS, Event, Events, Handle, Request, Response, Times, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -77,3 +77,28 @@ async def test_an_event_stream_says_that_it_is_alive() -> None:
         writer.write(b"GET /events HTTP/1.1\r\n" + HEAD + b"\r\n")
         for _ in range(3):
             assert await reader.readuntil(b": alive\n\n")
+
+
+async def test_one_beyond_the_most_is_turned_away_while_all_are_at_work() -> None:
+    async def nothing() -> AsyncGenerator[Event, None]:
+        await anyio.sleep_forever()
+        yield Event("never", None)
+
+    async def handle(request: Request) -> Events:
+        return Events(nothing())
+
+    async with _served(handle, Times()) as (reader, writer):
+        ends = [(reader, writer)]
+        address = writer.get_extra_info("peername")
+        while len(ends) < CONNECTIONS:
+            ends.append(await asyncio.open_connection(*address))
+        for each, to in ends:
+            to.write(b"GET /events HTTP/1.1\r\n" + HEAD + b"\r\n")
+            assert await each.readuntil(b"\r\n\r\n")
+        late, to_late = await asyncio.open_connection(*address)
+        assert await late.read() == b""
+        to_late.close()
+        ends[-1][1].close()
+        await ends[-1][1].wait_closed()
+        for _, to in ends[1:-1]:
+            to.close()
