@@ -12,6 +12,7 @@ from stead.toolbox.contract import Info, Toolbox
 from stead.toolbox.execs import Execs
 from stead.toolbox.local import LocalToolbox, opened
 from stead.toolbox.scripted import Script, ScriptedToolbox
+from support.areas import PROGRAMS
 from support.guests import WORKSPACE, GuestProcess
 
 pytestmark = pytest.mark.anyio
@@ -26,13 +27,13 @@ async def toolbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     place: Path = tmp_path_factory.mktemp("toolbox")
     (place / "root").mkdir()
     make = LocalToolbox if request.param == "local" else _scripted
-    async with opened(place / "root", place / "run", make=make) as found:
+    async with opened(place / "root", place / "run", make=make, environment={"PATH": PROGRAMS}) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 async def remote(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Toolbox]:
-    with GuestProcess(tmp_path_factory.mktemp("guest")) as guest:
+    with GuestProcess(tmp_path_factory.mktemp("guest"), environment={"PATH": PROGRAMS}) as guest:
         async with guest.linked() as client:
             yield RemoteToolbox(client, WORKSPACE)
 

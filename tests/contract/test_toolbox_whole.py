@@ -7,6 +7,7 @@ import pytest
 from stead.testing.cluster import Cluster
 from stead.toolbox import behaviour
 from stead.toolbox.contract import Toolbox
+from support.areas import PROGRAMS
 
 pytestmark = pytest.mark.anyio
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 async def toolbox(cluster: Cluster) -> AsyncIterator[Toolbox]:
     async with cluster.client() as stead:
-        workspace = await stead.workspaces.create()
+        workspace = await stead.workspaces.create(environment={"PATH": PROGRAMS})
         yield workspace.toolbox
         await workspace.delete()
 

@@ -5,8 +5,9 @@ Contract: each takes bytes and raises nothing but SteadError, whatever they are;
 
 from __future__ import annotations
 
+from stead.toolbox.ignoring.expressions import Syntax
+from stead.toolbox.ignoring.patterns import Patterns
 from stead.toolbox.text import document, patches
-from stead.toolbox.trees.ignore import Patterns
 from stead.toolbox.trees.tar import Member, Parser
 
 CONTENT = "a\nb\r\nc\n"
@@ -48,6 +49,7 @@ def diff(data: bytes) -> None:
 
 
 def ignore(data: bytes) -> None:
-    patterns = Patterns(data)
-    for path in (b"a", b"a/b", b"\xff/[", b"a.b/c/d e"):
-        patterns.judge(path, directory=path.endswith(b"b"))
+    for syntax in Syntax:
+        patterns = Patterns.of(data, syntax=syntax)
+        for path in (b"a", b"a/b", b"\xff/[", b"a.b/c/d e"):
+            patterns.judge(path, directory=path.endswith(b"b"))

@@ -5,9 +5,10 @@ from pathlib import Path
 from stead.guest import console, rpc, streams, terminal
 from stead.guest.sidecar import commands, history, http
 from stead.protocol import guest as wire
-from stead.toolbox import confine, contract, execs, files, ignoring, place
+from stead.toolbox import confine, contract, execs, files, place
 from stead.toolbox.git import contract as git
 from stead.toolbox.holding import settings
+from stead.toolbox.ignoring import globs
 from stead.toolbox.search import contract as search
 from stead.toolbox.search import files as listing
 from stead.toolbox.search import indexer
@@ -49,7 +50,7 @@ IN_FORCE = {
     "lines before and after a match": [search.CONTEXT],
     "characters shown of a line": [search.LONGEST],
     "places told of one line": [search.SPANS],
-    "globs of a search or a watch": [ignoring.GLOBS, ignoring.GLOBS_BYTES],
+    "globs of a search or a watch": [globs.GLOBS, globs.GLOBS_BYTES],
     "files listed for search by name": [listing.MOST],
     "files, symbols, pieces in one answer of a search": [search.MOST_NAMES, search.MOST_SYMBOLS, search.MOST_RANKED],
     "a file in the index": [indexer.FILE_BYTES],

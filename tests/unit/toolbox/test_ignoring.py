@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
-from stead.toolbox.ignoring import GLOBS, Chosen, Pattern
+from stead.toolbox.ignoring.expressions import Syntax
+from stead.toolbox.ignoring.globs import GLOBS, Chosen
+from stead.toolbox.ignoring.patterns import parse
 from stead.toolbox.watch.pending import Pending
 from stead.toolbox.watch.polling import Polled
 from stead.toolbox.watch.tree import Tree
@@ -144,4 +146,6 @@ def test_globs_are_bounded() -> None:
 
 
 def test_lines_that_mean_nothing() -> None:
-    assert [Pattern.of(line) for line in ("", "   ", "# a", "!", "/", "[z-a]", "a" * 5000)] == [None] * 7
+    assert [parse(line, Syntax.RIPGREP) for line in (b"", b"   ", b"# a", b"!", b"/", b"[z-a]", b"a" * 5000)] == [
+        None
+    ] * 7

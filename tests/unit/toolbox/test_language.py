@@ -1,28 +1,22 @@
 """Language servers: real ones of Python and TypeScript."""
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from stead.protocol.errors import SteadError
-from stead.toolbox import behaviour
 from stead.toolbox.language.contract import CodePlace
 from stead.toolbox.language.positions import Lines, Position, address, path_of
-from stead.toolbox.local import opened
-from support.areas import Here
-from support.repository import ROOT
+from support.areas import COMPILER, PROGRAMS, Here
 
 pytestmark = pytest.mark.anyio
-
-COMPILER = ROOT / "web/node_modules/.bin/tsc"
 
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Here]:
     (tmp_path / "w").mkdir()
-    found = Here(tmp_path / "w", PATH=f"{COMPILER.parent}{os.pathsep}{os.environ['PATH']}")
+    found = Here(tmp_path / "w", PATH=PROGRAMS)
     try:
         yield found
     finally:
@@ -32,16 +26,6 @@ async def here(tmp_path: Path) -> AsyncIterator[Here]:
 
 def where(place: CodePlace) -> tuple[str, int, int]:
     return place.path, place.line, place.column
-
-
-@pytest.mark.skipif(not COMPILER.exists(), reason="the packages of the web app are not installed")
-async def test_typescript_behaves_like_python(tmp_path: Path) -> None:
-    (tmp_path / "root").mkdir()
-    environment = {"PATH": f"{COMPILER.parent}{os.pathsep}{os.environ['PATH']}"}
-    async with opened(tmp_path / "root", tmp_path / "run", environment=environment) as toolbox:
-        async for outcome in behaviour.run(toolbox, ["language-typescript"]):
-            assert outcome.ok, outcome.detail
-            assert not outcome.skipped, outcome.detail
 
 
 # --- real servers ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from stead.protocol.errors import SteadError
-from stead.toolbox.ignoring import Chosen
+from stead.toolbox.ignoring.globs import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.search import contract as c
 from stead.toolbox.search import ripgrep

@@ -13,7 +13,7 @@ import stat
 from asyncio import StreamReader, TimerHandle
 
 from stead.protocol.errors import SteadError
-from stead.toolbox.ignoring import NAMES
+from stead.toolbox.ignoring.levels import NAMES
 from stead.toolbox.place import Place
 from stead.toolbox.search import ripgrep
 from stead.toolbox.search.contract import Where

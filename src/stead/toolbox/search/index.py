@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from stead.protocol.errors import SteadError
-from stead.toolbox.ignoring import NAMES
+from stead.toolbox.ignoring.levels import NAMES
 from stead.toolbox.place import Place
 from stead.toolbox.programs import python
 from stead.toolbox.search import indexer, ripgrep

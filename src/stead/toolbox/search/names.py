@@ -18,7 +18,7 @@ import msgspec
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import FileKind
-from stead.toolbox.ignoring import Chosen
+from stead.toolbox.ignoring.globs import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.search import contract as c
 from stead.toolbox.search.files import FileList, Listing, listed

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import QUIET, shown
-from stead.toolbox.ignoring import Chosen
+from stead.toolbox.ignoring.globs import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.search.contract import Where
 

@@ -18,7 +18,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from stead.protocol.errors import SteadError
 from stead.toolbox import confine
 from stead.toolbox.confine import DIRECTORY, QUIET, Root
-from stead.toolbox.trees.ignore import FILE_BYTES, Chosen, Patterns, Scope
+from stead.toolbox.ignoring.patterns import FILE_BYTES, Patterns
+from stead.toolbox.trees.scope import Chosen, Scope
 
 LEVELS = 250
 """The deepest tree: each level holds a descriptor."""
@@ -64,7 +65,7 @@ class Entry(NamedTuple):
 
 class Choice:
     """What of a tree is meant. `ignore`: not what `.gitignore` files ignore; `exclude` are lines of such a file, stronger than
-    those; of files, only what fits one of `include` (or is in a directory that does); `depth` 1 is the directory itself."""
+    those; of files, only what fits one of `include`; `depth` 1 is the directory itself."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Choice:
             raise SteadError("invalid", "depth must not be negative", field="depth")
         self.ignore = ignore
         self.include = Chosen(include or [])
-        self.exclude = Patterns("\n".join(exclude or []).encode("utf-8", "surrogateescape"))
+        self.exclude = Patterns.of("\n".join(exclude or []).encode("utf-8", "surrogateescape"))
         self.depth = depth or LEVELS + 1
         self.unread: list[str] = []
 
@@ -142,7 +143,7 @@ def judged(root: Root, path: str, names: list[str]) -> list[str]:
         """The rules in a directory, which need not be there."""
         if directory not in scopes:
             upper = scope(directory.rpartition("/")[0]) if directory else outer
-            scopes[directory] = upper.inside(Patterns(_there(root, path, directory), base + _slashed(directory)))
+            scopes[directory] = upper.inside(Patterns.of(_there(root, path, directory), base + _slashed(directory)))
         return scopes[directory]
 
     def left_out(name: str) -> bool:
@@ -217,7 +218,7 @@ def _descend(levels: list[_Level], entry: Entry, base: bytes, choice: Choice, af
 def _scope(outer: Scope, directory: int, base: bytes, choice: Choice) -> Scope:
     if not choice.ignore:
         return outer
-    return outer.inside(Patterns(_file(directory, ".gitignore"), base))
+    return outer.inside(Patterns.of(_file(directory, ".gitignore"), base))
 
 
 def _outer(root: Root, path: str) -> tuple[bytes, Scope]:
@@ -242,9 +243,9 @@ def _outer(root: Root, path: str) -> tuple[bytes, Scope]:
 
 def _rebased(names: list[str], count: int, found: list[tuple[bytes, bytes]], extra: bytes) -> tuple[bytes, Scope]:
     cut = len(os.fsencode("".join(f"{name}/" for name in names[:count])))
-    scope = Scope().inside(Patterns(extra))
+    scope = Scope().inside(Patterns.of(extra))
     for base, text in reversed(found):
-        scope = scope.inside(Patterns(text, base[cut:]))
+        scope = scope.inside(Patterns.of(text, base[cut:]))
     return os.fsencode("".join(f"{name}/" for name in names[count:])), scope
 
 

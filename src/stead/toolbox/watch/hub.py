@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import QUIET
-from stead.toolbox.ignoring import Chosen
+from stead.toolbox.ignoring.globs import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.watch.contract import PENDING, Change, ChangeKind, Watched, WatchFiles
 from stead.toolbox.watch.engine import Begun, Engine, Synced

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
-from stead.toolbox.ignoring import Level, entered
+from stead.toolbox.ignoring.levels import Level, entered
 from stead.toolbox.watch.pending import Pending
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -142,7 +142,7 @@ def _told(path: str) -> str:
 
 
 def _out(level: Level | None, path: str, directory: bool) -> bool:
-    return level is not None and level.ignores(_told(path), directory=directory)
+    return level is not None and level.ignores(path, directory=directory)
 
 
 def _renamed(before: Entries, after: Entries) -> list[tuple[str, str]]:

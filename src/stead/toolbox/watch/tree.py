@@ -17,7 +17,7 @@ from enum import Enum
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
-from stead.toolbox.ignoring import NAMES, Level, entered
+from stead.toolbox.ignoring.levels import NAMES, Level, entered
 from stead.toolbox.watch import inotify
 from stead.toolbox.watch.inotify import Event, Inotify
 from stead.toolbox.watch.pending import Pending
@@ -288,7 +288,7 @@ class Tree:
         return not self._ignored and _left_out(node.level, self._absolute(node), name, directory)
 
     def _absolute(self, node: Node) -> str:
-        return f"{self._base}/{node.path.decode(errors='replace')}".rstrip("/")
+        return f"{self._base}/{os.fsdecode(node.path)}".rstrip("/")
 
     def _enter(self, node: Node, name: bytes, telling: Telling | None = None) -> None:
         """A directory that is new here."""
@@ -395,7 +395,7 @@ def _left_out(level: Level | None, base: str, name: bytes, directory: bool) -> b
     """Whether something in the directory `base` is left out."""
     if name == b".git":
         return True
-    return level is not None and level.ignores(f"{base}/{name.decode(errors='replace')}", directory=directory)
+    return level is not None and level.ignores(f"{base}/{os.fsdecode(name)}", directory=directory)
 
 
 def cannot(error: OSError) -> str:

@@ -97,8 +97,5 @@ async def test_one_beyond_the_most_is_turned_away_while_all_are_at_work() -> Non
             assert await each.readuntil(b"\r\n\r\n")
         late, to_late = await asyncio.open_connection(*address)
         assert await late.read() == b""
-        to_late.close()
-        ends[-1][1].close()
-        await ends[-1][1].wait_closed()
-        for _, to in ends[1:-1]:
+        for to in (to_late, *(to for _, to in ends[1:])):
             to.close()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stead.toolbox.trees.ignore import Chosen, Patterns, Scope
+from stead.toolbox.ignoring.patterns import Patterns
+from stead.toolbox.trees.scope import Chosen, Scope
 
 PIECES = [
     *[
@@ -75,7 +76,7 @@ class Repository:
 def _ours(files: dict[str, bytes], paths: list[str]) -> set[str]:
     """As the walk asks: from the top down, nothing inside of what is ignored."""
     bases = {name.encode().removesuffix(b".gitignore"): content for name, content in files.items()}
-    known = {base: Patterns(content, base) for base, content in bases.items()}
+    known = {base: Patterns.of(content, base) for base, content in bases.items()}
 
     def scope(directory: bytes) -> Scope:
         found = Scope()
@@ -135,8 +136,8 @@ def test_lines_that_people_write(repository: Repository, lines: str) -> None:
 
 def test_a_hostile_pattern_takes_no_time() -> None:
     name = b"a" * 250 + b"b"
-    assert not Patterns(b"*a" * 60 + b"*c").judge(name, directory=False)
-    assert Patterns(b"*a" * 60 + b"*b").judge(name, directory=False)
+    assert not Patterns.of(b"*a" * 60 + b"*c").judge(name, directory=False)
+    assert Patterns.of(b"*a" * 60 + b"*b").judge(name, directory=False)
 
 
 def test_chosen() -> None:
