@@ -71,9 +71,11 @@ class Node:
         self._process.wait(60)
 
     def left_of(self, workspace_id: str) -> list[str]:
-        """Folders and processes of a workspace, however they were orphaned."""
-        folders = [str(found) for found in self.folder.glob(f"**/{workspace_id}*")]
-        return folders + [word for word in map(_about, psutil.process_iter()) if workspace_id in word]
+        """Folders and processes of a workspace, however they were orphaned. What goes meanwhile is gone."""
+        entries = (f"{at}/{name}" for at, folders, files in os.walk(self.folder) for name in [*folders, *files])
+        return [path for path in entries if workspace_id in path] + [
+            word for word in map(_about, psutil.process_iter()) if workspace_id in word
+        ]
 
     def _online(self) -> bool:
         nodes = self._cluster.get("/nodes") or {"items": []}
