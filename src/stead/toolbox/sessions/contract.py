@@ -2,8 +2,9 @@
 
 A session is a directory and an environment that outlive a command. Each line runs as an exec of its own, with all that execs
 have (streams, input, time limits, exit codes); when its shell ends, also by `exit`, the session is where that shell was. A line
-that is killed or replaces its shell (`exec`) changes nothing. Exported variables are kept, others and functions are not. Of two
-lines at once the last to end decides. Sessions outlive the guest; they end with the workspace, or when they are closed.
+that is killed, replaces its shell (`exec`) or sets a trap of its own on EXIT changes nothing. Exported variables that are text
+are kept, others and functions are not. Lines of one session do not wait for each other: of two at once the last to end decides.
+Sessions outlive the guest, and what runs in them as well; they end with the workspace, or when they are closed.
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ as text. A line is one argument of the shell, not pasted into its script.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -22,21 +24,23 @@ from stead.toolbox.sessions import contract as t
 FOLDER = "sessions"
 FILE_BYTES = 1 << 20
 """What is read of a session's file."""
+SHELL = "/bin/sh"
+"""By its path: a line may have set any PATH."""
 SCRIPT = """stead_at=${0%/*}
 stead_line=$1
 set --
-cd -- "$(cat "$stead_at/cwd")" || exit 126
+cd -- "$(command -p cat "$stead_at/cwd")" || exit 126
 stead_save() {
   stead_code=$?
   trap - EXIT
-  pwd >"$stead_at/cwd.$$" && mv -f "$stead_at/cwd.$$" "$stead_at/cwd"
-  env -0 >"$stead_at/env.$$" && mv -f "$stead_at/env.$$" "$stead_at/env"
+  pwd >"$stead_at/cwd.$$" && command -p mv -f "$stead_at/cwd.$$" "$stead_at/cwd"
+  command -p env -0 >"$stead_at/env.$$" && command -p mv -f "$stead_at/env.$$" "$stead_at/env"
   exit $stead_code
 }
 trap stead_save EXIT
 eval "$stead_line"
 """
-_OURS = frozenset({"_", "PWD", "OLDPWD", "SHLVL"})
+_OURS = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "STEAD_EXEC_ID", "STEAD_WORKSPACE_ID"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -81,30 +85,30 @@ class LocalSessions:
 
     def _open(self, asked: t.OpenSession) -> t.Session:
         at = self._at(asked.name or f"s-{secrets.token_hex(6)}")
-        if not at.exists():
-            self._make_room()
-            self._make(at, asked.cwd, asked.environment)
+        if (found := self._show_or_none(at)) is not None:
+            return found
+        _check(asked.environment)
+        directory = self._place.directory(asked.cwd)
+        self._make_room()
+        self._make(at, directory, asked.environment)
         return self._show(at)
 
-    def _make(self, at: Path, cwd: str, environment: Mapping[str, str]) -> None:
-        """All of it at once: a session is there whole or not at all."""
-        if wrong := [name for name in environment if not _VARIABLE.fullmatch(name)]:
-            raise SteadError("invalid", f"{wrong[0][:100]!r} is no name of a variable", field="environment")
-        if any("\0" in value for value in environment.values()):
-            raise SteadError("invalid", "a variable has a NUL byte", field="environment")
-        directory = self._place.directory(cwd)
+    def _make(self, at: Path, directory: str, environment: Mapping[str, str]) -> None:
+        """All of it at once: a session is there whole or not at all. What is broken makes room for it."""
         part = at.with_name(f".{at.name}-{secrets.token_hex(4)}")
         part.mkdir(mode=0o700, parents=True)
-        (part / "run").write_text(SCRIPT)
+        _put_script(part)
         (part / "cwd").write_bytes(os.fsencode(directory) + b"\n")
         (part / "env").write_bytes(
-            b"".join(os.fsencode(f"{key}={value}") + b"\0" for key, value in environment.items())
+            b"".join(f"{key}={value}".encode(errors="replace") + b"\0" for key, value in environment.items())
         )
         try:
+            if self._show_or_none(at) is None:
+                _remove(at)
             part.rename(at)
         except OSError:
-            shutil.rmtree(part, ignore_errors=True)
-            if not at.exists():
+            _remove(part)
+            if self._show_or_none(at) is None:
                 raise
 
     def _make_room(self) -> None:
@@ -114,23 +118,32 @@ class LocalSessions:
 
     def _list(self) -> t.SessionList:
         names = [path.name for path in self._folder.iterdir()] if self._folder.exists() else []
-        found = [self._show(self._folder / name) for name in names if re.fullmatch(t.NAME, name)]
+        shown = [self._show_or_none(self._folder / name) for name in names if re.fullmatch(t.NAME, name)]
+        found = [session for session in shown if session is not None]
         return t.SessionList(sorted(found, key=lambda each: (-each.used, each.name)))
+
+    def _show_or_none(self, at: Path) -> t.Session | None:
+        """None where there is none, or only the ruins of one."""
+        try:
+            return self._show(at)
+        except SteadError:
+            return None
 
     def _show(self, at: Path) -> t.Session:
         """As its files tell, or "not_found"."""
-        cwd = os.fsdecode(_read(at / "cwd")).removesuffix("\n")
+        cwd, used = _read(at / "cwd")
         environment = dict(self._variables(at))
         return t.Session(
             name=at.name,
-            cwd=_shown(cwd, self._place.root.path),
+            cwd=_shown(cwd.removesuffix(b"\n").decode(errors="replace"), self._place.root.path),
             environment={name: value for name, value in environment.items() if self._is_its_own(name, value)},
-            used=(at / "cwd").stat().st_mtime,
+            used=used,
         )
 
     def _variables(self, at: Path) -> Iterator[tuple[str, str]]:
-        for text in map(os.fsdecode, _read(at / "env").split(b"\0")):
-            name, _, value = text.partition("=")
+        """Those that are text; no answer could carry others."""
+        for variable in _read(at / "env")[0].split(b"\0"):
+            name, _, value = _text(variable).partition("=")
             if _VARIABLE.fullmatch(name):
                 yield name, value
 
@@ -143,31 +156,73 @@ class LocalSessions:
             raise SteadError("invalid", "the line has a NUL byte", field="line")
         session = self._show(at)
         self._check_directory(at)
-        return t.Prepared(["sh", str(at / "run"), line], session.environment)
+        with contextlib.suppress(OSError):
+            os.utime(at / "cwd", follow_symlinks=False)
+        _put_script(at)
+        return t.Prepared([SHELL, str(at / "run"), line], session.environment)
 
     def _check_directory(self, at: Path) -> None:
         """One that is gone is told before anything runs in another."""
-        cwd = os.fsdecode(_read(at / "cwd")).removesuffix("\n")
+        cwd = _read(at / "cwd")[0].removesuffix(b"\n")
         try:
             os.close(os.open(cwd, DIRECTORY))
-        except OSError as error:
-            raise SteadError("not_found", f"the session's directory {cwd[:200]!r}: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            shown = cwd.decode(errors="replace")[:200]
+            raise SteadError("not_found", f"the session's directory {shown!r}: {why}") from None
 
     def _close(self, name: str) -> t.Closed:
         at = self._at(name)
-        existed = at.exists()
-        shutil.rmtree(at, ignore_errors=True)
+        existed = os.path.lexists(at)
+        _remove(at)
         return t.Closed(name, existed)
 
 
-def _read(file: Path) -> bytes:
-    """A bounded part of a plain file; a program of the workspace may have put anything there."""
+def _put_script(at: Path) -> None:
+    """The script of this version, whole, also where somebody is reading another."""
+    run = at / "run"
+    with contextlib.suppress(SteadError):
+        if _read(run)[0] == SCRIPT.encode():
+            return
+    fresh = at / f"run.{secrets.token_hex(4)}"
+    fresh.write_text(SCRIPT)
+    _remove(run)
+    fresh.rename(run)
+
+
+def _check(environment: Mapping[str, str]) -> None:
+    if wrong := [name for name in environment if not _VARIABLE.fullmatch(name)]:
+        raise SteadError("invalid", f"{wrong[0][:100]!r} is no name of a variable", field="environment")
+    if wrong := [name for name, value in environment.items() if "\0" in value]:
+        raise SteadError("invalid", f"what {wrong[0][:100]} is to be has a NUL byte", field="environment")
+
+
+def _read(file: Path) -> tuple[bytes, float]:
+    """A bounded part of a plain file, and when it was written; a program of the workspace may have put anything there."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as opened:
+            about = os.fstat(descriptor)
+            if stat.S_ISREG(about.st_mode):
+                return opened.read(FILE_BYTES), about.st_mtime
     except OSError:
-        raise SteadError("not_found", f"there is no session {file.parent.name!r}") from None
-    with os.fdopen(descriptor, "rb") as opened:
-        return opened.read(FILE_BYTES)
+        pass
+    raise SteadError("not_found", f"there is no session {file.parent.name!r}")
+
+
+def _remove(at: Path) -> None:
+    """Whatever it is."""
+    with contextlib.suppress(OSError):
+        at.unlink()
+    shutil.rmtree(at, ignore_errors=True)
+
+
+def _text(data: bytes) -> str:
+    """Nothing where it is none."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _shown(cwd: str, root: str) -> str:
