@@ -1,5 +1,6 @@
 """Workspaces as directories of this machine, their processes under bubblewrap where it works, plain otherwise.
 
 Contract: `driver.ProcessDriver`. The rest serves it: `layout` (what lies where), `identity` (who a process is), `sandbox`
-(bubblewrap), `cgroups` (limits), `launch` (starting the holder), `leftovers` (ending what nobody holds any more).
+(bubblewrap), `etc` and `mirror` (the /etc of workspaces), `cgroups` (limits), `launch` and `nursery` (a holder, started or
+forked), `sockets` (the way to a guest), `leftovers` (ending what nobody holds any more).
 """

@@ -27,6 +27,7 @@ from anyio import to_thread
 from stead.drivers.contract import Found, Handle, Progress, Sight, Status
 from stead.drivers.observer import Nobody, Observer
 from stead.drivers.process import cgroups, sandbox, sockets
+from stead.drivers.process.etc import ETC, Etc
 from stead.drivers.process.identity import LINUX, Identity, identify, is_alive, send, wait_gone
 from stead.drivers.process.launch import Children, launch, launch_sandboxed
 from stead.drivers.process.layout import Layout, Meta, Place, read_untrusted, replace
@@ -108,7 +109,8 @@ class ProcessDriver:
         self._observer: Observer = observer or Nobody()
         self._layout = Layout(settings.state)
         self._layout.make()
-        self._sandbox = sandbox.probe() if settings.sandboxed else "switched off in the settings"
+        self._sandbox = _probe(settings)
+        self._etc = Etc(settings.state / "machine")
         self._controllers = cgroups.probe()
         self._children = Children()
         self._nurseries: dict[str, Nursery] = {}
@@ -213,13 +215,16 @@ class ProcessDriver:
         return await self._off_loop(self._find)
 
     async def close(self) -> None:
+        await self._off_loop(self._etc.close)
         for nursery in self._nurseries.values():
             await self._off_loop(nursery.end)
         self._children.reap()
         self._children.let_go()
 
     def _warm_up(self) -> None:
-        """A node that has come up looks what there is before it takes work: its nursery loads meanwhile."""
+        """A node that has come up looks what there is before it takes work: all that starts need is made meanwhile."""
+        if isinstance(self._sandbox, sandbox.Sandbox):
+            self._etc.keep()
         for nursery in list(self._nurseries.values())[:1]:
             nursery.get_ready()
 
@@ -246,6 +251,8 @@ class ProcessDriver:
         """Remembers what is about to be made, then makes everything a holder needs."""
         self._children.reap()
         _check_space(self._layout.workspaces)
+        if isolation is Isolation.NAMESPACES:
+            self._etc.get_fresh()
         place.make()
         name, wanted = _group_name(spec), cgroups.Wanted(spec.cpus, spec.memory_bytes, spec.processes)
         meta = place.store(
@@ -346,10 +353,7 @@ class ProcessDriver:
         )
         if meta.isolation == Isolation.NAMESPACES:
             assert isinstance(self._sandbox, sandbox.Sandbox)
-            hidden = [*self._settings.hidden, self._layout.workspaces]
-            request.sandbox = self._sandbox.around(
-                home=place.home, run=place.run, hidden=hidden, hostname=spec.name or "workspace"
-            )
+            request.sandbox = self._around(self._sandbox, place, spec)
             request.user = [os.geteuid(), os.getegid()] if self._sandbox.makes_users else []
         return request
 
@@ -369,10 +373,7 @@ class ProcessDriver:
     def _start_sandboxed(self, spec: WorkspaceSpec, place: Place, group: cgroups.Group, argv: list[str]) -> Identity:
         assert isinstance(self._sandbox, sandbox.Sandbox)
         info = os.pipe()
-        hidden = [*self._settings.hidden, self._layout.workspaces]
-        wrapped = self._sandbox.wrap(
-            argv, home=place.home, run=place.run, hidden=hidden, hostname=spec.name or "workspace", info=info[1]
-        )
+        wrapped = self._sandbox.wrap(argv, self._around(self._sandbox, place, spec), info[1])
         log = place.open_log()
         try:
             return launch_sandboxed(
@@ -380,6 +381,15 @@ class ProcessDriver:
             )
         finally:
             os.close(log)
+
+    def _around(self, made: sandbox.Sandbox, place: Place, spec: WorkspaceSpec) -> list[str]:
+        return made.around(
+            home=place.home,
+            run=place.run,
+            hidden=[*self._settings.hidden, self._layout.workspaces],
+            shown=self._etc.mounts,
+            hostname=spec.name or "workspace",
+        )
 
     def _environment(self, place: Place) -> dict[str, str]:
         return self._basics(place.home) | {MARKER: place.workspace_id}
@@ -436,6 +446,14 @@ class ProcessDriver:
         except OSError as error:
             code = "disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "driver_failed"
             raise SteadError(code, f"the machine refused: {error.strerror or error}") from error
+
+
+def _probe(settings: ProcessSettings) -> sandbox.Sandbox | str:
+    if not settings.sandboxed:
+        return "switched off in the settings"
+    if any(path.is_relative_to(ETC) for path in (settings.state, *settings.hidden)):
+        return f"the node's data lies in {ETC}, of which workspaces have a copy"
+    return sandbox.probe()
 
 
 def _is_compiled() -> bool:

@@ -2,39 +2,49 @@
 
 Contract: `probe()` runs it once and answers a `Sandbox`, or the reason why it does not work here. `Sandbox.wrap` turns the
 argument vector of a holder into one that runs it as process 1 of its own namespaces. Inside, the system is read-only and
-without capabilities; /tmp, /run, home directories, the machine's secrets and the node's data are empty but for the
-workspace's own directories, which keep their paths.
+without capabilities; /tmp, /run, home directories, what else is private and the node's data are empty but for the
+workspace's own directories, which keep their paths. `shown` are folders that are seen in place of the machine's (`etc`).
 """
 
 from __future__ import annotations
 
 import functools
-import glob
 import os
 import shutil
-import stat
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
 PROBE_SECONDS = 20.0
 _VARIANTS: tuple[tuple[str, ...], ...] = ((), ("--unshare-user",))
-_EMPTY = ("/tmp", "/var/tmp", "/run", "/home", "/root", "/media", "/mnt")  # noqa: S108 (emptied, not used)
-_SECRET_DIRECTORIES = (
-    "/etc/ssl/private",
-    "/etc/sudoers.d",
-    "/var/lib/docker",
+_EMPTY = (
+    "/tmp",  # noqa: S108 (emptied, not used)
+    "/var/tmp",  # noqa: S108
+    "/run",
+    "/home",
+    "/root",
+    "/media",
+    "/mnt",
+    "/boot",
+    "/var/backups",
+    "/var/crash",
+    "/var/log",
+    "/var/mail",
+    "/var/spool",
+    "/var/lib/cloud",
     "/var/lib/containerd",
+    "/var/lib/docker",
     "/var/lib/kubelet",
+    "/var/lib/systemd",
     "/sys/kernel/debug",
     "/sys/kernel/tracing",
 )
-_SECRET_FILES = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers")
-_HOST_KEYS = "/etc/ssh/ssh_host_*_key"
-_RESOLVERS = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf")
+_STATES = "/var/lib"
+"""In here, also what only its owner may enter is empty."""
+_RESOLVERS = ("/run/systemd/resolve", "/run/resolvconf")
 
 
 class Sandbox(msgspec.Struct, frozen=True):
@@ -43,17 +53,16 @@ class Sandbox(msgspec.Struct, frozen=True):
     program: str
     options: tuple[str, ...] = ()
 
-    def wrap(
-        self, argv: list[str], *, home: Path, run: Path, hidden: list[Path], hostname: str, info: int
-    ) -> list[str]:
-        """`info` is a descriptor on which bubblewrap tells the pid of what it started."""
-        inside = self.around(home=home, run=run, hidden=hidden, hostname=hostname)
-        return [*inside, *_PROCESSES, *self.options, "--info-fd", str(info), "--", *argv]
+    def wrap(self, argv: list[str], around: list[str], info: int) -> list[str]:
+        """`around` is what `around` answers, `info` a descriptor on which bubblewrap tells the pid of what it started."""
+        return [*around, *_PROCESSES, *self.options, "--info-fd", str(info), "--", *argv]
 
-    def around(self, *, home: Path, run: Path, hidden: list[Path], hostname: str) -> list[str]:
+    def around(
+        self, *, home: Path, run: Path, hidden: list[Path], shown: Mapping[Path, Path], hostname: str
+    ) -> list[str]:
         """All of it but the namespaces of processes and users, for who has them already."""
-        own = _keep("--bind", [home, run])
-        return [self.program, *_NAMESPACES, "--hostname", hostname, *_system(hidden), *own, "--chdir", str(home)]
+        system = [*_system(hidden, shown), *_keep("--bind", [home, run])]
+        return [self.program, *_NAMESPACES, "--hostname", hostname, *system, "--chdir", str(home)]
 
     def nursery(self, argv: list[str], writable: Path) -> list[str]:
         """Around a nursery: all is there, and all but the workspaces' directories is read-only, so that nobody who finds a
@@ -96,7 +105,7 @@ def _try(sandbox: Sandbox) -> str:
         *sandbox.options,
         "--hostname",
         "probe",
-        *_system([]),
+        *_system([], {}),
         "--",
         "/bin/true",
     ]
@@ -107,14 +116,14 @@ def _try(sandbox: Sandbox) -> str:
     return "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
 
 
-def _system(hidden: list[Path]) -> list[str]:
+def _system(hidden: list[Path], shown: Mapping[Path, Path]) -> list[str]:
     """The read-only system. What is private to people or to the node is empty, but our own programs stay visible."""
-    private = _outermost([*_EMPTY, *_SECRET_DIRECTORIES, str(Path.home())])
+    private = _outermost([*_EMPTY, *_closed(_STATES), str(Path.home())])
     concealed = _outermost([str(path) for path in hidden])
     programs = _programs()
     argv = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
     argv += [word for path in private for word in ("--tmpfs", path)]
-    argv += [word for path in _secrets() for word in ("--ro-bind", os.devnull, path)]
+    argv += [word for place, path in shown.items() for word in ("--ro-bind", str(path), str(place))]
     for name in _RESOLVERS:
         argv += ["--ro-bind-try", name, name]
     argv += _keep("--ro-bind", [path for path in programs if _inside(path, private)])
@@ -123,17 +132,13 @@ def _system(hidden: list[Path]) -> list[str]:
     return argv
 
 
-def _secrets() -> list[str]:
-    """Files that a workspace of ours could read, because we can."""
-    found = [*_SECRET_FILES, *sorted(glob.glob(_HOST_KEYS))]  # noqa: PTH207 (asked at every start)
-    return [path for path in found if _is_plain(path) and os.access(path, os.R_OK)]
-
-
-def _is_plain(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
+def _closed(directory: str) -> list[str]:
+    """Directories in here that we may read, and not everybody."""
+    if not os.path.isdir(directory):  # noqa: PTH112 (asked at every start)
+        return []
+    found = [entry for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+    closed = (entry.path for entry in found if entry.stat(follow_symlinks=False).st_mode & 0o5 != 0o5)
+    return [path for path in closed if os.access(path, os.X_OK)]
 
 
 @functools.cache
