@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select, text
 from sqlalchemy.exc import IntegrityError
 
 from stead.control.people.caller import SYSTEM, Caller
-from stead.control.store import events, nodes, workspaces
+from stead.control.store import events, later, nodes, workspaces
 from stead.control.store.filters import has_labels
 from stead.control.store.migrate import HEAD, revision
 from stead.control.store.prepared import Prepared
@@ -103,6 +103,46 @@ async def test_what_an_undone_unit_put_off_is_undone_too(store: Store) -> None:
     page = await store.read(events.page, SYSTEM, "", "", 100)
     assert [event.data["n"] for event in page.items] == list(range(0, 30, 2))
     assert await store.read(names) == {f"n{number}" for number in range(0, 30, 2)}
+
+
+SET = Prepared(settings.update().where(settings.c.name == bindparam("wanted")).values(value=bindparam("new")))
+ADD = Prepared(settings.insert().inline(), ("name", "value"))
+GET = Prepared(select(settings).where(settings.c.name == bindparam("wanted")), only="wanted")
+GET_BY_ANY = Prepared(select(settings).where(settings.c.name == bindparam("wanted")))
+READERS = [
+    lambda conn, name: GET.first(conn, {"wanted": name}).value,
+    lambda conn, name: GET_BY_ANY.first(conn, {"wanted": name}).value,
+    lambda conn, name: conn.execute(select(settings.c.value).where(settings.c.name == name)).scalar(),
+    lambda conn, name: next(row.value for row in conn.execute(select(settings)) if row.name == name),
+]
+
+
+async def test_a_change_that_was_put_off_is_seen_by_whoever_reads_its_row(store: Store) -> None:
+    def add_one(conn: Connection, name: str, turn: int) -> None:
+        value = READERS[turn % len(READERS)](conn, name)
+        later.change(conn, SET, {"wanted": name, "new": str(int(value) + 1)}, name)
+
+    for name in "abc":
+        await store.write(put, name, "0")
+    await asyncio.gather(*[store.write(add_one, "abc"[turn % 3], turn) for turn in range(240)])
+    assert [await store.read(READERS[2], name) for name in "abc"] == ["80"] * 3
+
+
+async def test_a_change_that_cannot_be_made_fails_its_own_unit_only(store: Store) -> None:
+    def add(conn: Connection, name: str) -> str:
+        later.change(conn, ADD, {"name": name, "value": ""}, name)
+        return name
+
+    async def attempt(number: int) -> str:
+        try:
+            return await store.write(add, f"n{number}" if number % 5 else "there")
+        except IntegrityError:
+            return ""
+
+    await store.write(put, "there")
+    done = await asyncio.gather(*[attempt(number) for number in range(40)])
+    assert [bool(name) for name in done] == [bool(number % 5) for number in range(40)]
+    assert await store.read(names) == {"there", *filter(None, done)}
 
 
 async def test_prepared_statements_keep_types_and_tell_errors_as_others_do(store: Store) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, exists, func, or_, select, update
 
+from stead.control.store.later import change
 from stead.control.store.prepared import Prepared
 from stead.control.store.schema import commands
 from stead.control.store.units import long
@@ -28,7 +29,7 @@ def _in(states: Sequence[CommandState]) -> ColumnElement[bool]:
 
 
 _INSERT = Prepared(commands.insert().inline())
-_BY_ID = Prepared(select(commands).where(c.id == bindparam("wanted")))
+_BY_ID = Prepared(select(commands).where(c.id == bindparam("wanted")), only="wanted")
 _OF_WORKSPACE = Prepared(
     select(commands).where(c.workspace_id == bindparam("workspace"), c.sequence == bindparam("number"))
 )
@@ -73,12 +74,13 @@ _ENDING: dict[CommandState, Any] = {
     for state in CommandState
     if before(state)
 }
-_END = {state: Prepared(statement) for state, statement in _ENDING.items()}
+_END = {state: Prepared(statement, only="wanted") for state, statement in _ENDING.items()}
 _END_OF = {
     state: Prepared(
         statement.where(c.node_id == bindparam("speaker"))
         .values(acknowledged=func.coalesce(c.acknowledged, bindparam("now")))
-        .returning(*commands.c)
+        .returning(*commands.c),
+        only="wanted",
     )
     for state, statement in _ENDING.items()
 }
@@ -98,7 +100,7 @@ def as_sent(now: float) -> dict[str, Any]:
 
 def insert(conn: Connection, values: dict[str, Any]) -> None:
     """A new command, queued."""
-    _INSERT.run(conn, values)
+    change(conn, _INSERT, values, values["id"])
 
 
 def by_id(conn: Connection, command_id: str) -> Row[Any] | None:

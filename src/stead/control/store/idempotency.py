@@ -28,7 +28,8 @@ _INSERT = Prepared(
     text(
         "INSERT INTO idempotency (user_id, key, fingerprint, state, created)"
         " VALUES (:who, :what, :print, :life, :now) ON CONFLICT DO NOTHING"
-    )
+    ),
+    only="what",
 )
 _TAKE = Prepared(update(idempotency).where(_AT).values(state=bindparam("life"), created=bindparam("now")))
 _KEEP = Prepared(update(idempotency).where(_AT).values(state=DONE, status=bindparam("code"), body=bindparam("text")))

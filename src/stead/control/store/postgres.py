@@ -10,9 +10,9 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -33,7 +33,7 @@ TURN = text("SELECT pg_advisory_xact_lock(7300)")
 _TURN = Prepared(TURN)
 
 
-def engine(url: str) -> AsyncEngine:
+def engine(url: str, **options: Any) -> AsyncEngine:
     """An engine for an address that starts with postgresql://."""
     address = "postgresql+asyncpg://" + url.partition("://")[2]
     return create_async_engine(
@@ -42,6 +42,7 @@ def engine(url: str) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=CONNECT_SECONDS * 2,
         connect_args={"timeout": CONNECT_SECONDS, "command_timeout": ANSWER_SECONDS},
+        **options,
     )
 
 
@@ -52,8 +53,9 @@ class PostgresStore:
 
     def __init__(self, url: str) -> None:
         self.hints = Hints()
-        self._readers = engine(url)
+        self._readers = engine(url, isolation_level="AUTOCOMMIT")
         self._engine = engine(url)
+        event.listen(self._engine.sync_engine, "before_cursor_execute", _settle)
         self._closed = False
         self._conn: AsyncConnection | None = None
         self._writer = units.Writer(self._commit)
@@ -120,16 +122,20 @@ class PostgresStore:
                 await conn.close()
 
 
+def _settle(conn: Connection, *_: object) -> None:
+    """A statement of the library's own is about to be run: who knows what it sees."""
+    later.before(conn, None)
+
+
 def _batch(conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> bool:
     """All that waits without savepoints, for they cost two round trips each; once more with them if one fails."""
     with conn.begin() as transaction:
         _TURN.run(conn, {})
-        later.begin(conn)
-        if _plainly(conn, waiting, taken):
-            later.flush(conn)
-        else:
+        later.begin(conn, changes=True)
+        well = _plainly(conn, waiting, taken)
+        if not well:
             transaction.rollback()
-    if any(unit.failed for unit in taken):
+    if not well:
         with conn.begin():
             _TURN.run(conn, {})
             later.begin(conn)
@@ -151,6 +157,12 @@ def _plainly(conn: Connection, waiting: deque[Unit], taken: list[Unit]) -> bool:
                 raise
             taken[-1].fail(translate(error))
             return False
+    try:
+        later.flush(conn)
+    except Exception:
+        if conn.invalidated or conn.closed:
+            raise
+        return False
     return True
 
 

@@ -2,7 +2,8 @@
 
 Contract: `Prepared(clause, names)` takes values by the names of the clause's parameters, which are the columns' names where
 it inserts. `first` and `all` answer rows with the columns as attributes, `run` how many rows changed, `many` does the same
-for many values at once. What fails raises what the library raises. No parameter may expand into several.
+for many values at once. What fails raises what the library raises. No parameter may expand into several. `only` is the
+parameter with the id of the one row that the statement touches, of those that units change (see `later.change`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from sqlalchemy import Connection, Dialect
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
+from stead.control.store import later
+
 Values = Mapping[str, Any]
 Parameters = tuple[Any, ...]
 Processor = Callable[[Any], Any]
@@ -23,9 +26,10 @@ Processor = Callable[[Any], Any]
 class Prepared:
     """One statement."""
 
-    def __init__(self, clause: Any, names: Sequence[str] | None = None) -> None:
+    def __init__(self, clause: Any, names: Sequence[str] | None = None, *, only: str = "") -> None:
         self._clause = clause
         self._names = None if names is None else list(names)
+        self._only = only
         self._forms: dict[str, _Form] = {}
 
     def first(self, conn: Connection, values: Values) -> Any:
@@ -35,7 +39,7 @@ class Prepared:
 
     def all(self, conn: Connection, values: Values) -> list[Any]:
         """Every row."""
-        form = self._form(conn)
+        form = self._settled(conn, values)
         cursor = form.execute(conn, form.parameters(values))
         rows = form.rows(cursor)
         cursor.close()
@@ -43,7 +47,7 @@ class Prepared:
 
     def run(self, conn: Connection, values: Values) -> int:
         """How many rows were changed."""
-        form = self._form(conn)
+        form = self._settled(conn, values)
         cursor = form.execute(conn, form.parameters(values))
         changed = cursor.rowcount
         cursor.close()
@@ -51,6 +55,7 @@ class Prepared:
 
     def many(self, conn: Connection, rows: Sequence[Values]) -> None:
         """Once for each of these values."""
+        later.before(conn, None)
         form = self._form(conn)
         form.put(conn, [form.parameters(values) for values in rows])
 
@@ -59,8 +64,13 @@ class Prepared:
         return self._form(conn).parameters(values)
 
     def put(self, conn: Connection, rows: Sequence[Parameters]) -> None:
-        """Once for each of these parameters."""
+        """Once for each of these parameters, of what was put off."""
         self._form(conn).put(conn, rows)
+
+    def _settled(self, conn: Connection, values: Values) -> _Form:
+        """The form, once it can see what it may see."""
+        later.before(conn, values[self._only] if self._only else None)
+        return self._form(conn)
 
     def _form(self, conn: Connection) -> _Form:
         form = self._forms.get(conn.dialect.name)

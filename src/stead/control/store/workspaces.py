@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, 
 from sqlalchemy.exc import IntegrityError
 
 from stead.control.people.caller import Caller
+from stead.control.store import later
 from stead.control.store.filters import has_labels, is_ref, shown
 from stead.control.store.prepared import Prepared
 from stead.control.store.schema import UNSETTLED, nodes, users, workspaces
@@ -48,7 +49,7 @@ SAVED = (
 _WITH_NODE: Select[Any] = select(workspaces, nodes.c.name.label("node_name")).outerjoin_from(
     workspaces, nodes, w.node_id == nodes.c.id
 )
-_BY_ID = Prepared(_WITH_NODE.where(w.id == bindparam("wanted")))
+_BY_ID = Prepared(_WITH_NODE.where(w.id == bindparam("wanted")), only="wanted")
 _BY_KEY = Prepared(_WITH_NODE.where(w.owner == bindparam("whose"), w.request_key == bindparam("asked")))
 _SAVE = Prepared(
     update(workspaces)
@@ -150,7 +151,7 @@ def on_node(ref: str) -> ColumnElement[bool]:
 
 def save(conn: Connection, workspace_id: str, values: dict[str, Any], now: float) -> None:
     """Writes all columns of `SAVED`."""
-    _SAVE.run(conn, values | {"wanted": workspace_id, "updated": now})
+    later.change(conn, _SAVE, values | {"wanted": workspace_id, "updated": now}, workspace_id)
 
 
 def change(conn: Connection, workspace_id: str, values: dict[str, Any], now: float) -> None:
