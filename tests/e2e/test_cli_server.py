@@ -1,6 +1,8 @@
 """`stead up`, `status`, `backup`, `restore`, and what a person sees when the control plane is killed."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,9 +115,29 @@ def _back_up_and_restore(server: Server, cli: Cli, tmp_path: Path) -> None:
 
 def test_doctor_tells_what_this_machine_can_give(cli: Cli) -> None:
     found = {item["what"]: item for item in json.loads(cli.ok("doctor", "--json"))["items"]}
-    assert {"stead", "python", "isolation", "limits", "data"} <= set(found)
+    assert {"stead", "python", "isolation", "limits", "starts", "data"} <= set(found)
     assert all(item["remedy"] for item in found.values() if item["state"] == "missing")
+    assert found["starts"]["state"] == ("ok" if sys.platform == "linux" else "missing")
     assert "isolation" in cli.ok("doctor")
+
+
+@pytest.mark.needs_engine("bwrap")
+def test_doctor_tells_why_workspaces_would_start_slowly(cli: Cli, tmp_path: Path) -> None:
+    """As with a bubblewrap before 0.5."""
+    program = tmp_path / "bwrap"
+    refuse = 'case "$*" in *--pidns*) echo "bwrap: Unknown option --pidns" >&2; exit 1;; esac'
+    program.write_text(f'#!/bin/sh\n{refuse}\nexec {shutil.which("bwrap")} "$@"\n')
+    program.chmod(0o755)
+    old = cli.at(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    found = {item["what"]: item for item in json.loads(old.ok("doctor", "--json"))["items"]}
+    assert found["isolation"]["state"] == "ok"
+    assert found["starts"]["state"] == "missing"
+    assert "slow" in found["starts"]["detail"]
+    assert "Unknown option --pidns" in found["starts"]["detail"]
+    assert "bubblewrap 0.5" in found["starts"]["remedy"]
+    nothing = cli.at(PATH=str(tmp_path / "nothing"))
+    found = {item["what"]: item for item in json.loads(nothing.ok("doctor", "--json"))["items"]}
+    assert (found["isolation"]["state"], found["starts"]["state"]) == ("missing", "ok")
 
 
 def test_a_mock_control_plane_to_type_into(cli: Cli) -> None:

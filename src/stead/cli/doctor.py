@@ -14,6 +14,7 @@ from typing import NamedTuple
 from stead import __version__
 from stead.cli.context import Context
 from stead.cli.words import Namespace, Verb
+from stead.protocol.errors import SteadError
 from stead.protocol.version import PROTOCOL
 
 
@@ -49,6 +50,7 @@ def examine(context: Context) -> Iterator[Finding]:
     yield _toolbox_extra()
     yield _isolation()
     yield _limits()
+    yield _starts()
     yield _engine("docker", "containers", "later drivers use it; install Docker Engine")
     yield _engine("kubectl", "Kubernetes", "later drivers use it; install kubectl")
     yield _engine("qemu-system-x86_64", "virtual machines", "later drivers use it; install qemu-system")
@@ -91,6 +93,18 @@ def _limits() -> Finding:
     return Finding("limits", "ok", f"{kept} (control groups v{found.version})")
 
 
+def _starts() -> Finding:
+    from stead.drivers.process.trial import why_slow
+
+    try:
+        reason = why_slow()
+    except SteadError as error:
+        return Finding("starts", "missing", f"no workspace can be started: {error.message}", _STARTS)
+    if reason:
+        return Finding("starts", "missing", f"slow, each workspace with its own Python: {reason}", _NURSERY)
+    return Finding("starts", "ok", "workspaces are forked from one process")
+
+
 def _engine(program: str, gives: str, remedy: str) -> Finding:
     path = shutil.which(program)
     if path is None:
@@ -128,5 +142,8 @@ unprivileged user namespaces must be allowed: sysctl kernel.unprivileged_userns_
 kernel.apparmor_restrict_unprivileged_userns=0. Without it workspaces run with isolation `none`, and say so."""
 _CGROUPS = """run Stead as a systemd service with Delegate=yes, or with systemd-run --user --scope -p Delegate=yes stead up.
 Without it CPU, memory and process limits are not kept, and the workspace says so."""
+_STARTS = """what the node would need is not there; what `isolation`, `limits` and `data` say may tell why."""
+_NURSERY = """forking isolated workspaces needs Linux 5.8 and bubblewrap 0.5, or newer. Without it each takes some 100 ms of
+processor time more to start, and three times the memory."""
 
 VERBS = {"doctor": Verb("what this machine can give, and how to get what is missing", plain=doctor)}

@@ -145,10 +145,11 @@ def _enter(request: Request) -> None:
     bubblewrap = _make(request, end, told)
     os.close(end)
     os.close(told)
-    number = os.read(answer, 32)
-    if not number:
-        raise OSError(f"bubblewrap ended with {os.waitstatus_to_exitcode(os.waitpid(bubblewrap, 0)[1])}")
-    namespaces.enter(int(number))
+    words = _line(answer)
+    if not words.isdigit():
+        os.waitpid(bubblewrap, 0)
+        raise OSError(words.decode(errors="replace") or "bubblewrap says nothing")
+    namespaces.enter(int(words))
     os.close(heard)
     os.close(answer)
     _collect(bubblewrap)
@@ -159,6 +160,7 @@ def _enter(request: Request) -> None:
 
 
 def _make(request: Request, stdin: int, stdout: int) -> int:
+    """What goes wrong is told where the number would be."""
     pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
     try:
         os.set_inheritable(pids, True)
@@ -167,10 +169,20 @@ def _make(request: Request, stdin: int, stdout: int) -> int:
             program,
             [program, "--pidns", str(pids), *options, "--", SHELL, "-c", WAITS],
             request.environment,
-            file_actions=[(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, stdout, 1)],
+            file_actions=[(os.POSIX_SPAWN_DUP2, stdin, 0), *((os.POSIX_SPAWN_DUP2, stdout, out) for out in (1, 2))],
         )
     finally:
         os.close(pids)
+
+
+def _line(pipe: int) -> bytes:
+    """The last line that is told, until it is a number."""
+    told = b""
+    while piece := os.read(pipe, 4096):
+        told += piece
+        if told.endswith(b"\n") and told.split()[-1].isdigit():
+            break
+    return told.strip().rpartition(b"\n")[2]
 
 
 def _collect(bubblewrap: int) -> None:

@@ -138,6 +138,12 @@ class ProcessDriver:
             note="; ".join(note for note in notes if note),
         )
 
+    def slowness(self) -> str:
+        """Why the last workspace was started with a Python of its own; empty when there was no need."""
+        if not self._nurseries:
+            return "that needs Linux" if not LINUX else "the settings name another holder"
+        return next((nursery.failure for nursery in self._nurseries.values() if nursery.failure), "")
+
     async def start(self, spec: WorkspaceSpec, command_id: str, progress: Progress) -> Handle:
         isolation = self._choose(spec.isolation)
         place = self._layout.place(spec.workspace_id)

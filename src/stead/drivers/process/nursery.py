@@ -2,7 +2,8 @@
 
 Contract: `Nursery.ask` sends a request, to a new one where there is none; `get_ready` only starts it; `end` lets it go. What
 becomes of a request is told on a channel of its own: `Told`. Nothing depends on a nursery: what has failed is done without
-it, and after `FAILURES` in a row `trouble` says why it is not asked for a while. `stead.guest.nursery` is the program.
+it; `failure` says why, and after `FAILURES` in a row `trouble` says that it is not asked for a while.
+`stead.guest.nursery` is the program.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Nursery:
         self._births = 0
         self._failures = 0
         self._asked_again = 0.0
-        self._trouble = ""
+        self.failure = ""
 
     def get_ready(self) -> None:
         """Starts it where it was never asked, and does not wait: it loads while nothing is asked yet."""
@@ -133,11 +134,12 @@ class Nursery:
     @property
     def trouble(self) -> str:
         """Why it is not to be asked now; empty when it may be."""
-        return self._trouble if time.monotonic() < self._asked_again else ""
+        return self.failure if time.monotonic() < self._asked_again else ""
 
     def succeeded(self) -> None:
         with self._lock:
             self._failures = 0
+            self.failure = ""
 
     def failed(self, error: Exception, asked: int) -> None:
         """What one that was `asked` did not do (0: none could be). One that did not say so itself is ended, and counts once
@@ -150,10 +152,10 @@ class Nursery:
             if not told:
                 self._end()
                 self._births += 1
+            self.failure = "; ".join(filter(None, [str(error) or "it does not answer", self._last_words()]))
             if self._failures >= FAILURES:
                 self._asked_again = time.monotonic() + ASK_AGAIN_SECONDS
-                self._trouble = f"{str(error) or 'it does not answer'}; {self._last_words()}".rstrip("; ")
-                log.warning("workspaces start slowly: the nursery does not work: %s", self._trouble)
+                log.warning("workspaces start slowly: the nursery does not work: %s", self.failure)
 
     def end(self) -> None:
         """It ends with its socket; one that does not listen is killed. What it has forked lives on."""
