@@ -188,7 +188,7 @@ class LocalToolbox(LocalTrees, Areas):
         """Runs to the end, or only starts it when it is to go on in the background."""
         if exec.stdin:
             raise SteadError("invalid", "input needs a stream; start it instead", field="stdin")
-        running, _ = await self.begin(exec)
+        running, _ = await self.begin(exec, wait=not exec.background)
         if exec.background:
             return ExecResult(status=running.status)
         return await running.collect()
