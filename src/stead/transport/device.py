@@ -13,13 +13,14 @@ import os
 import select
 import termios
 import tty
-from collections.abc import Callable
 from pathlib import Path
 
 from stead.protocol.errors import SteadError
 
 LINKS = Path("/dev/virtio-ports")
 PORTS = Path("/sys/class/virtio-ports")
+READ_BYTES = 64 << 10
+"""What may wait to be read; then nothing more is taken from the system."""
 _WAIT = {errno.EAGAIN, errno.EINTR}
 
 
@@ -36,7 +37,11 @@ def find(name: str, links: Path = LINKS, ports: Path = PORTS) -> Path:
 
 
 class Device:
-    """An open character device that answers without waiting."""
+    """An open character device that answers without waiting.
+
+    It stays registered with the loop from one read to the next, which costs less than asking anew each time; it is taken off
+    while too much waits to be read, and at an end, which the system would tell of again and again.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -45,6 +50,9 @@ class Device:
             raise SteadError("unavailable", f"{path}: {error.strerror}") from None
         self._loop = asyncio.get_running_loop()
         self._waiting: set[asyncio.Future[None]] = set()
+        self._reader: asyncio.Future[None] | None = None
+        self._watched = False
+        self._held = bytearray()
 
     def present(self) -> bool:
         """Whether the other side has opened it."""
@@ -63,14 +71,50 @@ class Device:
 
     async def read(self, limit: int) -> bytes:
         """At least one byte; empty when nobody is there any more."""
-        while self._descriptor >= 0:
+        while not self._held:
+            if self._descriptor < 0:
+                return b""
+            if not self._watched:
+                data = self._now(limit)
+                if data is not None:
+                    return data
+                self._watch()
+            self._reader = self._loop.create_future()
             try:
-                return os.read(self._descriptor, limit)
-            except OSError as error:
-                if error.errno not in _WAIT:
-                    return b""
-            await self._ready(self._loop.add_reader, self._loop.remove_reader)
-        return b""
+                await self._reader
+            finally:
+                self._reader = None
+            if not self._watched and not self._held:
+                return b""
+        data = bytes(self._held[:limit])
+        del self._held[:limit]
+        return data
+
+    def _now(self, limit: int) -> bytes | None:
+        """What is there; empty at the end, None when there is nothing yet."""
+        try:
+            return os.read(self._descriptor, limit)
+        except OSError as error:
+            return None if error.errno in _WAIT else b""
+
+    def _readable(self) -> None:
+        data = self._now(READ_BYTES)
+        if data is None:
+            return
+        self._held += data
+        if not data or len(self._held) >= READ_BYTES:
+            self._unwatch()
+        if self._reader is not None:
+            _wake(self._reader)
+
+    def _watch(self) -> None:
+        self._watched = True
+        self._loop.add_reader(self._descriptor, self._readable)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._descriptor)
 
     async def write(self, data: bytes) -> None:
         """Returns when all is taken."""
@@ -84,30 +128,32 @@ class Device:
             except OSError as error:
                 if error.errno not in _WAIT or not self.present():
                     raise SteadError("unavailable", "nobody is at the other end of the device") from None
-            await self._ready(self._loop.add_writer, self._loop.remove_writer)
+            await self._writable()
 
-    async def _ready(self, add: Callable[..., None], remove: Callable[[int], object]) -> None:
+    async def _writable(self) -> None:
         """Until the system says that it is worth another try, or the device is closed."""
         future = self._loop.create_future()
         descriptor = self._descriptor
         self._waiting.add(future)
-        add(descriptor, _wake, future)
+        self._loop.add_writer(descriptor, _wake, future)
         try:
             await future
         finally:
             self._waiting.discard(future)
             if self._descriptor >= 0:
-                remove(descriptor)
+                self._loop.remove_writer(descriptor)
 
     async def close(self) -> None:
         """Again changes nothing."""
         if self._descriptor >= 0:
+            self._unwatch()
             descriptor, self._descriptor = self._descriptor, -1
-            self._loop.remove_reader(descriptor)
             self._loop.remove_writer(descriptor)
             os.close(descriptor)
             for future in self._waiting:
                 _wake(future)
+            if self._reader is not None:
+                _wake(self._reader)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -81,3 +81,44 @@ async def test_what_is_not_there_or_no_line_is_told(tmp_path: Path) -> None:
     with pytest.raises(SteadError):
         device.raw()
     await device.close()
+
+
+async def test_what_comes_while_nobody_reads_waits_in_order() -> None:
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    device = Device(Path(os.ttyname(theirs)))
+    got = bytearray()
+    with anyio.fail_after(30):
+        os.write(ours, b"first")
+        while got != b"first":
+            got += await device.read(2)
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep, 0)
+            os.write(ours, b"second")
+            await anyio.wait_all_tasks_blocked()
+            os.write(ours, b"third")
+        while got != b"firstsecondthird":
+            got += await device.read(3)
+        await device.close()
+    os.close(ours)
+    os.close(theirs)
+
+
+async def test_a_device_has_its_next_visitor_after_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "port"
+    os.mkfifo(path)
+    device = Device(path)
+    found: list[bytes] = []
+
+    async def read() -> None:
+        found.append(await device.read(10))
+
+    with anyio.fail_after(30):
+        for visitor in (b"one", b"two"):
+            async with anyio.create_task_group() as group:
+                group.start_soon(read)
+                await anyio.wait_all_tasks_blocked()
+                with path.open("wb", buffering=0) as file:
+                    file.write(visitor)
+        await device.close()
+    assert found == [b"one", b"two"]
