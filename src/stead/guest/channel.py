@@ -1,7 +1,8 @@
 """One connection to the guest, from its first line on: JSON-RPC until `link.upgrade`, then whatever the upgrade makes of it.
 
 Contract: `Channel(connection, rpc, upgrade).run()` gives the bytes read beyond the upgrade line, or None when the peer is gone.
-Requests are answered as they finish, so a long one blocks nothing; `link.upgrade` must be the only one under way.
+Requests are answered as they finish, so a long one blocks nothing; `link.upgrade` must be the only one under way; without an
+upgrade it is no method.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LINES = 64
 class Channel:
     """The lines of one connection."""
 
-    def __init__(self, connection: Bytes, rpc: Rpc, upgraded: Callable[[], Upgraded]) -> None:
+    def __init__(self, connection: Bytes, rpc: Rpc, upgraded: Callable[[], Upgraded] | None) -> None:
         self._connection = connection
         self._rpc = rpc
         self._most = rpc.limits.line_bytes
@@ -70,8 +71,8 @@ class Channel:
     async def _take(self, line: bytes, group: TaskGroup) -> bool:
         """Answers the line, now or later. True when the channel was upgraded."""
         upgrade = UPGRADE.encode() in line and _upgrade_id(line)
-        if upgrade:
-            return await self._upgrade(upgrade[0])
+        if upgrade and self._upgraded is not None:
+            return await self._upgrade(upgrade[0], self._upgraded)
         await self._lines.acquire_on_behalf_of(token := object())
         group.start_soon(self._answer, line, token)
         return False
@@ -86,12 +87,12 @@ class Channel:
         finally:
             self._lines.release_on_behalf_of(token)
 
-    async def _upgrade(self, number: str | int | None) -> bool:
+    async def _upgrade(self, number: str | int | None, upgraded: Callable[[], Upgraded]) -> bool:
         if self._rpc.running or self._lines.borrowed_tokens:
             error = RpcError(INVALID_REQUEST, "link.upgrade must wait until other requests are answered")
             await self._send(encode({"jsonrpc": "2.0", "id": number, "error": error.error}))
             return False
-        await self._send(encode({"jsonrpc": "2.0", "id": number, "result": self._upgraded()}))
+        await self._send(encode({"jsonrpc": "2.0", "id": number, "result": upgraded()}))
         return True
 
     async def _send(self, line: bytes) -> None:

@@ -1,8 +1,8 @@
 """The methods of the guest protocol 1.0.0, over a toolbox. Params that are not known are refused by name or type.
 
-Contract: `Methods(toolbox, policy).table()` is what an `Rpc` answers. A command that ends is a result, whatever its exit code
-(-1 when a signal ended it); one that cannot be started is -32000, one over its time limit is ended with its whole tree and is
--32003.
+Contract: `Methods(toolbox, policy).table()` is what an `Rpc` answers, on any system; `ready()` is the notification that it is
+there. A command that ends is a result, whatever its exit code (-1 when a signal ended it); one that cannot be started is
+-32000, one over its time limit is ended with its whole tree and is -32003.
 """
 
 from __future__ import annotations
@@ -15,30 +15,37 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stead import __version__
+from stead.guest.asked import Toolbox
 from stead.guest.rpc import Params, RpcError
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.protocol.guest import COMMAND_FAILED, LINE_BYTES, TIMED_OUT
 from stead.toolbox.contract import CALL_BYTES, Exec, ExecState
-from stead.toolbox.local import LocalToolbox
-from stead.toolbox.policy import Policy
+from stead.toolbox.permits import Policy
 
 if TYPE_CHECKING:
     from stead.toolbox.system.contract import Filesystem
 
 CAPABILITIES = [
     *("system_info", "network_info", "disk_usage", "exec_command", "file_read", "file_write", "shutdown", "reboot"),
-    "link.upgrade",
 ]
+SYSTEM = {"win32": "windows"}.get(sys.platform, sys.platform)
 OUTPUT_BYTES = LINE_BYTES // 3
 """What an answer carries of each output, before escapes."""
+
+
+def ready() -> bytes:
+    """The notification that the guest is there."""
+    params = wire.AgentReady(version=__version__, platform=SYSTEM)
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": "agent_ready", "params": params})
 
 
 class Methods:
     """Each method by its name."""
 
-    def __init__(self, toolbox: LocalToolbox, policy: Policy | None = None) -> None:
+    def __init__(self, toolbox: Toolbox, policy: Policy | None = None, *, upgrades: bool = True) -> None:
         self._toolbox = toolbox
+        self._capabilities = [*CAPABILITIES, *([wire.UPGRADE] if upgrades else [])]
         most = None if policy is None else policy.max_exec_seconds
         self._exec_seconds = wire.MAX_EXEC_SECONDS if most is None else most
 
@@ -50,12 +57,12 @@ class Methods:
         return wire.Pong(pong=True, timestamp=int(time.time()))
 
     async def get_agent_info(self, params: wire.Nothing) -> wire.AgentInfo:
-        return wire.AgentInfo(__version__, wire.VERSION, sys.platform, CAPABILITIES)
+        return wire.AgentInfo(__version__, wire.VERSION, SYSTEM, self._capabilities)
 
     async def get_system_info(self, params: wire.Nothing) -> wire.SystemInfo:
         found = await self._toolbox.system.info()
         return wire.SystemInfo(
-            os_type=sys.platform,
+            os_type=SYSTEM,
             os_name=found.os_name,
             os_version=found.os_version,
             kernel_version=found.kernel,

@@ -20,6 +20,8 @@ LINE_BYTES = 1 << 16
 EXEC_SECONDS = 30.0
 MAX_EXEC_SECONDS = 300.0
 POWER_SECONDS = 60.0
+RETRY_SECONDS = 5.0
+"""How soon a guest looks again for a device that went away."""
 
 PARSE = -32700
 INVALID_REQUEST = -32600

@@ -1,7 +1,7 @@
 """What a guest may be asked for beyond what its system user may: roots for reading and writing, programs, sizes, times.
 
-Contract: `Policy` is the data. `FencedRoot` is a `Root` whose paths lead only into the roots of a policy: refused by the path
-alone, before anything is looked at, then confined below that root by descriptors, so that a link out of it leads nowhere.
+Contract: `Policy` of `permits` is the data. `FencedRoot` is a `Root` whose paths lead only into the roots of a policy: refused
+by the path alone, before anything is looked at, then confined below that root by descriptors, so that a link out leads nowhere.
 `PolicedToolbox` is the local toolbox under a policy. What cannot be held to it is refused altogether.
 """
 
@@ -25,6 +25,7 @@ from stead.toolbox.execs import Execs, LocalRunning
 from stead.toolbox.files import Files, Reader, Writer, check_size
 from stead.toolbox.local import LocalToolbox
 from stead.toolbox.operations import Operation
+from stead.toolbox.permits import Policy
 
 if TYPE_CHECKING:
     from stead.toolbox.system.contract import ReadLog
@@ -44,26 +45,6 @@ _HARMLESS = re.compile(r"LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|COLUMNS|LINES|NO_COLOR"
 """Variables that an exec may bring where programs are restricted: no program loads or runs anything else because of them."""
 _OTHERS_RIGHTS = stat.S_ISUID | stat.S_ISGID
 _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """None is no limit of ours. Paths are absolute: directories with all that is below them, or single files."""
-
-    read_paths: tuple[str, ...] | None = None
-    write_paths: tuple[str, ...] | None = None
-    programs: tuple[str, ...] | None = None
-    max_file_bytes: int | None = None
-    max_exec_seconds: float | None = None
-
-    @property
-    def fenced(self) -> bool:
-        """Whether places are restricted."""
-        return self.read_paths is not None or self.write_paths is not None
-
-    @property
-    def selective(self) -> bool:
-        """Whether places or programs are, so that what runs other programs is too much."""
-        return self.fenced or self.programs is not None
 
 
 class FencedRoot(Root):
