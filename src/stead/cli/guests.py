@@ -167,7 +167,7 @@ async def selfcheck(context: Context, arguments: Namespace) -> int:
     from stead.cli.selfcheck import check
     from stead.sdk.guest.link import GuestLink
 
-    async with GuestLink(arguments.socket) as link:
+    async with GuestLink(arguments.socket, console=arguments.speaks == "console") as link:
         return await check(context, link.toolbox, arguments)
 
 

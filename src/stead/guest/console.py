@@ -4,8 +4,10 @@
     EXEC:LINE      runs a shell line; its output and its end come back as EXEC:{"id", "stream", "data"} and EXEC:{"id", "exit"}
     TERM:BASE64    keys for a shell on a terminal of its own, and what it shows
     SIZE:24x80     rows and columns of that terminal
+    LINK:LINE      a channel of its own as on any other door, upgraded to the framed link or not, as `transport.carried` has it
 
-Contract: `Console(connection, rpc, toolbox).run(greeting)` serves one line until it is gone. Lines that begin otherwise, such
+Contract: `Console(connection, rpc, toolbox, connected).run(greeting)` serves one line until it is gone; `connected` serves a
+channel. Lines that begin otherwise, such
 as what the kernel prints, are passed over on both sides. No line that is written has more than `LINE_BYTES`.
 """
 
@@ -19,6 +21,7 @@ import contextlib
 import itertools
 import os
 import re
+from collections.abc import Awaitable, Callable
 
 import anyio
 import msgspec
@@ -31,6 +34,9 @@ from stead.protocol.errors import SteadError
 from stead.protocol.guest import LINE_BYTES
 from stead.toolbox.contract import Exec
 from stead.toolbox.local import LocalToolbox
+from stead.transport.carried import Carried, ending, name_of, opened_by
+
+Connected = Callable[[Bytes], Awaitable[None]]
 
 PIECE = 3000
 """Bytes of output in one line."""
@@ -42,10 +48,12 @@ _SIZE = re.compile(rb"(\d{1,4})x(\d{1,4})")
 class Console:
     """One serial line."""
 
-    def __init__(self, connection: Bytes, rpc: Rpc, toolbox: LocalToolbox) -> None:
+    def __init__(self, connection: Bytes, rpc: Rpc, toolbox: LocalToolbox, connected: Connected) -> None:
         self._connection = connection
         self._rpc = rpc
         self._toolbox = toolbox
+        self._connected = connected
+        self._channel: Carried | None = None
         self._writing = anyio.Lock()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._numbers = itertools.count(1)
@@ -61,6 +69,8 @@ class Console:
                 group.cancel_scope.cancel()
         if self._terminal is not None:
             self._terminal.close()
+        if self._channel is not None:
+            self._channel.end()
 
     async def _read(self, group: TaskGroup) -> None:
         buffer = bytearray()
@@ -83,6 +93,8 @@ class Console:
             self._size = (int(found[1]), int(found[2]))
             if self._terminal is not None:
                 self._terminal.resize(*self._size)
+        elif kind == b"LINK":
+            await self._carry(rest, group)
         elif kind in {b"JSON", b"EXEC"} and rest:
             await self._slots.acquire()
             group.start_soon(self._serve, kind, rest)
@@ -99,6 +111,31 @@ class Console:
             return
         finally:
             self._slots.release()
+
+    # --- a channel -------------------------------------------------------------------------------------------------------
+
+    async def _carry(self, line: bytes, group: TaskGroup) -> None:
+        """A line of the channel; the first one of a new channel ends the one before."""
+        name = name_of(line)
+        if self._channel is not None and self._channel.name == name:
+            await self._channel.feed(line)
+        elif opened_by(line) is not None and name is not None:
+            if self._channel is not None:
+                self._channel.end()
+            self._channel = Carried(self._link, name)
+            group.start_soon(self._serve_channel, self._channel)
+            await self._channel.feed(line)
+        elif name is not None:
+            await self._link(ending(name))
+
+    async def _serve_channel(self, channel: Carried) -> None:
+        with contextlib.suppress(SteadError):
+            await self._connected(channel)
+        with contextlib.suppress(SteadError):
+            await channel.close()
+
+    async def _link(self, line: bytes) -> None:
+        await self._say(b"LINK:" + line)
 
     # --- commands --------------------------------------------------------------------------------------------------------
 

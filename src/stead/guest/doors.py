@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import msgspec
 
 from stead import __version__
-from stead.guest.console import Console
+from stead.guest.console import Connected, Console
 from stead.guest.orders import Door
 from stead.guest.rpc import Rpc
 from stead.protocol import guest as wire
-from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 from stead.toolbox.local import LocalToolbox
 from stead.transport import device, unix
@@ -29,8 +28,6 @@ LOOK_SECONDS = 0.2
 """How often a device is asked whether somebody has come."""
 
 log = logging.getLogger(__name__)
-
-Connected = Callable[[Bytes], Awaitable[None]]
 
 
 async def attend(door: Door, toolbox: LocalToolbox, connected: Connected, rpc: Callable[[], Rpc], retry: float) -> None:
@@ -42,7 +39,7 @@ async def attend(door: Door, toolbox: LocalToolbox, connected: Connected, rpc: C
             elif door.kind == "http":
                 await _http(door, toolbox)
             elif door.kind == "console":
-                await _console(door.where, toolbox, rpc())
+                await _console(door.where, toolbox, rpc(), connected)
             else:
                 await _device(door.where, connected)
         except OSError as error:
@@ -81,12 +78,12 @@ async def _device(name: str, connected: Connected) -> None:
         await port.close()
 
 
-async def _console(path: str, toolbox: LocalToolbox, rpc: Rpc) -> None:
+async def _console(path: str, toolbox: LocalToolbox, rpc: Rpc, connected: Connected) -> None:
     """One opening of a serial line; it passes bytes as they are, and echoes nothing."""
     line = device.Device(Path(path))
     try:
         line.raw()
-        await Console(line, rpc, toolbox).run(ready())
+        await Console(line, rpc, toolbox, connected).run(ready())
     finally:
         await line.close()
 

@@ -19,7 +19,7 @@ def run(work: Callable[[Unpack[Given]], Awaitable[None]], *given: *Given) -> Non
     async def guarded() -> None:
         task = asyncio.ensure_future(work(*given))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which what is started here would inherit
         with contextlib.suppress(asyncio.CancelledError):
             await task
 

@@ -1,18 +1,20 @@
 """`Bytes` carried in lines of text, for a serial line that others write to as well: nothing that is lost or mixed up on the way
 goes unnoticed.
 
-    OFFSET:CRC:BASE64     the bytes from this offset of the direction on, with their CRC-32 in hexadecimal
-    END                   this side has no such connection, or has ended it
+    NAME:OFFSET:CRC:BASE64     the bytes from this offset of the direction on, with their CRC-32 in hexadecimal
+    NAME:END                   this side has no connection of that name, or has ended it
 
-Contract: `Carried(say)` is one connection; `say` sends a line. Whoever reads the lines gives each to `feed`, which waits while
-more than `HELD_BYTES` are unread. A line that does not go on where the one before it ended, or is not what was sent, ends the
-connection. `begins(line)`: the line is the first of a new connection.
+Contract: `Carried(say, name)` is one connection; `say` sends a line; who opens it makes the name (`new_name`). Whoever reads
+the lines gives each to `feed`, which passes over those of other names and waits while more than `HELD_BYTES` are unread. A line
+that does not go on where the one before it ended, or is not what was sent, ends the connection. `opened_by(line)`: the name of
+the connection of which it is the first line; `name_of(line)`: of whatever line.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import zlib
 from collections.abc import Awaitable, Callable
@@ -25,7 +27,8 @@ PIECE = 3 << 10
 """Bytes of one line: others get their turn between two."""
 HELD_BYTES = 256 << 10
 END = b"END"
-_LINE = re.compile(rb"(\d{1,19}):([0-9a-f]{8}):([A-Za-z0-9+/=]+)")
+_NAME = re.compile(rb"([0-9a-f]{16}):(.*)", re.DOTALL)
+_REST = re.compile(rb"(\d{1,19}):([0-9a-f]{8}):([A-Za-z0-9+/=]+)")
 
 Say = Callable[[bytes], Awaitable[None]]
 
@@ -33,8 +36,9 @@ Say = Callable[[bytes], Awaitable[None]]
 class Carried:
     """One connection of two directions."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, name: bytes) -> None:
         self._say = say
+        self.name = name
         self._sent = 0
         self._came = 0
         self._held = bytearray()
@@ -45,6 +49,11 @@ class Carried:
     @property
     def ended(self) -> bool:
         return self._ended
+
+    @property
+    def held(self) -> int:
+        """Bytes that came and were not read."""
+        return len(self._held)
 
     async def read(self, limit: int) -> bytes:
         """At least one byte; empty at the end."""
@@ -64,7 +73,8 @@ class Carried:
                 if self._ended:
                     raise SteadError("unavailable", "the connection is closed")
                 piece = data[start : start + PIECE]
-                line = b"%d:%08x:%s" % (self._sent, zlib.crc32(piece), base64.b64encode(piece))
+                coded = base64.b64encode(piece)
+                line = b"%s:%d:%08x:%s" % (self.name, self._sent, zlib.crc32(piece), coded)
                 self._sent += len(piece)
                 await self._say(line)
 
@@ -72,7 +82,7 @@ class Carried:
         """Tells the other side; again changes nothing."""
         if not self._ended:
             self.end()
-            await self._say(END)
+            await self._say(ending(self.name))
 
     def end(self) -> None:
         """Nothing comes any more."""
@@ -81,11 +91,12 @@ class Carried:
 
     async def feed(self, line: bytes) -> None:
         """One line of the other side."""
-        if self._ended:
+        name, rest = _parted(line)
+        if self._ended or name != self.name:
             return
-        data = _content(line, self._came)
+        data = _content(rest, self._came)
         if data is None:
-            if line == END:
+            if rest == END:
                 self.end()
             else:
                 await self.close()
@@ -101,14 +112,35 @@ class Carried:
         changed.set()
 
 
-def begins(line: bytes) -> bool:
-    """Whether it is the first of a new connection."""
-    return _content(line, 0) is not None
+def new_name() -> bytes:
+    """One that no connection had."""
+    return os.urandom(8).hex().encode()
 
 
-def _content(line: bytes, offset: int) -> bytes | None:
+def ending(name: bytes) -> bytes:
+    """The line that tells the end."""
+    return name + b":" + END
+
+
+def name_of(line: bytes) -> bytes | None:
+    """Of the connection that the line belongs to."""
+    return _parted(line)[0]
+
+
+def opened_by(line: bytes) -> bytes | None:
+    """The name of the connection whose first line this is."""
+    name, rest = _parted(line)
+    return name if _content(rest, 0) is not None else None
+
+
+def _parted(line: bytes) -> tuple[bytes | None, bytes]:
+    found = _NAME.fullmatch(line)
+    return (found[1], found[2]) if found else (None, b"")
+
+
+def _content(rest: bytes, offset: int) -> bytes | None:
     """What the line carries; None when it is not whole or not the one from this offset on."""
-    found = _LINE.fullmatch(line)
+    found = _REST.fullmatch(rest)
     if found is None or int(found[1]) != offset:
         return None
     try:

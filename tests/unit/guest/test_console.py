@@ -3,9 +3,10 @@
 import base64
 import json
 import os
+import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import anyio
 import pytest
 
-from stead.protocol.errors import SteadError
 from stead.sdk.guest.client import connect
+from stead.sdk.guest.link import GuestLink
+from stead.toolbox.contract import Exec
 from support.deadline import PATIENCE, eventually
 
 SERVE = (sys.executable, "-P", "-m", "stead.guest", "serve")
@@ -115,8 +117,10 @@ def test_a_shell_on_a_terminal(tmp_path: Path) -> None:
         line.say(b"SIZE:40x120")
         line.type(b"stty size\n")
         line.shown(b"40 120")
-        line.type(b"sleep 600\n")
+        line.type(b"sh -c 'trap \"echo interr''upted; exit\" INT; echo at wo''rk; while :; do sleep 0.1; done'\n")
+        line.shown(b"at work")
         line.type(b"\x03")
+        line.shown(b"interrupted")
         line.type(b"echo tw''o\n")
         line.shown(b"two\r\n")
         assert line.request("ping")["pong"] is True
@@ -135,29 +139,71 @@ def test_a_terminal_is_more_than_a_policy_permits(tmp_path: Path) -> None:
         assert line.request("exec_command", command="echo", args=["x"])["stdout"] == "x\n"
 
 
-@pytest.mark.anyio
-@pytest.mark.needs_engine("socat")
-async def test_the_client_over_a_serial_line(tmp_path: Path) -> None:
-    tty, socket = tmp_path / "tty", tmp_path / "line.sock"
-    socat = subprocess.Popen(["socat", f"PTY,link={tty},raw,echo=0", f"UNIX-LISTEN:{socket},fork"])
-    (tmp_path / "c.json").write_text(json.dumps({"run": str(tmp_path / "run"), "security": None}))
+@contextmanager
+def _over_a_socket(place: Path) -> Iterator[tuple[Path, Path]]:
+    """A guest at a serial line whose other end is a unix socket; the socket and the guest's end of the line."""
+    tty, socket = place / "tty", place / "line.sock"
+    socat = subprocess.Popen(
+        ["socat", "-t0", f"PTY,link={tty},raw,echo=0", f"UNIX-LISTEN:{socket},fork,max-children=1"]
+    )
+    (place / "c.json").write_text(json.dumps({"run": str(place / "run"), "security": None}))
     guest = None
     try:
         eventually(tty.exists, "the line is there")
-        guest = subprocess.Popen([*SERVE, "--config", str(tmp_path / "c.json"), "--console", str(tty)])
-        eventually((tmp_path / "run" / "holder.json").exists, "the guest is there")
-        with anyio.fail_after(PATIENCE):
-            async with connect(socket, "console") as client:
-                await client.ping()
-                assert (await client.exec("echo", ["over the line"])).stdout == "over the line\n"
-                await client.write(str(tmp_path / "f"), b"\0\xff")
-                assert await client.read(str(tmp_path / "f")) == b"\0\xff"
-                (tmp_path / "large").write_bytes(bytes(100_000))
-                with pytest.raises(SteadError) as caught:
-                    await client.read(str(tmp_path / "large"))
-                assert caught.value.code == "too_large"
+        guest = subprocess.Popen([*SERVE, "--config", str(place / "c.json"), "--console", str(tty)])
+        eventually((place / "run" / "holder.json").exists, "the guest is there")
+        yield socket, tty
     finally:
         for process in (guest, socat):
             if process is not None:
                 process.terminate()
                 process.wait(PATIENCE)
+
+
+@pytest.mark.anyio
+@pytest.mark.needs_engine("socat")
+async def test_the_client_over_a_serial_line(tmp_path: Path) -> None:
+    with _over_a_socket(tmp_path) as (socket, _), anyio.fail_after(PATIENCE):
+        async with connect(socket, "console") as client:
+            await client.ping()
+            assert (await client.exec("echo", ["over the line"])).stdout == "over the line\n"
+            await client.write(str(tmp_path / "f"), b"\0\xff")
+            assert await client.read(str(tmp_path / "f")) == b"\0\xff"
+            large = random.Random(7).randbytes(3_000_000)
+            await client.write(str(tmp_path / "large"), large)
+            assert await client.read(str(tmp_path / "large")) == large
+            await client.ping()
+
+
+@pytest.mark.anyio
+@pytest.mark.needs_engine("socat")
+async def test_the_framed_link_over_a_serial_line_on_which_the_kernel_prints(tmp_path: Path) -> None:
+    with _over_a_socket(tmp_path) as (socket, tty), anyio.fail_after(PATIENCE):
+        async with GuestLink(socket, console=True) as link:
+            content = random.Random(8).randbytes(2_000_000)
+
+            async def pieces() -> AsyncIterator[bytes]:
+                for start in range(0, len(content), 100_000):
+                    yield content[start : start + 100_000]
+                    print_as_the_kernel_does(tty)
+
+            await link.toolbox.upload("w/f", pieces(), parents=True)
+            came = b""
+            cut = False
+            async for piece in link.toolbox.download("w/f"):
+                came += piece
+                if not cut and len(came) > len(content) // 2:
+                    print_as_the_kernel_does(tty, end=b"")
+                    cut = True
+            assert came == content
+            running = await link.toolbox.start(Exec(argv=["sh", "-c", "read x; echo got $x; exit 5"], stdin=True))
+            print_as_the_kernel_does(tty)
+            await running.write(b"it\n")
+            assert b"".join([piece.data async for piece in running.output()]) == b"got it\n"
+            assert (await running.wait()).exit_code == 5
+
+
+def print_as_the_kernel_does(tty: Path, end: bytes = b"\r\n") -> None:
+    """In the middle of whatever is under way, by somebody else who has the line open; without an end it spoils what follows."""
+    with tty.open("wb", buffering=0) as line:
+        line.write(b"\r\n[   12.345678] virtio_blk: a message of the kernel" + end)

@@ -6,9 +6,11 @@ import anyio
 import pytest
 
 from stead.protocol.errors import SteadError
-from stead.transport.carried import END, HELD_BYTES, PIECE, Carried, begins
+from stead.transport.carried import HELD_BYTES, PIECE, Carried, ending, name_of, new_name, opened_by
 
 pytestmark = pytest.mark.anyio
+
+NAME = new_name()
 
 
 class Pair:
@@ -16,8 +18,8 @@ class Pair:
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.near = Carried(self._to_far)
-        self.far = Carried(self._to_near)
+        self.near = Carried(self._to_far, NAME)
+        self.far = Carried(self._to_near, NAME)
 
     async def _to_far(self, line: bytes) -> None:
         self.lines.append(line)
@@ -37,7 +39,8 @@ async def test_bytes_of_any_length_arrive_in_order() -> None:
         came += await pair.far.read(1000)
     assert came == content
     assert await pair.near.read(100) == b"back"
-    assert [begins(line) for line in pair.lines] == [True, *[False] * 5]
+    assert [opened_by(line) for line in pair.lines] == [NAME, *[None] * 5]
+    assert {name_of(line) for line in pair.lines} == {NAME}
 
 
 async def test_the_end_is_told_and_what_came_before_is_still_read() -> None:
@@ -45,7 +48,7 @@ async def test_the_end_is_told_and_what_came_before_is_still_read() -> None:
     await pair.near.write(b"last words")
     await pair.near.close()
     await pair.near.close()
-    assert pair.lines[1:] == [END]
+    assert pair.lines[1:] == [ending(NAME)]
     assert await pair.far.read(100) == b"last words"
     assert await pair.far.read(100) == b""
     with pytest.raises(SteadError) as caught:
@@ -54,10 +57,10 @@ async def test_the_end_is_told_and_what_came_before_is_still_read() -> None:
 
 
 def _changed(line: bytes) -> list[bytes]:
-    offset, crc, coded = line.split(b":")
+    name, offset, crc, coded = line.split(b":")
     kernel = b"[    4.2] usb 1-1: new device"
-    return [
-        line[:9],
+    lines = [
+        line[17:26],
         coded[:8] + kernel,
         offset + b":" + crc + b":" + coded[:12] + kernel,
         offset + b":" + crc + b":" + coded[4:],
@@ -68,6 +71,7 @@ def _changed(line: bytes) -> list[bytes]:
         offset + b":" + crc + b":",
         b"",
     ]
+    return [name + b":" + each for each in lines]
 
 
 async def test_what_is_not_what_was_sent_ends_the_connection() -> None:
@@ -79,12 +83,22 @@ async def test_what_is_not_what_was_sent_ends_the_connection() -> None:
         async def say(answer: bytes, told: list[bytes] = told) -> None:
             told.append(answer)
 
-        end = Carried(say)
+        end = Carried(say, NAME)
         await end.feed(line)
-        assert (end.ended, told) == (True, [END]), line
+        assert (end.ended, told) == (True, [ending(NAME)]), line
         assert await end.read(1) == b""
         await end.feed(whole.lines[0])
         assert await end.read(1) == b""
+
+
+async def test_lines_of_others_are_passed_over() -> None:
+    pair = Pair()
+    await pair.near.write(b"ours")
+    for line in (b"", b"END", ending(new_name()), pair.lines[0].replace(NAME, new_name()), NAME):
+        await pair.far.feed(line)
+        assert not pair.far.ended
+    assert name_of(b"0:00000000:AAAA") is None
+    assert await pair.far.read(100) == b"ours"
 
 
 async def test_a_line_that_is_lost_or_comes_twice_ends_the_connection() -> None:

@@ -95,13 +95,13 @@ class RpcGuest:
         try:
             found = await self._ask("file_read", wire.FileRead(path=path, encoding="base64"), wire.Content)
         except SteadError as error:
-            if error.code != "too_large" or self.speaks == "console":
+            if error.code != "too_large":
                 raise
             return await self._read_whole(path)
         return base64.b64decode(found.content)
 
     async def write(self, path: str, content: bytes, *, parents: bool = False, mode: int | None = None) -> int:
-        if len(content) > ONE_LINE and self.speaks != "console":
+        if len(content) > ONE_LINE:
             return await self._write_whole(path, content, parents, mode)
         params = wire.FileWrite(
             path=path,
@@ -130,7 +130,7 @@ class RpcGuest:
     async def linked(self) -> AsyncIterator[GuestLink]:
         """The whole toolbox. The socket of a machine takes one client at a time, so the lines let go of it."""
         await self.lines.let_go()
-        async with GuestLink(self.lines.path) as link:
+        async with GuestLink(self.lines.path, console=self.speaks == "console") as link:
             yield link
 
     async def _ask(self, method: str, params: Any, kind: type[T], *, seconds: float = ANSWER_SECONDS) -> T:

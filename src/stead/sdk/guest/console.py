@@ -1,15 +1,22 @@
-"""A machine's serial line as a channel of the guest protocol: its JSON lines, out of all that goes over it.
+"""A machine's serial line as a channel of the guest protocol: what is meant for us, out of all that goes over it.
 
 Contract: `JsonLines(bytes)` is `Bytes` that carry the lines of the protocol alone: each that is written gets the prefix, each
-that is read has it and loses it. What the kernel and others print is passed over.
+that is read has it and loses it. `LinkLines(bytes)` is `Bytes` of any kind, such as the framed link. What the kernel and others
+print is passed over.
 """
 
 from __future__ import annotations
 
+import contextlib
+
 from stead.protocol.connections import Bytes
+from stead.protocol.errors import SteadError
 from stead.protocol.guest import LINE_BYTES
+from stead.transport.carried import Carried, new_name
 
 PREFIX = b"JSON:"
+LINK = b"LINK:"
+READ = 1 << 16
 
 
 class JsonLines:
@@ -41,3 +48,36 @@ class JsonLines:
 
     async def close(self) -> None:
         await self._line.close()
+
+
+class LinkLines:
+    """The lines of one serial line that begin with `LINK:`, as one connection, which is new on both sides."""
+
+    def __init__(self, line: Bytes) -> None:
+        self._line = line
+        self._rest = b""
+        self._carried = Carried(self._say, new_name())
+
+    async def read(self, limit: int) -> bytes:
+        """At least one byte; empty at the end."""
+        while not self._carried.held and not self._carried.ended:
+            data = await self._line.read(READ)
+            if not data:
+                self._carried.end()
+            *lines, rest = (self._rest + data.replace(b"\r", b"\n")).split(b"\n")
+            self._rest = b"" if len(rest) > LINE_BYTES else rest
+            for line in lines:
+                if line.startswith(LINK):
+                    await self._carried.feed(line.removeprefix(LINK))
+        return await self._carried.read(limit)
+
+    async def write(self, data: bytes) -> None:
+        await self._carried.write(data)
+
+    async def close(self) -> None:
+        with contextlib.suppress(SteadError):
+            await self._carried.close()
+        await self._line.close()
+
+    async def _say(self, line: bytes) -> None:
+        await self._line.write(LINK + line + b"\n")

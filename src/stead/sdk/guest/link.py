@@ -1,6 +1,7 @@
 """The framed link to a guest over its socket: the whole toolbox, without node and control plane.
 
-Contract: `async with GuestLink(path) as link: link.toolbox` is a `RemoteToolbox`. The channel is upgraded on entering; when it
+Contract: `async with GuestLink(path) as link: link.toolbox` is a `RemoteToolbox`; with `console` the socket is that of a serial
+line. The channel is upgraded on entering; when it
 is lost it is opened and upgraded again, streams go on where they were, and calls that may be repeated are.
 """
 
@@ -18,6 +19,7 @@ import msgspec
 from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame
 from stead.protocol.messages import Call, GuestHello, Message, Request
+from stead.sdk.guest.console import LinkLines
 from stead.sdk.guest.greeting import Greeting
 from stead.sdk.remote import RemoteToolbox
 from stead.transport import unix
@@ -41,8 +43,9 @@ _ID = "stead-upgrade"
 class GuestLink:
     """One client's link to one guest."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, console: bool = False) -> None:
         self._path = Path(path)
+        self._console = console
         self._ends = StreamEnds()
         self._peer: Peer | None = None
         self._changed = anyio.Event()
@@ -110,7 +113,9 @@ class GuestLink:
             await anyio.sleep(backoff.delay(time.monotonic() - began))
 
     async def _attempt(self) -> None:
-        channel = await unix.connect(self._path)
+        channel: Bytes = await unix.connect(self._path)
+        if self._console:
+            channel = LinkLines(channel)
         try:
             peer = Peer(Framed(channel, await _upgrade(channel)), self, name="guest")
             await peer.run()
