@@ -468,3 +468,21 @@ async def test_a_full_disk_under_the_logs(tmp_path: Path, tiny: Path) -> None:
         (tiny / "filler").unlink()
         toolbox.execs_.log(flood.status.exec_id).unlink()
         assert (await toolbox.exec(["echo", "y"])).stdout == b"y\n"
+
+
+async def test_a_full_disk_under_an_exec_that_waits_for_its_reader(tmp_path: Path, tiny: Path) -> None:
+    """It does not wait for a disk that nobody empties; its reader gets what fits, and is told what became of the rest."""
+    (tmp_path / "root").mkdir()
+    async with opened(tmp_path / "root", tiny / "run") as toolbox:
+        running = await toolbox.start(NUMBERS)
+        status = await running.end()
+        assert (status.exit_code, status.truncated, status.output_bytes) == (0, True, PRINTED)
+        assert status.error == "the output cannot be kept: No space left on device"
+        kept = b"".join([piece.data async for piece in running.output()])
+        assert 500_000 < len(kept) < 1 << 20
+        assert _numbers().startswith(kept)
+        assert await toolbox.show(running.exec_id) == status
+    async with opened(tmp_path / "root", tiny / "run") as toolbox:
+        again = await toolbox.attach(running.exec_id)
+        assert b"".join([piece.data async for piece in again.output()]) == kept
+        assert (await again.wait()).truncated

@@ -406,6 +406,8 @@ class Execs:
     def _now(self, held: Held) -> Status:
         held.status["output_bytes"] = held.log.output_bytes
         held.status["truncated"] = held.log.truncated
+        if held.log.failure:
+            held.status.setdefault("error", f"the output cannot be kept: {held.log.failure}")
         held.status |= _place(Kept(held.log.starts, held.log.size))
         return held.status
 

@@ -3,7 +3,8 @@
 Contract: a log either keeps the first `cap` bytes, or (`held`) waits for its reader: `room` says how much data it takes now,
 `read` what the reader has taken. Then the cap bounds what is unread; of what was read the newest is kept, as long as all
 of it stays within the cap and one file. `append` keeps what fits and says so in `truncated`; a full disk is the same as
-a reached cap. Readers may read from `first` to `size`. `let_go` ends the waiting.
+a reached cap, and `failure` says what was wrong. A log that is `truncated` waits for nobody. Readers may read from `first`
+to `size`. `let_go` ends the waiting.
 
 The files: `path` from 0 on, `path.N` from N on; each begins with a record and goes on where the one before ends, so that
 whoever has read one to its end knows the name of the next.
@@ -37,6 +38,7 @@ class Log:
         self.size = 0
         self.output_bytes = 0
         self.truncated = False
+        self.failure = ""
 
     @property
     def first(self) -> int:
@@ -91,7 +93,8 @@ class Log:
             done = os.pwritev(self._descriptor, [header, data], at)
             while done < len(header) + len(data):
                 done += os.pwrite(self._descriptor, (header + data)[done:], at + done)
-        except OSError:
+        except OSError as error:
+            self.failure = error.strerror or str(error)
             self._cut()
             return False
         self.size += done
@@ -100,11 +103,12 @@ class Log:
 
     def _open(self) -> None:
         """The file that the next record belongs to."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         if self.held and self.size - self.starts[-1] >= FILE_BYTES:
             self.close()
+            self._descriptor = os.open(file_of(self._path, self.size), flags, 0o600)
             self.starts.append(self.size)
         if self._descriptor < 0:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._descriptor = os.open(file_of(self._path, self.starts[-1]), flags, 0o600)
 
     def _cut(self) -> None:

@@ -1,5 +1,6 @@
 """The parts of the holder, one by one: log, shelf, lines, settings, spawning, the table of processes."""
 
+import errno
 import json
 import os
 import signal
@@ -42,13 +43,28 @@ def test_a_log_without_output_makes_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "log").exists()
 
 
-def test_a_log_that_cannot_be_written_is_a_full_one() -> None:
+@pytest.mark.parametrize("held", [False, True])
+def test_a_log_that_cannot_be_written_is_a_full_one(held: bool) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
-    log = Log("/dev/full", 1000)
+    log = Log("/dev/full", 1000, held=held)
     log.append(records.STDOUT, b"x")
-    assert log.truncated
+    assert (log.truncated, log.failure, log.room) == (True, os.strerror(errno.ENOSPC), records.DATA_BYTES)
     assert log.size == 0
+    log.close()
+
+
+def test_a_held_log_whose_next_file_cannot_be_made_ends_there_and_waits_for_nobody(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"), 6 << 20, held=True)
+    while log.size < FILE_BYTES:
+        log.append(records.STDOUT, b"x" * 60_000)
+    (tmp_path / f"log.{log.size}").mkdir()
+    size = log.size
+    log.append(records.STDOUT, b"lost")
+    assert (log.truncated, log.failure, log.room) == (True, os.strerror(errno.EISDIR), records.DATA_BYTES)
+    assert (log.size, log.starts) == (size, [0])
+    log.read(size)
+    assert records.Decoder().feed(_whole(tmp_path / "log", log))[-1][2] == size
     log.close()
 
 
