@@ -107,21 +107,26 @@ class ShellSessions:
         return await self._toolbox.ask(SHOW, OneSession(name=name))
 
     async def list(self) -> SessionList:
+        """All there are, the last used first."""
         return await self._toolbox.ask(LIST, Nothing())
 
     async def close(self, name: str) -> Closed:
         """Forgets it; what runs in it goes on."""
         return await self._toolbox.ask(CLOSE, OneSession(name=name))
 
+    async def prepare(self, name: str, line: str) -> Prepared:
+        """How to run this line in the session: the argument vector and the environment of an exec."""
+        return await self._toolbox.ask(PREPARE, PrepareLine(name=name, line=line))
+
     async def run(self, name: str, line: str, **options: Any) -> ExecResult:
         """Runs a shell line to its end. Options: the fields of `Exec`, but for the directory."""
-        prepared = await self._toolbox.ask(PREPARE, PrepareLine(name=name, line=line))
+        prepared = await self.prepare(name, line)
         environment = prepared.environment | options.pop("environment", {})
         return await self._toolbox.exec(prepared.argv, environment=environment, **options)
 
     async def start(self, name: str, line: str, exec: Exec | None = None) -> Running:
         """Starts a shell line; `exec` has the options."""
-        prepared = await self._toolbox.ask(PREPARE, PrepareLine(name=name, line=line))
+        prepared = await self.prepare(name, line)
         given = exec or Exec(argv=[])
         environment = prepared.environment | given.environment
         return await self._toolbox.start(

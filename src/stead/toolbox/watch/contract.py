@@ -142,4 +142,5 @@ class Watch:
                 yield change
 
     async def status(self) -> WatchStatus:
+        """What is watched now."""
         return await self._toolbox.ask(STATUS, Nothing())
