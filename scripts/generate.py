@@ -6,6 +6,7 @@ from pathlib import Path
 
 GENERATORS = (
     [str(Path(__file__).parent / "generate_protocol.py")],
+    [str(Path(__file__).parent / "generate_toolbox.py")],
     ["-m", "stead.control.http.generate"],
     ["-m", "stead.node.generate"],
 )

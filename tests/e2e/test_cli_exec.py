@@ -45,6 +45,24 @@ def test_directory_environment_and_shell(cli: Cli, work: Work) -> None:
     assert out.endswith("/a/b\nb c\n")
 
 
+def test_a_session_goes_on_where_the_command_before_left_off(both: Cli, work: Work) -> None:
+    session = ["exec", work["name"], "--session", "mine"]
+    both.ok("shells", work["name"], "--close", "mine")
+    done = both(*session, "--shell", "--", "mkdir -p made; cd made; export A='b c'; exit 7")
+    assert done.returncode == 7
+    assert both.ok(*session, "--shell", "--", 'echo "$A in ${PWD##*/}"') == "b c in made\n"
+    assert both.ok(*session, "--env", "B=1", "--", "printenv", "A", "B") == "b c\n1\n"
+    assert both.ok(*session, "--", "printf", "%s|", "$A", "a  b", "'") == "$A|a  b|'|"
+    assert both(*session, "-i", "--", "cat", input=b"typed").stdout == b"typed"
+    assert both(*session, "--timeout", "300ms", "--", "sleep", "60").returncode == 124
+    assert b"--cwd" in both(*session, "--cwd", "x", "--", "true").stderr
+    shown = next(each for each in both.json("shells", work["name"])["items"] if each["name"] == "mine")
+    assert (shown["cwd"], shown["environment"]["A"]) == ("made", "b c")
+    assert both.ok("shells", work["name"]).splitlines()[1].split()[0] == "mine"
+    assert both.json("shells", work["name"], "--close", "mine") == {"name": "mine", "existed": True}
+    assert both.ok(*session, "--shell", "--", 'echo "${A-none}"') == "none\n"
+
+
 def test_stdin_is_passed_on_to_its_end(both: Cli, work: Work) -> None:
     data = bytes(range(256)) * 4000
     assert both("exec", work["name"], "--", "cat", input=data).stdout == data

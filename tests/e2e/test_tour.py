@@ -28,6 +28,7 @@ def test_the_tour_works_as_written(server: Server) -> None:
     server.start()
     begun = run(server, before)
     assert "Linux" in begun or "Darwin" in begun
+    assert "me in model" in begun
 
     killed = server.pid
     run(server, crash)

@@ -50,6 +50,7 @@ WORDS: dict[str, dict[str, Word]] = {
         "logs": Word("exec", "logs", "the output of an exec"),
         "execs": Word("exec", "execs", "the execs of a workspace"),
         "kill": Word("exec", "kill", "send a signal to an exec"),
+        "shells": Word("exec", "shells", "the shell sessions of a workspace"),
         "files": Word("files", "", "read, write and list files in a workspace"),
         "cp": Word("copying", "cp", "copy files and directories into, out of and between workspaces"),
         "sync": Word("syncing", "sync", "make a directory the same as another; only differences travel"),

@@ -1,4 +1,4 @@
-"""`stead exec`, `logs`, `execs`, `kill`: commands in a workspace.
+"""`stead exec`, `logs`, `execs`, `kill`, `shells`: commands in a workspace.
 
 The remote exit code is the exit code; 128 + the signal when a signal ended it; 124 when its time limit did; 127 when it
 could not be started; 125 when Stead itself failed. Ctrl-C is passed on; a second one kills. In a pipe stdin is passed on.
@@ -9,10 +9,11 @@ one with `status`.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import msgspec
@@ -39,8 +40,10 @@ async def run(context: Context, arguments: Namespace) -> int:
     argv = [*arguments.command, *arguments.rest]
     if not argv:
         raise SteadError("invalid", "no command was given: stead exec WS -- CMD ...")
+    if arguments.session and arguments.cwd != ".":
+        raise SteadError("invalid", "a session has its own directory: --cwd does not go with --session; cd in it")
     wanted = Exec(
-        argv=[" ".join(argv)] if arguments.shell else argv,
+        argv=[_line(argv, shell=arguments.shell)] if arguments.shell or arguments.session else argv,
         shell=arguments.shell,
         cwd=arguments.cwd,
         environment=dict(arguments.env),
@@ -49,10 +52,24 @@ async def run(context: Context, arguments: Namespace) -> int:
         stdin=not arguments.detach and wants_stdin(interactive=arguments.interactive, never=arguments.no_stdin),
     )
     async with context.toolbox(arguments.workspace) as toolbox:
-        running = await toolbox.start(wanted)
+        running = await _started(toolbox, wanted, arguments.session)
         if arguments.detach:
             return _detached(context, running.exec_id)
         return await _foreground(context, toolbox, running, stdin=wanted.stdin)
+
+
+def _line(argv: list[str], *, shell: bool) -> str:
+    """What a shell is told: a line of its own, or this program with these arguments."""
+    return " ".join(argv) if shell else shlex.join(argv)
+
+
+async def _started(toolbox: RemoteToolbox, wanted: Exec, session: str) -> RemoteRunning:
+    """In a session the line goes on where the one before left off; the first one begins it."""
+    if not session:
+        return await toolbox.start(wanted)
+    await toolbox.sessions.open(session)
+    running = await toolbox.sessions.start(session, wanted.argv[0], wanted)
+    return cast("RemoteRunning", running)
 
 
 async def logs(context: Context, arguments: Namespace) -> int:
@@ -102,6 +119,19 @@ async def execs(context: Context, arguments: Namespace) -> None:
         for s in items
     ]
     context.out.items(items, ("id", "state", "code", "age", "output", "command"), rows)
+
+
+async def shells(context: Context, arguments: Namespace) -> None:
+    """The last used first."""
+    async with context.toolbox(arguments.workspace) as toolbox:
+        if arguments.close is not None:
+            closed = await toolbox.sessions.close(arguments.close)
+            state = "closed" if closed.existed else "was not there"
+            context.out.facts(closed, {"session": closed.name, "state": state})
+            return
+        found = (await toolbox.sessions.list()).sessions
+    rows = [(s.name, output.age(s.used), s.cwd, " ".join(sorted(s.environment))) for s in found]
+    context.out.items(found, ("session", "used", "directory", "variables"), rows)
 
 
 async def kill(context: Context, arguments: Namespace) -> None:
@@ -201,7 +231,8 @@ async def _foreground(context: Context, toolbox: RemoteToolbox, running: RemoteR
         tasks.cancel_scope.cancel()
     await _put_status(context, status)
     if status.truncated:
-        context.out.note("stead: not all that the command printed could be kept for you; the rest is lost")
+        why = f" ({status.error})" if status.error else ""
+        context.out.note(f"stead: not all that the command printed could be kept for you; the rest is lost{why}")
         context.out.note("  Let it write to a file in the workspace, and fetch that with `stead cp`.")
         return OURS
     return exit_code(context, status)
@@ -304,6 +335,7 @@ def _exec_arguments(parser: Parser) -> None:
     parser.add_argument("--cwd", default=".", metavar="DIR", help="where it runs")
     parser.add_argument("--env", action="append", type=pair, default=[], metavar="K=V", help="an environment variable")
     parser.add_argument("--shell", action="store_true", help="CMD is a line for a shell")
+    parser.add_argument("--session", default="", metavar="NAME", help="in this shell session, begun by its first use")
     parser.add_argument("-d", "--detach", action="store_true", help="in the background; prints the exec's id")
     parser.add_argument("-i", "--interactive", action="store_true", help="pass stdin on also from a terminal")
     parser.add_argument("-n", "--no-stdin", action="store_true", help="never pass stdin on")
@@ -317,6 +349,11 @@ def _logs_arguments(parser: Parser) -> None:
     parser.add_argument("--exit-code", action="store_true", help="end with the exec's own exit code")
 
 
+def _shells_arguments(parser: Parser) -> None:
+    workspace_argument(parser)
+    parser.add_argument("--close", metavar="NAME", help="forget this one instead; what runs in it goes on")
+
+
 def _kill_arguments(parser: Parser) -> None:
     workspace_argument(parser)
     parser.add_argument("exec", metavar="EXEC", help="id, or its unique beginning")
@@ -327,15 +364,18 @@ def _kill_arguments(parser: Parser) -> None:
 _DETAILS = """The exit code is the command's; 128+N when signal N ended it, 124 when --timeout did, 127 when it could not
 be started, 125 when Stead itself failed or output was lost. A command waits, as at a full pipe, while nobody reads what it
 printed (64 MiB); one in the background does not: of that, so much is kept. With --json what it prints comes as lines of JSON
-with channel, cursor, and text or base64; the last has its status.
+with channel, cursor, and text or base64; the last has its status. In a session a command goes on in the directory and with the
+exported variables that the one before left; `stead shells` lists them.
 
   stead exec work -- ls -la
   stead exec work --shell -- 'grep -c x *.txt | sort'
+  stead exec work --session mine --shell -- 'cd src && export LEVEL=2'
   tar c src | stead exec work -- tar x"""
 
 VERBS = {
     "exec": Verb("run a command in a workspace", run, _exec_arguments, own_codes=True, rest=True, details=_DETAILS),
     "logs": Verb("the output of an exec", logs, _logs_arguments, own_codes=True),
     "execs": Verb("the execs of a workspace, newest first", execs, workspace_argument),
+    "shells": Verb("the shell sessions of a workspace, the last used first", shells, _shells_arguments),
     "kill": Verb("send a signal to all processes of an exec", kill, _kill_arguments),
 }

@@ -28,6 +28,7 @@ from stead.control.http.routes import (
     server,
     sessions,
     tokens,
+    toolbox,
     users,
     workspaces,
 )
@@ -42,6 +43,7 @@ ROUTES: list[Any] = [
         workspaces,
         execs,
         files,
+        toolbox,
         commands,
         nodes,
         users,

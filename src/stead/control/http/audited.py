@@ -1,9 +1,9 @@
 """Writes the audit entry of every change that comes over HTTP, before its answer goes out.
 
-Contract: `Audited` wraps the API. Whatever a POST, PUT, PATCH or DELETE of a known route answers is written down: who, the
-operation, the subject, the outcome. What cannot be written down is answered as an error, whatever became of it. A route
-names its subject by its path, or by the Location of what it made. Who holds answers back further out collects the entries
-with `collected(scope)` and writes them itself.
+Contract: `Audited` wraps the API. Whatever a POST, PUT, PATCH or DELETE of a known route answers is written down, but for those
+that only look: who, the operation, the subject, the outcome. What cannot be written down is answered as an error, whatever
+became of it. A route names its subject by its path, or by the Location of what it made. Who holds answers back further out
+collects the entries with `collected(scope)` and writes them itself.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from stead.api.types import AuditEntry
 from stead.control.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from stead.control.http.auth import SAFE
 from stead.control.http.errors import send_error
+from stead.control.http.guards import ONLY_LOOKS
 from stead.control.http.scope import known_or_none, request_id, state_of
 from stead.control.people.audit import OK, Audit
 from stead.control.people.caller import Caller
@@ -70,7 +71,7 @@ class Audited:
 
     async def _write(self, scope: Any, started: Any, body: Any) -> None:
         handler = scope.get("route_handler")
-        if handler is None:
+        if handler is None or ONLY_LOOKS in handler.opt:
             return
         places = {key: str(value) for key, value in scope.get("path_params", {}).items()}
         made = _location(started)

@@ -2,6 +2,7 @@
 
 Contract: every handler has `opt=needs(right)` or `opt=public()`; `guard` refuses a handler that says nothing. A handler whose
 whole effect is the first unit that it writes says `in_one_unit`: the claim of its Idempotency-Key is then part of that unit.
+One that changes nothing, although it is a POST, says `only_looks`: no audit entry is written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from stead.control.store.units import FIRST
 
 NEEDS = "needs"
 IN_ONE_UNIT = "in_one_unit"
+ONLY_LOOKS = "only_looks"
 PUBLIC = ""
 ANYONE = "anyone"
 """Whoever is logged in, whatever the scopes."""
@@ -29,6 +31,11 @@ def needs(right: str) -> dict[str, Any]:
 def in_one_unit(opt: dict[str, Any]) -> dict[str, Any]:
     """The effect is one unit."""
     return {**opt, IN_ONE_UNIT: True}
+
+
+def only_looks(opt: dict[str, Any]) -> dict[str, Any]:
+    """Nothing is changed."""
+    return {**opt, ONLY_LOOKS: True}
 
 
 def public() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The API's description, completed: what the framework leaves out or gets wrong.
 
 Contract: `description(api) -> dict` is OpenAPI 3.1 with our error shape, credentials, closed request bodies, the headers that
-routes share, and the media types of what flows.
+routes share, the media types of what flows, and the operations of the toolbox as it declares them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 
-from stead.api import types
+from stead.api import toolbox, types
+from stead.api.toolbox import declared
 from stead.control.http.guards import ANYONE, NEEDS, PUBLIC
 from stead.control.http.limits import KEY_CHARACTERS
+from stead.control.http.sse import MEDIA_TYPE
 from stead.protocol.errors import Fault
 
 _METHODS = ("get", "put", "post", "patch", "delete")
 _REF = "#/components/schemas/"
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_EVENTS = {MEDIA_TYPE: {"schema": {"type": "string"}}}
 _FLOWS: dict[str, dict[str, Any]] = {
     "readFile": {"200": _BYTES, "206": _BYTES},
-    "followExec": {"200": {"text/event-stream": {"schema": {"type": "string"}}}},
+    "followExec": {"200": _EVENTS},
+    "followLog": {"200": _EVENTS},
+    "watchFiles": {"200": _EVENTS},
 }
 _EXTRA: dict[str, dict[str, Any]] = {
     "health": {"503": {"application/json": {"schema": {"$ref": f"{_REF}HealthAnswer"}}}},
@@ -51,6 +56,7 @@ def description(api: Litestar) -> dict[str, Any]:
     }
     _add_errors(components["schemas"])
     _close_bodies(components["schemas"])
+    components["schemas"] |= declared().schemas
     rights = _rights(api)
     for path in document["paths"].values():
         for method in _METHODS:
@@ -94,8 +100,18 @@ def _complete(operation: dict[str, Any], method: str, right: str) -> None:
         operation["description"] = f"{operation.get('description', '')} Needs the right `{right}`.".strip()
     if method == "post" and right != PUBLIC:
         operation.setdefault("parameters", []).append(_KEY)
+    if (asked := declared().operations.get(name)) is not None:
+        _complete_toolbox(operation, asked, declared().schemas[asked.params])
     if name == "writeFile":
         operation["requestBody"] = {"required": True, "content": _BYTES}
+
+
+def _complete_toolbox(operation: dict[str, Any], asked: toolbox.Operation, params: dict[str, Any]) -> None:
+    """What the workspace takes and answers."""
+    operation["summary"] = asked.about
+    content = {"application/json": {"schema": {"$ref": f"{_REF}{asked.params}"}}}
+    operation["requestBody"] = {"required": bool(params["required"]), "content": content}
+    operation["responses"]["200"]["content"] = {"application/json": {"schema": {"$ref": f"{_REF}{asked.result}"}}}
 
 
 def _plain(schema: Any) -> Any:

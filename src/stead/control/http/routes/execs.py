@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import anyio
@@ -15,6 +16,7 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from stead.api.types import ExecAnswer, ExecKill, ExecList, ExecRun, ExecStatus
+from stead.control.http import sse
 from stead.control.http.guards import needs
 from stead.control.http.params import Asker, Given
 from stead.control.http.scope import header, known
@@ -29,7 +31,6 @@ from stead.transport.streams import Stream
 READ, RUN = needs(Right.READ), needs(Right.EXEC)
 TAGS = ["execs"]
 SHOWN_BYTES = 1 << 20
-BEAT_SECONDS = 15.0
 
 
 class Ended(msgspec.Struct):
@@ -101,7 +102,7 @@ async def kill_exec(
     operation_id="followExec",
     opt=READ,
     tags=TAGS,
-    media_type="text/event-stream",
+    media_type=sse.MEDIA_TYPE,
 )
 async def follow_exec(
     caller: Asker,
@@ -117,7 +118,7 @@ async def follow_exec(
         cursor = int(last_event_id)
     until = None if follow else (await _show(caller, services, workspace, exec_id)).last_cursor
     stream = await services.inside.open(caller, workspace, "exec.attach", {"exec_id": exec_id, "cursor": cursor})
-    return Streamed(_events(stream, cursor, until), "text/event-stream; charset=utf-8", {"cache-control": "no-store"})
+    return Streamed(_events(stream, cursor, until), sse.SENT_AS, sse.HEADERS)
 
 
 async def _show(caller: Caller, services: Given, workspace: str, exec_id: str) -> ExecStatus:
@@ -168,23 +169,18 @@ async def _feed(stream: Stream, stdin: bytes) -> None:
 
 async def _events(stream: Stream, cursor: int, until: int | None) -> AsyncGenerator[bytes, None]:
     records = Records(cursor)
-    async with stream:
+    async with aclosing(sse.received(stream)) as pieces:
         while until is None or cursor < until:
-            with anyio.move_on_after(BEAT_SECONDS) as waited:
-                data = await stream.receive()
-            if waited.cancelled_caught:
-                yield b": still here\n\n"
-                continue
+            data = await anext(pieces, b"")
             if data is None:
-                yield _event("end", msgspec.json.encode(stream.result), cursor)
+                yield sse.BEAT
+            elif not data:
+                yield sse.event("end", msgspec.json.encode(stream.result), cursor)
                 return
-            for record in records.feed(data):
-                cursor = record.cursor
-                yield _event("output", msgspec.json.encode(record._asdict()), cursor)
-
-
-def _event(kind: str, data: bytes, cursor: int) -> bytes:
-    return f"event: {kind}\nid: {cursor}\ndata: ".encode() + data + b"\n\n"
+            else:
+                for record in records.feed(data):
+                    cursor = record.cursor
+                    yield sse.event("output", msgspec.json.encode(record._asdict()), cursor)
 
 
 def _answer(ended: Ended) -> ExecAnswer:
