@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from stead.cli.context import Context
 from stead.cli.words import Namespace, Parser, Verb, workspace_argument
 
 if TYPE_CHECKING:
-    from stead.toolbox.search.contract import Content, IndexState, Line, Match, Search, WhereOptions
+    from argparse import _ArgumentGroup as Group
+
+    from msgspec import Struct
+
+    from stead.toolbox.search.contract import Content, IndexState, Line, Match, Ranked, Search, Symbol, WhereOptions
     from stead.toolbox.watch.contract import Change
 
 NONE_FOUND = 1
@@ -46,40 +51,37 @@ async def _content(context: Context, search: Search, arguments: Namespace) -> in
         per_file=arguments.per_file,
         **_where(arguments),
     )
-    if context.out.json:
-        context.out.value(found)
-    else:
-        _print_matches(context, found)
+    _show(context, found, _matches(found))
     for problem in found.problems:
         context.out.note(f"stead: {problem}")
     _more(context, found.truncated)
     return len(found.matches)
 
 
-def _print_matches(context: Context, found: Content) -> None:
+def _matches(found: Content) -> Iterator[str]:
     """As grep has it: `path:line:text`, `path-line-text` around it, and `--` where lines are left out."""
     last = ("", 0)
     for match in found.matches:
         around = bool(match.before or match.after)
         first = match.before[0].line if match.before else match.line
         if around and last[0] and (last[0] != match.path or first > last[1] + 1):
-            context.out.line("--")
+            yield "--"
         shown = last[1] if last[0] == match.path else 0
-        _print_around(context, match, match.before, shown)
-        context.out.line(f"{match.path}:{match.line}:{'...' if match.skipped else ''}{match.text}{_cut(match.clipped)}")
-        following = [line for line in match.after if not _matches(found, match.path, line.line)]
-        _print_around(context, match, following, match.line)
+        yield from _around(match, match.before, shown)
+        yield f"{match.path}:{match.line}:{'...' if match.skipped else ''}{match.text}{_cut(match.clipped)}"
+        following = [line for line in match.after if not _is_match(found, match.path, line.line)]
+        yield from _around(match, following, match.line)
         last = (match.path, max([match.line + match.lines - 1, *(line.line for line in following)]))
 
 
-def _matches(found: Content, path: str, line: int) -> bool:
+def _is_match(found: Content, path: str, line: int) -> bool:
     return any(match.path == path and match.line <= line < match.line + match.lines for match in found.matches)
 
 
-def _print_around(context: Context, match: Match, lines: list[Line], shown: int) -> None:
+def _around(match: Match, lines: list[Line], shown: int) -> Iterator[str]:
     for line in lines:
         if line.line > shown:
-            context.out.line(f"{match.path}-{line.line}-{line.text}{_cut(line.clipped)}")
+            yield f"{match.path}-{line.line}-{line.text}{_cut(line.clipped)}"
 
 
 def _cut(clipped: bool) -> str:
@@ -88,23 +90,14 @@ def _cut(clipped: bool) -> str:
 
 async def _names(context: Context, search: Search, arguments: Namespace) -> int:
     found = await search.names(arguments.query, arguments.path, **_where(arguments))
-    if context.out.json:
-        context.out.value(found)
-    else:
-        for file in found.files:
-            context.out.line(file.path)
+    _show(context, found, (file.path for file in found.files))
     _more(context, found.truncated)
     return len(found.files)
 
 
 async def _symbols(context: Context, search: Search, arguments: Namespace) -> int:
     found = await search.symbols(arguments.query, arguments.path, **_where(arguments))
-    if context.out.json:
-        context.out.value(found)
-    else:
-        for each in found.symbols:
-            within = f"  in {each.container}" if each.container else ""
-            context.out.line(f"{each.path}:{each.line}:{each.kind} {each.name}{within}")
+    _show(context, found, map(_symbol, found.symbols))
     if found.missing:
         context.out.note(f"stead: no grammar is installed for {', '.join(found.missing)}")
     if found.index is not None:
@@ -113,21 +106,35 @@ async def _symbols(context: Context, search: Search, arguments: Namespace) -> in
     return len(found.symbols)
 
 
+def _symbol(found: Symbol) -> str:
+    within = f"  in {found.container}" if found.container else ""
+    return f"{found.path}:{found.line}:{found.kind} {found.name}{within}"
+
+
 async def _ranked(context: Context, search: Search, arguments: Namespace) -> int:
     found = await search.ranked(arguments.query, arguments.path, **_where(arguments))
-    if context.out.json:
-        context.out.value(found)
-    else:
-        for each in found.results:
-            name = f" {each.name}" if each.name else ""
-            context.out.line(f"{each.path}:{each.line}-{each.end_line}:{each.kind}{name}  ({each.relevance:.2f})")
-            if arguments.snippets:
-                context.out.line("".join(f"    {line}\n" for line in each.snippet.splitlines()))
+    _show(context, found, _pieces(found, snippets=arguments.snippets))
     _index(context, found.index)
     return len(found.results)
 
 
+def _pieces(found: Ranked, *, snippets: bool) -> Iterator[str]:
+    for each in found.results:
+        name = f" {each.name}" if each.name else ""
+        yield f"{each.path}:{each.line}-{each.end_line}:{each.kind}{name}  ({each.relevance:.2f})"
+        if snippets:
+            yield "".join(f"    {line}\n" for line in each.snippet.splitlines())
+
+
 _KINDS = {"content": _content, "names": _names, "symbols": _symbols, "ranked": _ranked}
+
+
+def _show(context: Context, found: Struct, lines: Iterable[str]) -> None:
+    if context.out.json:
+        context.out.value(found)
+        return
+    for line in lines:
+        context.out.line(line)
 
 
 def _more(context: Context, truncated: bool) -> None:
@@ -141,6 +148,17 @@ def _index(context: Context, index: IndexState) -> None:
         context.out.note(f"stead: the index is not complete, results may be missing: {why}")
 
 
+def _which_arguments(parser: Parser, ignored: str) -> Group:
+    """Which files a search or a watch is about."""
+    which = parser.add_argument_group("which files")
+    which.add_argument(
+        "-g", "--include", metavar="GLOB", action="append", default=[], help="only these; again for more"
+    )
+    which.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="not these; again for more")
+    which.add_argument("--ignored", action="store_true", help=ignored)
+    return which
+
+
 def _search_arguments(parser: Parser) -> None:
     workspace_argument(parser)
     parser.add_argument("query", help="a regular expression; letters with --names and --symbols; words with --ranked")
@@ -152,13 +170,8 @@ def _search_arguments(parser: Parser) -> None:
         ("ranked", "pieces of code and prose that fit some words best"),
     ):
         kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind, default="content", help=about)
-    which = parser.add_argument_group("which files")
-    which.add_argument(
-        "-g", "--include", metavar="GLOB", action="append", default=[], help="only these; again for more"
-    )
-    which.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="not these; again for more")
+    which = _which_arguments(parser, "also what ignore files leave out")
     which.add_argument("--hidden", action="store_true", help="also hidden files")
-    which.add_argument("--ignored", action="store_true", help="also what ignore files leave out")
     how = parser.add_argument_group("how")
     how.add_argument("-i", "--ignore-case", action="store_true", help="capitals do not matter")
     how.add_argument("-S", "--smart-case", action="store_true", help="capitals matter when the query has some")
@@ -208,11 +221,7 @@ def _print_change(context: Context, change: Change) -> None:
 def _watch_arguments(parser: Parser) -> None:
     workspace_argument(parser)
     parser.add_argument("path", nargs="?", default=".", help="what in the workspace (default: everything)")
-    parser.add_argument(
-        "-g", "--include", metavar="GLOB", action="append", default=[], help="only these; again for more"
-    )
-    parser.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="not these; again for more")
-    parser.add_argument("--ignored", action="store_true", help="also what ignore files leave out, and .git")
+    _which_arguments(parser, "also what ignore files leave out, and .git")
     parser.add_argument("--poll", action="store_true", help="look again and again, also where the system would tell")
     parser.add_argument("-n", "--count", type=int, default=0, metavar="N", help="end after so many changes")
 
