@@ -1,6 +1,7 @@
 """What the kernel tells of the system, against other ways to find out."""
 
 import os
+import pwd
 import shutil
 import signal
 import struct
@@ -177,6 +178,14 @@ def test_sessions_of_the_old_record(tmp_path: Path) -> None:
     assert [(one.user, one.terminal, one.host, one.since, one.pid) for one in found] == [
         ("bob", "pts/3", "far", 99.5, 42)
     ]
+
+
+def test_what_is_no_text_or_no_number_is_told_nevertheless(tmp_path: Path) -> None:
+    entry = pwd.struct_passwd(("a\udcff", "x", 7, 8, "\udcff,room", "/home/\udcfe", "/bin/sh"))
+    account = users._account(entry)
+    assert (account.name, account.home, account.full_name) == ("a\ufffd", "/home/\ufffd", "\ufffd")
+    (tmp_path / "1").write_text("CLASS=user\nUSER=ann\nREALTIME=soon\nLEADER=-1\n")
+    assert [(each.user, each.since, each.pid) for each in users.users(str(tmp_path)).sessions] == [("ann", 0.0, 0)]
 
 
 def test_accounts_are_told_with_whose_they_are() -> None:

@@ -19,7 +19,7 @@ def info() -> SystemInfo:
         os_name=release.get("PRETTY_NAME") or release.get("NAME", "Linux"),
         os_version=release.get("VERSION_ID", ""),
         kernel=os.uname().release,
-        hostname=os.uname().nodename,
+        hostname=kernel.told(os.uname().nodename),
         architecture=os.uname().machine,
         cpu_count=kernel.processors(),
         cpu_model=_model(),

@@ -1,6 +1,7 @@
 """What the kernel tells in /proc, read with care: a file that is not there has nothing in it.
 
-Contract: `needs_linux` refuses elsewhere. `text` reads one file, `fields` one of `Name: value` lines.
+Contract: `needs_linux` refuses elsewhere. `text` reads one file, `fields` one of `Name: value` lines; `told` makes text of a
+name.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ def text(path: str) -> str:
         return Path(path).read_text(errors="replace")
     except OSError:
         return ""
+
+
+def told(name: str) -> str:
+    """A name of the system's as an answer carries it: what is not UTF-8 has replacement characters."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def fields(path: str) -> dict[str, str]:

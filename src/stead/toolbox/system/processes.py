@@ -116,7 +116,7 @@ def _process(
 
 def _user(uid: int) -> str:
     try:
-        return pwd.getpwuid(uid).pw_name
+        return kernel.told(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return str(uid)
 

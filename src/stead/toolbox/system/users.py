@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ def users(sessions: str = SESSIONS, records: tuple[str, ...] = UTMP) -> Users:
 
 def _account(entry: pwd.struct_passwd) -> Account:
     return Account(
-        name=entry.pw_name,
+        name=kernel.told(entry.pw_name),
         uid=entry.pw_uid,
         gid=entry.pw_gid,
-        home=entry.pw_dir,
-        shell=entry.pw_shell,
-        full_name=entry.pw_gecos.split(",")[0],
+        home=kernel.told(entry.pw_dir),
+        shell=kernel.told(entry.pw_shell),
+        full_name=kernel.told(entry.pw_gecos.split(",")[0]),
         system=0 < entry.pw_uid < FIRST_PERSON or entry.pw_uid == NOBODY,
     )
 
@@ -49,8 +50,8 @@ def _managed(folder: Path) -> list[Session]:
                     user=facts["USER"],
                     terminal=facts.get("TTY", ""),
                     host=facts.get("REMOTE_HOST", ""),
-                    since=int(facts.get("REALTIME", "0")) / 1e6,
-                    pid=int(facts.get("LEADER", "0")),
+                    since=_number(facts.get("REALTIME", "")) / 1e6,
+                    pid=_number(facts.get("LEADER", "")),
                 )
             )
     return found
@@ -69,6 +70,11 @@ def _recorded(records: tuple[str, ...]) -> list[Session]:
 def _session(fields: tuple[Any, ...]) -> Session:
     _, pid, line, _, user, host, _, _, _, seconds, micros, _ = fields
     return Session(user=_word(user), terminal=_word(line), host=_word(host), since=seconds + micros / 1e6, pid=pid)
+
+
+def _number(text: str) -> int:
+    """0 for what is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
 
 
 def _word(raw: bytes) -> str:
