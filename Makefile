@@ -108,6 +108,10 @@ wheel: setup ## Build a wheel with the web app into dist/.
 packages: setup ## Build the guest as .deb and .rpm into dist/.
 	@$(BIN)/python scripts/packages.py $(ARGS)
 
+.PHONY: windows
+windows: setup ## Build the guest for Windows as a zip into dist/; RUNTIME=PATH takes a Python for Windows into it.
+	@$(BIN)/python scripts/windows.py $(if $(RUNTIME),--runtime "$(RUNTIME)") $(ARGS)
+
 .PHONY: lock
 lock: $(UV) ## Compile the requirements files anew from pyproject.toml.
 	@scripts/lock

@@ -18,6 +18,7 @@ CHECKS: dict[str, Command] = {
     "lint": (f"{BIN}/ruff", "check", "--quiet", "."),
     "format": (f"{BIN}/ruff", "format", "--check", "--quiet", "."),
     "types": (f"{BIN}/mypy", "--no-error-summary", *(name for name in CODE if list((ROOT / name).glob("**/*.py")))),
+    "windows": (f"{BIN}/mypy", "--no-error-summary", "--platform", "win32", "-p", "stead.guest.windows"),
     "imports": (f"{BIN}/lint-imports", "--no-logo"),
     "generated": (sys.executable, "scripts/generate.py", "--check"),
     "web": ("npm", "--prefix", "web", "run", "--silent", "check"),

@@ -80,6 +80,7 @@ def build(folder: Path) -> None:
     site.mkdir()
     for part in PARTS:
         shutil.copytree(SOURCE / part, site / "stead" / part, ignore=_ignored)
+    shutil.rmtree(site / "stead" / "guest" / "windows")
     shutil.copy2(SOURCE / "__init__.py", site / "stead")
     for library in LIBRARIES:
         _copy_library(library, site)
