@@ -30,7 +30,7 @@ SECONDS = {
     "search": 60,
     "weight": 60,
     "standalone": 60,
-    "machine": 90,
+    "machine": 150,
     "commands": 180,
     "nodes": 300,
 }
