@@ -32,6 +32,8 @@ from stead.toolbox.records import DATA_BYTES, STDERR, STDOUT
 Told = Callable[[Status], None]
 
 _PIPE_BYTES = 1 << 18
+_LISTEN_LATER = 0.01
+"""An exec that is waited for is listened to from then on: most are over before, and a pipe holds what they print."""
 _SINKS = 256
 """How many pipes of ended execs are still read (and dropped); then the oldest is closed."""
 _IN_USE = 64
@@ -63,6 +65,7 @@ class Held:
         self.stalled = False
         self.stdin = -1
         self.limit: Timer | None = None
+        self.listening: Timer | None = None
         self.ending: Ending | None = None
         self.waiting: list[Told] = []
 
@@ -233,6 +236,10 @@ class Execs:
             self._failed(held, spawn.CANNOT_RUN, f"cannot be started: {error.strerror}")
             return
         self.running[held.exec_id] = self._by_pid[held.pid] = held
+        if request.get("wait"):
+            held.listening = self._loop.after(_LISTEN_LATER, lambda: self._listen(held))
+        else:
+            self._listen(held)
         if request["timeout"] > 0:
             held.limit = self._loop.after(request["timeout"], lambda: self._time_out(held))
 
@@ -264,8 +271,9 @@ class Execs:
             os.close(err_w)
             if stdin not in {-1, self._null}:
                 os.close(stdin)
-        self._watch(held, out, STDOUT)
-        self._watch(held, err, STDERR)
+        for pipe, channel in ((out, STDOUT), (err, STDERR)):
+            os.set_blocking(pipe, False)
+            held.pipes[pipe] = channel
         return pid
 
     def _open_stdin(self, held: Held) -> int:
@@ -276,10 +284,10 @@ class Execs:
         os.set_blocking(stdin, True)
         return stdin
 
-    def _watch(self, held: Held, pipe: int, channel: int) -> None:
-        os.set_blocking(pipe, False)
-        held.pipes[pipe] = channel
-        self._loop.watch(pipe, functools.partial(self._output, held, pipe))
+    def _listen(self, held: Held) -> None:
+        """Takes what it prints, from now on."""
+        for pipe in held.pipes:
+            self._loop.watch(pipe, functools.partial(self._output, held, pipe))
 
     def _output(self, held: Held, pipe: int) -> None:
         room = held.log.room
@@ -309,8 +317,7 @@ class Execs:
     def _go_on(self, held: Held) -> None:
         if held.stalled and held.log.room:
             held.stalled = False
-            for pipe in held.pipes:
-                self._loop.watch(pipe, functools.partial(self._output, held, pipe))
+            self._listen(held)
 
     def _drain(self, held: Held) -> None:
         """Takes what is in the pipes now, and reads them into nothing from then on."""
@@ -352,8 +359,9 @@ class Execs:
     def _finish(self, held: Held) -> None:
         self._drain(held)
         self._observer.at("exec.drained", held.exec_id)
-        if held.limit is not None:
-            held.limit.cancel()
+        for timer in (held.limit, held.listening):
+            if timer is not None:
+                timer.cancel()
         held.close_stdin()
         held.log.close()
         status = self._now(held)
@@ -376,7 +384,8 @@ class Execs:
         self._observer.at("exec.told", held.exec_id)
         for told in held.waiting:
             told(status)
-        self._loop.after(0.0, self._forget_oldest)
+        if self._too_many():
+            self._loop.after(0.0, self._forget_oldest)
 
     def _end_leftovers(self, exec_id: str, told: Told) -> None:
         """An ended exec may have left processes behind: these go at once."""
