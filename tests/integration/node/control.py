@@ -63,6 +63,9 @@ class Control:
         self.progress: list[CommandProgress] = []
         self.notices: list[Message] = []
         self.refuse: SteadError | None = None
+        self.unheard: list[WorkspaceReport] = []
+        self.busy = 0
+        """So many changes are not heard, as while an order is under way."""
         self.deaf = False
         self.rotations = 0
         self.peer: Peer | None = None
@@ -149,6 +152,9 @@ class Control:
                 if self.deaf:
                     raise SteadError("unavailable", "the database is away")
                 self.results.setdefault(message.command_id, []).append(message)
+            case WorkspaceChanged() if len(self.unheard) < self.busy:
+                self.unheard.append(message.report)
+                raise SteadError("in_progress", "an order is under way")
             case WorkspaceChanged():
                 self.changes.append(message.report)
             case _:

@@ -175,6 +175,15 @@ async def test_a_guest_that_never_answers_is_unreachable_not_a_hang(control: Con
     assert node.process.poll() is None
 
 
+async def test_an_end_that_was_not_heard_is_told_again(control: Control, start_node: Start) -> None:
+    node = start_node()
+    workspace_id = await started(control)
+    control.busy = 2
+    os.kill(holder_of(node, workspace_id), signal.SIGKILL)
+    await control.until(lambda: [c for c in control.changes if c.state == "failed"], "the end is told")
+    assert [change.state for change in control.unheard] == ["failed", "failed"]
+
+
 async def test_scripted_workspaces_answer_too(control: Control, start_node: Start) -> None:
     start_node(drivers=["scripted"])
     workspace_id = await started(control, driver="scripted")

@@ -56,7 +56,8 @@ class Reconciler:
             self._sooner.set()
 
     async def changed(self, node_id: str, report: WorkspaceReport) -> None:
-        """A workspace changed by itself."""
+        """A workspace changed by itself. One that ended while an order is under way is "in_progress": nothing is decided then,
+        so it is to be told again."""
         self._dispatcher.moved(await self._store.write(_changed, node_id, report, self._clock()))
 
     async def inventory(self, node_id: str, reports: list[WorkspaceReport]) -> None:
@@ -116,6 +117,8 @@ def _changed(conn: Connection, node_id: str, report: WorkspaceReport, now: float
     if row is None:
         raise SteadError("not_found", "no such workspace")
     check_node(row.node_id, node_id, "workspace")
+    if row.live and report.state not in {"starting", "running"}:
+        raise SteadError("in_progress", "an order of this workspace is under way")
     return _saw(conn, row, report, now)
 
 

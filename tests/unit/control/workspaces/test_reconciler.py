@@ -63,6 +63,23 @@ async def test_a_workspace_that_stopped_by_itself_is_started_again(core: Core) -
         assert len(node.order) == 2
 
 
+async def test_an_end_that_is_told_while_an_order_is_under_way_is_not_heard_and_not_lost(core: Core) -> None:
+    """A workspace may end between its start and the hearing of it."""
+    node = await enrol(core, "one")
+    async with node.link(core) as peer:
+        go = node.hold()
+        made = await core.workspaces.create(SYSTEM, WorkspaceCreate(name="w"))
+        fault = SteadError("driver_failed", "it died").fault()
+        report = WorkspaceReport(workspace_id=made.id, generation=1, state="failed", last_sequence=1, error=fault)
+        with pytest.raises(SteadError) as caught:
+            await peer.request(WorkspaceChanged(request_id="", report=report))
+        assert (caught.value.code, caught.value.retry) == ("in_progress", True)
+        go.set()
+        await until_state(core, "w", "running")
+        await peer.request(WorkspaceChanged(request_id="", report=report))
+        assert (await core.workspaces.get(SYSTEM, "w")).state.value == "starting"
+
+
 async def test_a_stopped_workspace_that_runs_is_stopped(core: Core) -> None:
     node = await enrol(core, "one")
     async with node.link(core):
