@@ -58,7 +58,7 @@ WORDS: dict[str, dict[str, Word]] = {
         "system": Word("system", "system", "the system of a workspace: kernel, memory, network, disks"),
         "search": Word("finding", "search", "search in content, names, symbols, or for what fits best"),
         "watch": Word("finding", "watch", "print every change of files"),
-        "toolbox": Word("toolbox", "toolbox", "anything else: git, services, packages, keys, language servers, ..."),
+        "toolbox": Word("toolbox", "toolbox", "anything else: git, services, packages, keys, text, ..."),
     },
     "People and credentials": {
         "login": Word("login", "login", "log in with a login code or a token"),
