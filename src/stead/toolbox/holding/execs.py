@@ -325,6 +325,7 @@ class Execs:
             left = struct.unpack("i", fcntl.ioctl(pipe, _PENDING, b"\0\0\0\0"))[0]
             while data := _read(pipe):
                 held.log.append(channel, data)
+                self._observer.at("exec.logged", held.exec_id)
                 left -= len(data)
                 if left < 0:
                     break
