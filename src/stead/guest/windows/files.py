@@ -85,6 +85,8 @@ def read(path: str, places: Places, limit: int) -> tuple[bytes, int]:
         handle = _open(directory, name, _READ, options=_SYNCHRONOUS | _links(places))
         try:
             size = _size(handle, path, places)
+            if places is not None:
+                _check_inside(final(directory), final(handle), [name], path)
         except BaseException:
             api.close(handle)
             raise
@@ -180,7 +182,7 @@ def _step(directory: int, name: str, places: Places, *, parents: bool) -> int:
 
 
 def _check_inside(root: str, found: str, rest: list[str], path: str) -> None:
-    """The directory is where its names say, below the one that the way began at."""
+    """What was opened is where its names say, below the directory that the way began at."""
     wanted = "\\".join([root.rstrip("\\"), *rest])
     if found.rstrip("\\").upper() != wanted.upper():
         raise SteadError("path_outside", f"{names.shown(path)}: the path leads out of its place")
