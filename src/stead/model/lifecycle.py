@@ -220,13 +220,21 @@ def _seen(facts: Facts, event: Seen, now: float) -> Facts:
 
 
 def _seen_running(facts: Facts, event: Seen, now: float) -> Facts:
-    if facts.state in (Observed.RUNNING, Observed.DELETED):
+    if facts.state == Observed.RUNNING:
+        return _answers(facts, event.error)
+    if facts.state == Observed.DELETED:
         return facts
     if facts.desired == Desired.RUNNING:
         reported = event.generation or facts.generation
         running = _replace(facts, state=Observed.RUNNING, reported=reported, started=now)
         return _replace(running, error=None, retry_at=0.0)
     return _replace(facts, state=Observed.RUNNING) if facts.state == Observed.STOPPED else facts
+
+
+def _answers(facts: Facts, error: Fault | None) -> Facts:
+    """One that runs and whose guest does not answer says why, until it answers."""
+    told = facts.error is not None and facts.error.code == "workspace_unreachable"
+    return _replace(facts, error=error) if error is not None or told else facts
 
 
 def _seen_gone(facts: Facts, event: Seen, now: float) -> Facts:

@@ -24,6 +24,8 @@ class Books:
         self._drivers = drivers
         self.boots: dict[str, str] = {}
         """The boot id of each guest as it was reached last."""
+        self.silent: dict[str, Fault] = {}
+        """Why a guest that should answer is left alone for a while."""
         self._records: dict[str, Record] = {}
         self.starting: set[str] = set()
 
@@ -52,6 +54,7 @@ class Books:
     def drop(self, workspace_id: str) -> None:
         self._records.pop(workspace_id, None)
         self.boots.pop(workspace_id, None)
+        self.silent.pop(workspace_id, None)
 
     def driver(self, name: str) -> Driver:
         """The driver of this name, if this node offers it."""
@@ -85,7 +88,7 @@ class Books:
             guest_boot_id=self.boots.get(record.workspace_id, ""),
             guest_restarts=status.guest_restarts,
             last_sequence=record.last_sequence,
-            error=_trouble(record, status),
+            error=_trouble(record, status, self.silent.get(record.workspace_id)),
         )
 
     async def orphans(self) -> list[tuple[str, Found]]:
@@ -110,7 +113,7 @@ class Books:
         return list(self._drivers)
 
 
-def _trouble(record: Record, status: Status) -> Fault | None:
+def _trouble(record: Record, status: Status, silence: Fault | None) -> Fault | None:
     if status.sight is Sight.BROKEN:
         return record.error or SteadError("driver_failed", status.note or "the workspace ended by itself").fault()
-    return None
+    return silence if status.sight is Sight.RUNNING else None

@@ -35,6 +35,9 @@ class Guests(Protocol):
     async def let_go(self, workspace_id: str) -> None:
         """Closes the channel, if there is one."""
 
+    def forgive(self, workspace_id: str) -> None:
+        """How the guest fared before this start says nothing any more."""
+
 
 class Preparation(Protocol):
     """What operations need of the setup."""
@@ -87,6 +90,7 @@ class Operations:
         try:
             with anyio.fail_after(self._settings.start_seconds):
                 handle = await driver.start(spec, command.command_id, timer.step)
+                self._guests.forgive(spec.workspace_id)
                 record = _record(command, handle)
                 self._books.keep(record)
                 await self._observer.at("operation.started", command.command_id)

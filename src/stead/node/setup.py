@@ -80,7 +80,7 @@ class Setup:
             try:
                 return msgspec.json.decode(await self._call(call), type=_Result)
             except SteadError as error:
-                if not error.retry:
+                if not error.retry and error.code != "outcome_unknown":
                     raise
             await anyio.sleep(_PAUSE)
 

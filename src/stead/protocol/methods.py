@@ -1,7 +1,8 @@
 """What can be asked of a workspace over any hop, and the right each needs.
 
 Contract: `CALLS` are answered at once with a result; `STREAMS` open a flow-controlled byte stream. The control plane
-authorises by this table and relays without looking inside.
+authorises by this table and relays without looking inside. `repeatable(method)` is the one answer to whether a call whose
+answer was lost may be asked again; for the ten methods of the guest protocol `protocol.guest.METHODS` has it.
 """
 
 from __future__ import annotations
@@ -116,3 +117,42 @@ STREAMS: dict[str, Right] = {
     "tree.write": Right.WRITE,
     "watch": Right.READ,
 }
+
+IDEMPOTENT = frozenset(
+    {
+        "transfer.begin",
+        "transfer.chunk",
+        "transfer.end",
+        "transfer.cancel",
+        "transfer.discard",
+        "trees.chmod",
+        "sessions.prepare",
+        "git.config",
+        "git.checkout",
+        "language.diagnostics",
+        "language.definition",
+        "language.references",
+        "language.hover",
+        "language.stop",
+        "system.add_key",
+        "system.remove_key",
+    }
+)
+"""Calls that change something, where asking twice is the same as asking once."""
+
+DEPENDING: dict[str, tuple[str, bool]] = {
+    "files.write": ("exclusive", False),
+    "files.mkdir": ("exclusive", False),
+    "exec.run": ("exec_id", True),
+}
+"""Where it depends on one of the params: without `exclusive` the file is as asked for, and an exec with a name is joined."""
+
+
+def repeatable(method: str, params: object = None) -> bool:
+    """Whether asking twice is the same as asking once. Who does not know the params is told the safe answer."""
+    if CALLS.get(method) is Right.READ or method in IDEMPOTENT:
+        return True
+    if params is None or method not in DEPENDING:
+        return False
+    name, wanted = DEPENDING[method]
+    return bool(getattr(params, name)) is wanted

@@ -7,6 +7,7 @@ for good only when the control plane refuses this caller.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -30,8 +31,10 @@ from stead.protocol.messages import (
     Watch,
     Welcome,
 )
+from stead.protocol.methods import repeatable
 from stead.protocol.version import PROTOCOL
 from stead.transport import websocket
+from stead.transport.attempts import CLIENT_GRACE, Deadline, ask
 from stead.transport.backoff import Absence, Backoff
 from stead.transport.peer import Peer
 from stead.transport.streams import Stream, StreamEnds
@@ -43,10 +46,6 @@ if TYPE_CHECKING:
 
 FINAL = frozenset({"unauthenticated", "forbidden", "origin_refused", "version_unsupported", "not_found", "invalid"})
 """Faults at connecting that no repetition will change."""
-LOST = frozenset({"unavailable", "draining"})
-"""Faults that say the link, not the workspace, was the trouble."""
-ANSWER_GRACE = 10.0
-"""How much longer than its own time limit a call may take to be answered."""
 WAITING_EVENTS = 1000
 """The most events a watcher may be behind."""
 
@@ -82,31 +81,25 @@ class ClientLink:
         self._tasks = tasks
 
     async def call(
-        self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0, repeat: bool = True
+        self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0
     ) -> msgspec.Raw:
-        """Asks a workspace; with `repeat` again after a lost link, as long as the link comes back in time."""
+        """Asks a workspace; where that is safe again after a loss, within the time of the call."""
         raw = msgspec.Raw(msgspec.json.encode(params))
-        message = Call(request_id="", workspace_id=workspace_id, method=method, params=raw, timeout=timeout)
-        absence = Absence()
-        while True:
-            peer = self._live or await self.connected()
-            try:
-                return await peer.relay(message, timeout + ANSWER_GRACE)
-            except SteadError as error:
-                if error.code in LOST and not repeat:
-                    raise SteadError("outcome_unknown", f"the link broke during {method}") from error
-                if error.code not in LOST or not peer.closed.is_set():
-                    await absence.pause(error, repeat=repeat)
+        message = Call(request_id="", workspace_id=workspace_id, method=method, params=raw)
+        repeat = repeatable(method, params)
+        return await ask(message, self.connected, Deadline(timeout), grace=CLIENT_GRACE, repeat=repeat)
 
     async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream:
         """A stream to a workspace; it goes on through reconnects by itself."""
         await self.connected()
         return await self.streams.open(workspace_id, kind, params)
 
-    async def connected(self) -> Peer:
-        """The live link; waits for it at most `patience` seconds."""
+    async def connected(self, seconds: float = math.inf) -> Peer:
+        """The live link; waits for it at most `patience` seconds, and at most these."""
+        if (peer := self._live) is not None:
+            return peer
         self._begin()
-        with anyio.move_on_after(self._patience):
+        with anyio.move_on_after(min(seconds, self._patience)):
             while self._live is None and self._refusal is None:
                 await self._changed.wait()
         if self._refusal is not None:

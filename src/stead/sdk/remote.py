@@ -1,8 +1,8 @@
 """The remote toolbox: `stead.toolbox.contract.Toolbox` over the link, wherever the workspace is.
 
-It outlives every loss on the way. A call is repeated only where that cannot do a thing twice (reads, and `exec.run`, whose
-exec id makes a repetition attach instead of running again). Streams resume byte for byte; when the guest itself was
-replaced the exec is attached again where its output stopped, so that output is complete and in order.
+It outlives every loss on the way. A call is repeated only where that cannot do a thing twice, as the table of methods has it
+(reads, say, and `exec.run`, whose exec id makes a repetition attach instead of running again). Streams resume byte for byte;
+when the guest itself was replaced the exec is attached again where its output stopped, so that output is complete and in order.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Link(Protocol):
     """What a toolbox needs: of a control plane's link, or of one straight to a guest."""
 
     async def call(
-        self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0, repeat: bool = True
+        self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0
     ) -> bytes | msgspec.Raw: ...
     async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream: ...
 
@@ -90,8 +90,7 @@ class RemoteToolbox(Areas):
 
     async def ask(self, operation: Operation[P, R], params: P) -> R:
         """An operation of an area. One that may not be repeated is asked once, also when the answer is lost."""
-        patience = operation.seconds + ANSWER
-        return await self._call(operation.name, params, operation.result, timeout=patience, repeat=operation.repeat)
+        return await self._call(operation.name, params, operation.result, timeout=operation.seconds + ANSWER)
 
     @asynccontextmanager
     async def watching(self, asked: WatchFiles) -> AsyncIterator[Watching]:
@@ -136,11 +135,11 @@ class RemoteToolbox(Areas):
             pieces = _pieces(content)
             return await self.upload(path, pieces, mode=mode, parents=parents, exclusive=exclusive, size=len(content))
         params = contract.WriteFile(path=path, content=content, mode=mode, parents=parents, exclusive=exclusive)
-        return await self._call("files.write", params, Written, repeat=not exclusive)
+        return await self._call("files.write", params, Written)
 
     async def append(self, path: str, content: bytes, *, parents: bool = False) -> Written:
         params = contract.WriteFile(path=path, content=content, parents=parents)
-        return await self._call("files.append", params, Written, repeat=False)
+        return await self._call("files.append", params, Written)
 
     async def stat(self, path: str) -> Stat:
         return await self._call("files.stat", contract.Path(path=path), Stat)
@@ -150,14 +149,14 @@ class RemoteToolbox(Areas):
 
     async def mkdir(self, path: str, *, parents: bool = False, exclusive: bool = False) -> Stat:
         params = contract.MakeDirectory(path=path, parents=parents, exclusive=exclusive)
-        return await self._call("files.mkdir", params, Stat, repeat=not exclusive)
+        return await self._call("files.mkdir", params, Stat)
 
     async def delete(self, path: str, *, recursive: bool = False) -> Deleted:
-        return await self._call("files.delete", contract.Delete(path=path, recursive=recursive), Deleted, repeat=False)
+        return await self._call("files.delete", contract.Delete(path=path, recursive=recursive), Deleted)
 
     async def move(self, source: str, target: str, *, overwrite: bool = False) -> Stat:
         params = contract.Move(source=source, target=target, overwrite=overwrite)
-        return await self._call("files.move", params, Stat, repeat=False)
+        return await self._call("files.move", params, Stat)
 
     async def download(self, path: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The bytes as they come."""
@@ -287,12 +286,10 @@ class RemoteToolbox(Areas):
     async def kill(self, exec_id: str, signal: int = 15, grace: float = 2.0) -> ExecStatus:
         """The whole tree gets the signal."""
         params = Kill(exec_id=exec_id, signal=signal, grace=grace)
-        return await self._call("exec.kill", params, ExecStatus, repeat=False)
+        return await self._call("exec.kill", params, ExecStatus)
 
-    async def _call(
-        self, method: str, params: contract.Params, kind: type[T], *, timeout: float = 60.0, repeat: bool = True
-    ) -> T:
-        answer = await self.link.call(self._workspace_id, method, params, timeout=timeout, repeat=repeat)
+    async def _call(self, method: str, params: contract.Params, kind: type[T], *, timeout: float = 60.0) -> T:
+        answer = await self.link.call(self._workspace_id, method, params, timeout=timeout)
         return _checked(kind, lambda: msgspec.json.decode(answer, type=kind))
 
 

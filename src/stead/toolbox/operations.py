@@ -24,12 +24,11 @@ Work = Mapping[str, Callable[[Any], Awaitable[Any]]]
 
 
 class Operation(NamedTuple, Generic[P, R]):
-    """One call. `repeat`: asking twice is the same as asking once, so that a lost answer may be asked for again."""
+    """One call. Whether a lost answer may be asked for again is in the table of methods (`stead.protocol.methods`)."""
 
     name: str
     params: type[P]
     result: type[R]
-    repeat: bool = True
     seconds: float = ASK_SECONDS
 
 

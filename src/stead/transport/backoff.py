@@ -17,10 +17,11 @@ from stead.protocol.errors import SteadError
 FIRST = 0.25
 LIMIT = 30.0
 USEFUL = 5.0
-AWAY = frozenset({"unavailable", "node_unreachable", "workspace_unreachable"})
-"""Faults that say that a part beyond the link does not answer now."""
+AWAY = frozenset({"unavailable", "node_unreachable", "workspace_unreachable", "outcome_unknown"})
+"""Faults that say that a part beyond the link does not answer now, or went away before it did."""
 AWAY_SECONDS = 10.0
 """How long a request that may be repeated waits for such a part."""
+_LEAST = 0.02
 
 
 class Backoff:
@@ -57,9 +58,17 @@ class Absence:
         self._backoff = Backoff(limit=1.0)
 
     async def pause(self, error: SteadError, *, repeat: bool = True) -> None:
-        """Waits a moment before the next try; raises the error where another try is not safe, of no use or too late."""
+        """Waits a moment before the next try, or as long as the other side asked for; raises the error where another try is
+        not safe, of no use or too late."""
         now = time.monotonic()
         self._until = self._until or now + self._seconds
-        if not repeat or error.code not in AWAY or now >= self._until:
+        asked = _asked(error)
+        if not repeat or error.code not in AWAY or now + asked >= self._until:
             raise error
-        await anyio.sleep(self._backoff.delay(at_least=0.02))
+        await anyio.sleep(self._backoff.delay(at_least=max(_LEAST, asked)))
+
+
+def _asked(error: SteadError) -> float:
+    """The pause that the error itself asks for."""
+    asked = error.details.get("retry_after", 0.0)
+    return float(asked) if isinstance(asked, int | float) else 0.0

@@ -30,6 +30,7 @@ from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame
 from stead.protocol.link import CONTROL_BYTES, LINK_WINDOW, QUEUE_BYTES, Link, Silence
 from stead.protocol.messages import Ack, Credit, GoAway, Message, Ping, Request
+from stead.transport.attempts import UnansweredError
 
 if TYPE_CHECKING:
     from stead.transport.relay import Joint
@@ -115,6 +116,11 @@ class Peer:
     def __repr__(self) -> str:
         return f"Peer({self.name})"
 
+    @property
+    def lost(self) -> bool:
+        """Whether the link is over."""
+        return self.closed.is_set()
+
     # --- life
 
     async def run(self) -> None:
@@ -182,7 +188,7 @@ class Peer:
         self._reading.cancel()
         if self._timer is not None:
             self._timer.cancel()
-        lost = SteadError("unavailable", f"the link to {self.name} was lost: {reason}")
+        lost = UnansweredError("unavailable", f"the link to {self.name} was lost: {reason}")
         for waiter in self._asked.values():
             if not waiter.done():
                 waiter.set_exception(lost)
@@ -199,7 +205,7 @@ class Peer:
         return msgspec.json.decode(await self.relay(message, timeout))
 
     async def relay(self, message: Request, timeout: float = 30.0) -> msgspec.Raw:
-        """The other side's result as it came, undecoded."""
+        """The other side's result as it came, undecoded; UnansweredError for what was sent and not answered."""
         self._check_open()
         if len(self._asked) >= self._limits.requests_out:
             raise SteadError("too_many", f"{self._limits.requests_out} requests wait for {self.name} already")
@@ -450,4 +456,4 @@ def _with_id(message: Request, request_id: str) -> str:
 
 def _expire(waiter: asyncio.Future[msgspec.Raw], name: str, timeout: float) -> None:
     if not waiter.done():
-        waiter.set_exception(SteadError("timeout", f"{name} did not answer within {timeout:g} s"))
+        waiter.set_exception(UnansweredError("timeout", f"{name} did not answer within {timeout:g} s"))

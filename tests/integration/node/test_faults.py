@@ -36,6 +36,9 @@ class NoGuests:
     async def let_go(self, workspace_id: str) -> None:
         return
 
+    def forgive(self, workspace_id: str) -> None:
+        return
+
     async def run(self, *_: object) -> None:
         return
 

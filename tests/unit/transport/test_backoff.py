@@ -50,3 +50,11 @@ async def test_other_faults_unsafe_repetitions_and_long_absences_are_errors(
     with pytest.raises(SteadError) as caught:
         await Absence(seconds).pause(SteadError(code, "no"), repeat=repeat)
     assert caught.value.code == code
+
+
+@pytest.mark.anyio
+async def test_who_asks_for_a_longer_pause_than_there_is_patience_is_not_asked_again() -> None:
+    patient = Absence(30.0)
+    await patient.pause(SteadError("workspace_unreachable", "soon", retry_after=0.01))
+    with pytest.raises(SteadError):
+        await patient.pause(SteadError("workspace_unreachable", "later", retry_after=60.0))

@@ -41,8 +41,9 @@ from stead.protocol.messages import (
     Watch,
     Welcome,
 )
-from stead.protocol.methods import CALLS, STREAMS, Right
+from stead.protocol.methods import CALLS, STREAMS, Right, repeatable
 from stead.protocol.version import agree
+from stead.transport.attempts import CONTROL_GRACE, Deadline, once
 from stead.transport.peer import Limits as PeerLimits
 from stead.transport.peer import Peer
 from stead.transport.relay import Relay
@@ -52,7 +53,6 @@ log = structlog.get_logger("stead.links")
 T = TypeVar("T", StreamOpen, StreamResume)
 
 REFUSED = 4401
-LONGEST_CALL = 86_400.0
 EVENTS_PAGE = 200
 
 
@@ -206,13 +206,14 @@ class ClientLink:
             raise SteadError("too_many", f"{self._calls} calls are in flight on this link (`limits.link_calls`)")
         self._calls += 1
         outcome = OK
+        deadline = Deadline(message.timeout)
         try:
             place = self._books.access.at_once(self._caller, message.workspace_id, right)
             if place is None:
                 place = await self._books.access.find(self._caller, message.workspace_id, right)
                 message = msgspec.structs.replace(message, workspace_id=place.workspace_id)
-            timeout = min(message.timeout, LONGEST_CALL)
-            return await self._books.nodes.link(place.node_id).relay(message, timeout + 5.0)
+            node = self._books.nodes.link(place.node_id)
+            return await once(message, node, deadline, grace=CONTROL_GRACE, repeat=repeatable(message.method))
         except SteadError as error:
             outcome = error.code
             if error.code in {"not_found", "workspace_not_running"}:

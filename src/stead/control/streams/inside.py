@@ -18,9 +18,10 @@ from stead.control.streams.clientlink import ClientLinks
 from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame
 from stead.protocol.messages import Call, ClientHello, Message, Request
-from stead.protocol.methods import CALLS, STREAMS
+from stead.protocol.methods import CALLS, STREAMS, repeatable
 from stead.protocol.version import PROTOCOL
 from stead.transport import memory
+from stead.transport.attempts import CLIENT_GRACE, Deadline, once
 from stead.transport.peer import Limits as PeerLimits
 from stead.transport.peer import Peer
 from stead.transport.streams import Stream, StreamEnds
@@ -50,15 +51,15 @@ class Inside:
         timeout: float = CALL_SECONDS,
     ) -> T:
         """One call, for this caller."""
+        deadline = Deadline(timeout)
         place = await self._access.find(caller, ref, CALLS[method])
         message = Call(
             request_id="",
             workspace_id=place.workspace_id,
             method=method,
             params=msgspec.Raw(msgspec.json.encode(params)),
-            timeout=timeout,
         )
-        raw = await self._link().relay(message, timeout + 10.0)
+        raw = await once(message, self._link(), deadline, grace=CLIENT_GRACE, repeat=repeatable(method))
         try:
             return msgspec.json.decode(raw, type=answer)
         except msgspec.DecodeError as error:

@@ -24,11 +24,12 @@ import msgspec
 from stead.protocol import guest as wire
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
-from stead.sdk.guest.breaker import Breaker
 from stead.sdk.guest.console import JsonLines
 from stead.sdk.guest.greeting import READY, Greeting, decoded
 from stead.transport import unix
+from stead.transport.attempts import UnansweredError, verdict
 from stead.transport.backoff import Backoff
+from stead.transport.breaker import Breaker
 
 ANSWER_SECONDS = 30.0
 """How long a guest that is silent is waited for."""
@@ -49,10 +50,6 @@ CODES = {
     wire.TIMED_OUT: "timeout",
 }
 """Codes of the guest protocol in our table; a guest of ours says its own code beside."""
-
-
-class LostError(Exception):
-    """The connection ended before the answer came."""
 
 
 class Connection:
@@ -89,7 +86,7 @@ class Connection:
         future = self.waiting[number] = asyncio.get_running_loop().create_future()
         try:
             if self.over:
-                raise LostError
+                raise SteadError("unavailable", "the guest hung up")
             await self.stream.write(line)
             answer: dict[str, Any] = await future
             return answer
@@ -97,10 +94,11 @@ class Connection:
             self.waiting.pop(number, None)
 
     def _lose(self) -> None:
-        """Whoever waits is told that no answer will come."""
+        """Whoever waits is told that no answer will come; it is one loss, however many wait."""
+        lost = UnansweredError("unavailable", "the guest was lost")
         for future in self.waiting.values():
             if not future.done():
-                future.set_exception(LostError())
+                future.set_exception(lost)
 
     def _take(self, line: bytes) -> None:
         value = decoded(line) or {}
@@ -110,6 +108,12 @@ class Connection:
             future.set_result(value)
         elif value.get("method") == READY:
             self._lose()
+
+
+class _Waiting:
+    """One call: whether any of it was sent."""
+
+    sent = False
 
 
 class Lines:
@@ -140,47 +144,45 @@ class Lines:
 
     async def call(self, method: str, params: Any = None, *, seconds: float = ANSWER_SECONDS) -> Any:
         """The result as plain JSON data."""
-        with anyio.move_on_after(seconds) as deadline:
-            async with self._limit:
-                return await self._patiently(method, params)
-        assert deadline.cancelled_caught
-        self.breaker.failed(time.monotonic())
-        raise SteadError("timeout", f"the guest did not answer {method} within {seconds:g} s")
-
-    async def _patiently(self, method: str, params: Any) -> Any:
-        """Some attempts, where another one does no harm."""
         repeat = method in wire.METHODS and wire.METHODS[method].repeat
+        waiting = _Waiting()
+        with anyio.move_on_after(seconds):
+            async with self._limit:
+                answer = await self._patiently(method, params, repeat, waiting)
+                if "error" in answer:
+                    raise fault(answer["error"])
+                return answer.get("result")
+        late = UnansweredError("timeout", f"the guest did not answer {method} within {seconds:g} s")
+        self.breaker.failed(time.monotonic(), late)
+        raise verdict(late, method, repeat=repeat or not waiting.sent)
+
+    async def _patiently(self, method: str, params: Any, repeat: bool, waiting: _Waiting) -> dict[str, Any]:
+        """Some attempts, where another one does no harm."""
         backoff = Backoff(limit=2.0)
         for left in reversed(range(TRIES)):
             try:
-                return await self._attempt(method, params)
-            except LostError:
-                if not repeat:
-                    raise SteadError("outcome_unknown", f"the guest was lost during {method}") from None
-                if not left:
-                    raise SteadError("workspace_unreachable", f"the guest was lost {TRIES} times") from None
+                return await self._attempt(method, params, waiting)
+            except UnansweredError as error:
+                told = verdict(error, method, repeat=repeat)
+                if told is not error:
+                    raise told from None
+                trouble = error.message
             except SteadError as error:
-                if error.code != "unavailable" or not left or self.breaker.state == "open":
+                if error.code != "unavailable":
                     raise
+                trouble = error.message
+            if not left or self.breaker.state == "open":
+                raise SteadError("workspace_unreachable", f"the guest does not answer: {trouble}")
             await anyio.sleep(backoff.delay())
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, method: str, params: Any) -> Any:
+    async def _attempt(self, method: str, params: Any, waiting: _Waiting) -> dict[str, Any]:
         number = f"{self._session}-{next(self._numbers)}"
         line = _request(number, method, params)
-        self.breaker.allow(time.monotonic())
-        try:
-            answer = await (await self.connected()).ask(number, line)
-        except (SteadError, LostError):
-            self.breaker.failed(time.monotonic())
-            raise
-        except BaseException:
-            self.breaker.abandoned()
-            raise
-        self.breaker.succeeded()
-        if "error" in answer:
-            raise fault(answer["error"])
-        return answer.get("result")
+        with self.breaker.attempt(time.monotonic):
+            connection = await self.connected()
+            waiting.sent = True
+            return await connection.ask(number, line)
 
     async def connected(self) -> Connection:
         """The live connection, made now where there is none."""

@@ -1,8 +1,8 @@
 """The framed link to a guest over its socket: the whole toolbox, without node and control plane.
 
 Contract: `async with GuestLink(path) as link: link.toolbox` is a `RemoteToolbox`; with `console` the socket is that of a serial
-line. The channel is upgraded on entering; when it
-is lost it is opened and upgraded again, streams go on where they were, and calls that may be repeated are.
+line. The channel is upgraded on entering; when it is lost it is opened and upgraded again, streams go on where they were, and
+calls that may be repeated are. A guest that is lost often is left alone for a while (`breaker`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import msgspec
 from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame
 from stead.protocol.messages import Call, GuestHello, Message, Request
+from stead.protocol.methods import repeatable
 from stead.sdk.guest.console import LinkLines
 from stead.sdk.guest.greeting import Greeting
 from stead.sdk.remote import RemoteToolbox
 from stead.transport import unix
-from stead.transport.backoff import Absence, Backoff
+from stead.transport.attempts import CLIENT_GRACE, Deadline, ask
+from stead.transport.backoff import Backoff
+from stead.transport.breaker import Breaker
 from stead.transport.framed import Framed
 from stead.transport.peer import Peer
 from stead.transport.streams import Stream, StreamEnds
@@ -33,9 +36,10 @@ if TYPE_CHECKING:
 
     from stead.protocol.connections import Bytes
 
-ANSWER_GRACE = 10.0
 PATIENCE = 30.0
 """How long a lost guest may take to come back."""
+ABSENCE_SECONDS = 12.0
+"""An absence as long as this counts as a failure."""
 UPGRADE_SECONDS = 15.0
 _ID = "stead-upgrade"
 
@@ -50,6 +54,9 @@ class GuestLink:
         self._peer: Peer | None = None
         self._changed = anyio.Event()
         self._trouble = "it did not answer yet"
+        self._linked = False
+        self._away = Deadline(ABSENCE_SECONDS)
+        self.breaker = Breaker()
         self._stack = contextlib.AsyncExitStack()
         self._tasks: TaskGroup | None = None
         self.toolbox = RemoteToolbox(self, "")
@@ -73,44 +80,49 @@ class GuestLink:
         await self._stack.aclose()
 
     async def call(
-        self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0, repeat: bool = True
+        self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0
     ) -> msgspec.Raw:
-        """Asks the guest; with `repeat` again after a loss."""
+        """Asks the guest; where that is safe again after a loss, within the time of the call."""
         raw = msgspec.Raw(msgspec.json.encode(params))
-        message = Call(request_id="", workspace_id=workspace_id, method=method, params=raw, timeout=timeout)
-        absence = Absence()
-        while True:
-            peer = await self.connected()
-            try:
-                return await peer.relay(message, timeout + ANSWER_GRACE)
-            except SteadError as error:
-                if peer.closed.is_set() and not repeat:
-                    raise SteadError("outcome_unknown", f"the guest was lost during {method}") from error
-                await absence.pause(error, repeat=repeat)
+        message = Call(request_id="", workspace_id=workspace_id, method=method, params=raw)
+        repeat = repeatable(method, params)
+        return await ask(message, self.connected, Deadline(timeout), grace=CLIENT_GRACE, repeat=repeat)
 
     async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream:
         """A stream that goes on through losses."""
         await self.connected()
         return await self._ends.open(workspace_id, kind, params)
 
-    async def connected(self) -> Peer:
-        """The live link."""
-        with anyio.move_on_after(PATIENCE):
-            while self._peer is None:
+    async def connected(self, seconds: float = PATIENCE) -> Peer:
+        """The live link; at once an error while the guest is left alone."""
+        with anyio.move_on_after(min(seconds, PATIENCE)):
+            while (peer := self._peer) is None or peer.lost:
+                if self.breaker.state == "open":
+                    self.breaker.check(time.monotonic())
                 await self._changed.wait()
-        if self._peer is None:
-            raise SteadError("workspace_unreachable", f"the guest is not there: {self._trouble}")
-        return self._peer
+            return peer
+        raise SteadError("workspace_unreachable", f"the guest is not there: {self._trouble}")
 
     async def _run(self) -> None:
         backoff = Backoff(limit=2.0)
         while True:
             began = time.monotonic()
+            self._linked = False
             try:
+                self.breaker.allow(began)
                 await self._attempt()
             except SteadError as error:
                 self._trouble = error.message
-            await anyio.sleep(backoff.delay(time.monotonic() - began))
+            self._judge()
+            now = time.monotonic()
+            await anyio.sleep(max(backoff.delay(now - began), self.breaker.wait(now)))
+
+    def _judge(self) -> None:
+        """A link that was lost is held against the guest, and an absence for each part of it that is long."""
+        if self._linked or self._away.left <= 0 or self.breaker.state == "half-open":
+            self._away = Deadline(ABSENCE_SECONDS)
+            self.breaker.failed(time.monotonic(), SteadError("unavailable", self._trouble))
+            self._tell()
 
     async def _attempt(self) -> None:
         channel: Bytes = await unix.connect(self._path)
@@ -130,6 +142,8 @@ class GuestLink:
     async def notice(self, peer: Peer, message: Message) -> None:
         if isinstance(message, GuestHello):
             self._peer = peer
+            self._linked = True
+            self.breaker.succeeded()
             self._ends.attach(peer)
             self._tell()
         else:

@@ -23,9 +23,10 @@ import msgspec
 
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
-from stead.sdk.guest.breaker import Breaker
 from stead.sdk.guest.greeting import decoded
 from stead.transport import unix
+from stead.transport.attempts import Deadline, UnansweredError, verdict
+from stead.transport.breaker import Breaker
 
 if TYPE_CHECKING:
     from stead.protocol.connections import Bytes
@@ -61,61 +62,64 @@ class Session:
         await self._drop()
 
     async def ask(self, command: str, arguments: dict[str, Any] | None = None, seconds: float = ANSWER_SECONDS) -> Any:
-        """What qemu-ga returns."""
-        self.breaker.allow(time.monotonic())
+        """What qemu-ga returns. A question is asked once more when qemu-ga was lost meanwhile; an order is not."""
+        repeat = _repeatable(command)
+        deadline = Deadline(seconds)
         try:
-            async with self._turn:
-                answer = await self._within(seconds, command, arguments or {})
-        except SteadError:
-            self.breaker.failed(time.monotonic())
-            raise
-        except BaseException:
-            self.breaker.abandoned()
-            raise
-        self.breaker.succeeded()
+            answer = await self._attempt(command, arguments or {}, deadline)
+        except UnansweredError as error:
+            if not repeat or error.code == "timeout":
+                raise verdict(error, command, repeat=repeat) from None
+            answer = await self._attempt(command, arguments or {}, deadline)
         if "error" in answer:
             raise _fault(command, answer["error"])
         return answer.get("return")
 
-    async def _within(self, seconds: float, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _attempt(self, command: str, arguments: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
         """An answer that stays out leaves a channel on which nothing can be told apart any more: it is dropped."""
-        with anyio.move_on_after(seconds):
-            try:
-                return await self._exchange(command, arguments)
-            except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await self._drop()
-                raise
-        raise SteadError("timeout", f"qemu-ga did not answer {command} within {seconds:g} s")
+        sent = False
+        with self.breaker.attempt(time.monotonic):
+            with anyio.move_on_after(deadline.left):
+                async with self._turn:
+                    try:
+                        stream = await self._ready()
+                        sent = True
+                        await self._send(stream, command, arguments)
+                        return await self._answer(stream)
+                    except BaseException as error:
+                        with anyio.CancelScope(shield=True):
+                            await self._drop()
+                        if sent and isinstance(error, SteadError):
+                            raise UnansweredError(error.code, error.message) from None
+                        raise
+            late = UnansweredError if sent else SteadError
+            raise late("timeout", f"qemu-ga did not answer {command} in time")
 
-    async def _exchange(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _ready(self) -> Bytes:
+        """A channel on which nothing is left of an earlier client."""
         if self._stream is None:
             self._stream = await unix.connect(self._path)
-            await self._synchronise()
-        await self._send(command, arguments)
-        return await self._answer()
+            await self._synchronise(self._stream)
+        return self._stream
 
-    async def _synchronise(self) -> None:
+    async def _synchronise(self, stream: Bytes) -> None:
         """Passes over whatever an earlier client left on the channel."""
         number = secrets.randbelow(1 << 31)
-        assert self._stream is not None
-        await self._stream.write(b"\xff")
-        await self._send("guest-sync-delimited", {"id": number})
+        await stream.write(b"\xff")
+        await self._send(stream, "guest-sync-delimited", {"id": number})
         while True:
-            answer = await self._answer()
+            answer = await self._answer(stream)
             if answer.get("return") == number:
                 return
 
-    async def _send(self, command: str, arguments: dict[str, Any]) -> None:
-        assert self._stream is not None
+    async def _send(self, stream: Bytes, command: str, arguments: dict[str, Any]) -> None:
         request = {"execute": command} | ({"arguments": arguments} if arguments else {})
-        await self._stream.write(msgspec.json.encode(request) + b"\n")
+        await stream.write(msgspec.json.encode(request) + b"\n")
 
-    async def _answer(self) -> dict[str, Any]:
-        assert self._stream is not None
+    async def _answer(self, stream: Bytes) -> dict[str, Any]:
         while True:
             while (end := self._buffer.find(b"\n")) < 0:
-                data = await self._stream.read(1 << 16)
+                data = await stream.read(1 << 16)
                 if not data or len(self._buffer) > LINE_BYTES:
                     raise SteadError("workspace_unreachable", "qemu-ga is gone")
                 self._buffer += data
@@ -224,8 +228,11 @@ class QemuGuest:
         """qemu-ga says nothing when it works, and an error when it does not."""
         if seconds:
             raise SteadError("refused", "qemu-ga powers off at once; ask for no delay")
-        with contextlib.suppress(SteadError):
+        try:
             await self._session.ask("guest-shutdown", {"mode": mode}, POWER_ANSWER)
+        except SteadError as error:
+            if error.code != "outcome_unknown":
+                raise
         return wire.PowerStarted(True, f"{word} asked of qemu-ga")
 
     async def _run(self, command: str, args: Sequence[str], seconds: float) -> dict[str, Any]:
@@ -300,6 +307,11 @@ def _filesystem(found: dict[str, Any]) -> wire.Filesystem:
         available_bytes=total - used,
         used_percent=round(100 * used / total, 1),
     )
+
+
+def _repeatable(command: str) -> bool:
+    """Whether it only asks; what qemu-ga answers of an exec or a file it answers once."""
+    return command in {"guest-ping", "guest-info"} or command.startswith("guest-get-")
 
 
 def _fault(command: str, error: Any) -> SteadError:

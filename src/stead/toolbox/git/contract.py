@@ -374,25 +374,25 @@ class Worktrees(Result, frozen=True):
 
 # --- operations ----------------------------------------------------------------------------------------------------------
 
-CLONE = Operation("git.clone", CloneRepository, Head, repeat=False, seconds=FAR_SECONDS)
+CLONE = Operation("git.clone", CloneRepository, Head, seconds=FAR_SECONDS)
 CONFIG = Operation("git.config", Configure, Identity)
 HEAD = Operation("git.head", InRepository, Head)
 BRANCHES = Operation("git.branches", ListBranches, Branches)
-CREATE_BRANCH = Operation("git.create_branch", CreateBranch, Branch, repeat=False)
-DELETE_BRANCH = Operation("git.delete_branch", DeleteBranch, Branch, repeat=False)
+CREATE_BRANCH = Operation("git.create_branch", CreateBranch, Branch)
+DELETE_BRANCH = Operation("git.delete_branch", DeleteBranch, Branch)
 CHECKOUT = Operation("git.checkout", Checkout, Head, seconds=HOOK_SECONDS)
 STATUS = Operation("git.status", ReadStatus, Status)
 DIFF = Operation("git.diff", ReadDiff, Diff)
 FILE_CHANGES = Operation("git.file_changes", ReadChanges, Changes)
 LOG = Operation("git.log", ReadLog, Log)
 MESSAGES = Operation("git.messages", ReadMessages, Messages)
-COMMIT = Operation("git.commit", MakeCommit, Committed, repeat=False, seconds=HOOK_SECONDS)
-PUSH = Operation("git.push", Push, Pushed, repeat=False, seconds=FAR_SECONDS)
-FETCH = Operation("git.fetch", Fetch, Fetched, repeat=False, seconds=FAR_SECONDS)
-PULL = Operation("git.pull", Pull, Pulled, repeat=False, seconds=FAR_SECONDS)
+COMMIT = Operation("git.commit", MakeCommit, Committed, seconds=HOOK_SECONDS)
+PUSH = Operation("git.push", Push, Pushed, seconds=FAR_SECONDS)
+FETCH = Operation("git.fetch", Fetch, Fetched, seconds=FAR_SECONDS)
+PULL = Operation("git.pull", Pull, Pulled, seconds=FAR_SECONDS)
 WORKTREES = Operation("git.worktrees", InRepository, Worktrees)
-ADD_WORKTREE = Operation("git.add_worktree", AddWorktree, Worktree, repeat=False, seconds=HOOK_SECONDS)
-REMOVE_WORKTREE = Operation("git.remove_worktree", RemoveWorktree, Worktrees, repeat=False)
+ADD_WORKTREE = Operation("git.add_worktree", AddWorktree, Worktree, seconds=HOOK_SECONDS)
+REMOVE_WORKTREE = Operation("git.remove_worktree", RemoveWorktree, Worktrees)
 
 OPERATIONS = by_name(
     [

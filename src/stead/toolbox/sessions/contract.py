@@ -76,11 +76,11 @@ class Closed(Result, frozen=True):
     existed: bool
 
 
-OPEN = Operation("sessions.open", OpenSession, Session, repeat=False)
+OPEN = Operation("sessions.open", OpenSession, Session)
 SHOW = Operation("sessions.show", OneSession, Session)
 LIST = Operation("sessions.list", Nothing, SessionList)
 PREPARE = Operation("sessions.prepare", PrepareLine, Prepared)
-CLOSE = Operation("sessions.close", OneSession, Closed, repeat=False)
+CLOSE = Operation("sessions.close", OneSession, Closed)
 
 OPERATIONS = by_name((OPEN, SHOW, LIST, PREPARE, CLOSE))
 

@@ -370,22 +370,16 @@ USERS = Operation("system.users", Params, Users)
 METRICS = Operation("system.metrics", Params, Metrics)
 SERVICES = Operation("system.services", Params, Services)
 SERVICE = Operation("system.service", OneService, Service)
-CONTROL_SERVICE = Operation(
-    "system.control_service", ControlService, Service, repeat=False, seconds=SERVICE_SECONDS + ASK_SECONDS
-)
+CONTROL_SERVICE = Operation("system.control_service", ControlService, Service, seconds=SERVICE_SECONDS + ASK_SECONDS)
 PACKAGES = Operation("system.packages", ListPackages, Packages)
-INSTALL_PACKAGES = Operation(
-    "system.install_packages", InstallPackages, PackagesChanged, repeat=False, seconds=PACKAGE_SECONDS
-)
-REMOVE_PACKAGES = Operation(
-    "system.remove_packages", RemovePackages, PackagesChanged, repeat=False, seconds=PACKAGE_SECONDS
-)
+INSTALL_PACKAGES = Operation("system.install_packages", InstallPackages, PackagesChanged, seconds=PACKAGE_SECONDS)
+REMOVE_PACKAGES = Operation("system.remove_packages", RemovePackages, PackagesChanged, seconds=PACKAGE_SECONDS)
 KEYS = Operation("system.keys", OfUser, Keys)
 ADD_KEY = Operation("system.add_key", AddKey, Keys)
 REMOVE_KEY = Operation("system.remove_key", RemoveKey, Keys)
 LOG = Operation("system.log", ReadLog, LogLines)
-SHUTDOWN = Operation("system.shutdown", ChangePower, PowerChange, repeat=False)
-REBOOT = Operation("system.reboot", ChangePower, PowerChange, repeat=False)
+SHUTDOWN = Operation("system.shutdown", ChangePower, PowerChange)
+REBOOT = Operation("system.reboot", ChangePower, PowerChange)
 
 OPERATIONS = by_name(
     [

@@ -168,10 +168,10 @@ class PatchResult(Result, frozen=True):
 
 
 READ = Operation("text.read", ReadText, TextContent)
-WRITE = Operation("text.write", WriteText, TextWritten, repeat=False)
-EDIT = Operation("text.edit", EditText, TextWritten, repeat=False)
-INSERT = Operation("text.insert", InsertText, TextWritten, repeat=False)
-PATCH = Operation("text.patch", PatchText, PatchResult, repeat=False)
+WRITE = Operation("text.write", WriteText, TextWritten)
+EDIT = Operation("text.edit", EditText, TextWritten)
+INSERT = Operation("text.insert", InsertText, TextWritten)
+PATCH = Operation("text.patch", PatchText, PatchResult)
 
 OPERATIONS = by_name((READ, WRITE, EDIT, INSERT, PATCH))
 

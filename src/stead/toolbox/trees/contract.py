@@ -166,10 +166,10 @@ class Unpacked(Result, frozen=True):
 
 LIST = Operation("trees.list", ListTree, Tree)
 IGNORED = Operation("trees.ignored", JudgeNames, Ignored)
-COPY = Operation("trees.copy", Copy, Copied, repeat=False, seconds=LONG_SECONDS)
+COPY = Operation("trees.copy", Copy, Copied, seconds=LONG_SECONDS)
 CHMOD = Operation("trees.chmod", ChangeMode, Changed, seconds=LONG_SECONDS)
 FINGERPRINTS = Operation("trees.fingerprints", Fingerprints, FingerprintList, seconds=LONG_SECONDS)
-DELETE = Operation("trees.delete", DeleteMany, DeletedMany, repeat=False, seconds=LONG_SECONDS)
+DELETE = Operation("trees.delete", DeleteMany, DeletedMany, seconds=LONG_SECONDS)
 
 OPERATIONS = by_name((LIST, IGNORED, COPY, CHMOD, FINGERPRINTS, DELETE))
 

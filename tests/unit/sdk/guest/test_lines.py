@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from stead.protocol.errors import SteadError
-from stead.sdk.guest.breaker import Breaker
 from stead.sdk.guest.lines import Lines
 from stead.transport import unix
+from stead.transport.breaker import Breaker
 from stead.transport.sockets import TransportBytes
 
 pytestmark = pytest.mark.anyio
@@ -157,8 +157,37 @@ async def test_silence_is_a_timeout_and_five_of_them_open_the_circuit(tmp_path: 
             assert caught.value.code == "timeout"
         with pytest.raises(SteadError) as caught:
             await lines.call("ping")
-        assert caught.value.code == "unavailable"
+        assert caught.value.code == "workspace_unreachable"
+        assert "tried again in" in caught.value.message
         assert len(peer.requests) == 5
+
+
+async def test_silence_of_what_may_not_be_repeated_is_an_unknown_outcome(tmp_path: Path) -> None:
+    async def answer(stream: TransportBytes, request: dict[str, Any]) -> None:
+        """Says nothing."""
+
+    async with _talking(tmp_path, answer) as (lines, peer):
+        with pytest.raises(SteadError) as caught:
+            await lines.call("exec_command", {"command": "true"}, seconds=0.5)
+        assert caught.value.code == "outcome_unknown"
+        assert len(peer.requests) == 1
+
+
+async def test_one_loss_counts_once_however_many_wait(tmp_path: Path) -> None:
+    async def answer(stream: TransportBytes, request: dict[str, Any]) -> None:
+        if len(peer.requests) == 8:
+            await stream.close()
+
+    async def one() -> None:
+        with pytest.raises(SteadError) as caught:
+            await lines.call("exec_command", {"command": "true"})
+        assert caught.value.code == "outcome_unknown"
+
+    async with _talking(tmp_path, answer) as (lines, peer):
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(one)
+        assert lines.breaker.state == "closed"
 
 
 @pytest.mark.parametrize(
@@ -204,4 +233,4 @@ async def test_nobody_there_is_told(tmp_path: Path) -> None:
     async with Lines(tmp_path / "nothing.sock") as lines:
         with pytest.raises(SteadError) as caught:
             await lines.call("exec_command", {"command": "true"}, seconds=20)
-    assert caught.value.code == "unavailable"
+    assert caught.value.code == "workspace_unreachable"
