@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
 from integration.node.conftest import NodeProgram
@@ -41,6 +42,23 @@ async def test_a_guest_that_is_killed_again_and_again(control: Control, start_no
     changes = len(control.changes)
     await control.until(lambda: [c for c in control.changes[changes:] if c.error is None], "the probe found it")
     assert (await control.call(workspace_id, "workspace.info"))["guest_restarts"] == FAILURES
+
+
+async def test_a_call_whose_guest_is_lost_has_an_unknown_outcome(control: Control, start_node: Start) -> None:
+    node = start_node()
+    workspace_id = await started(control, isolation="none")
+
+    async def killed() -> None:
+        while not (await control.call(workspace_id, "exec.list"))["execs"]:
+            await anyio.sleep(0.02)
+        os.kill(state_of(node, workspace_id)["guest_pid"], signal.SIGKILL)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(killed)
+        with pytest.raises(SteadError) as caught:
+            await control.call(workspace_id, "exec.run", argv=["sleep", "600"])
+    assert caught.value.code == "outcome_unknown"
+    assert "exec.run" in caught.value.message
 
 
 async def test_a_new_start_is_not_held_against_a_guest(control: Control, start_node: Start) -> None:

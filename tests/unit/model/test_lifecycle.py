@@ -144,6 +144,13 @@ def test_a_report_while_a_command_is_under_way_changes_nothing() -> None:
     assert decide(stopping, Seen(sight="running"), 2.0) == Decision(stopping)
 
 
+def test_one_that_runs_and_does_not_answer_says_why_until_it_answers() -> None:
+    silence = SteadError("workspace_unreachable", "left alone").fault()
+    silent = decide(RUNNING, Seen(sight="running", generation=1, error=silence), 1.0)
+    assert (silent.facts.state, silent.facts.error, silent.order) == (Observed.RUNNING, silence, None)
+    assert decide(silent.facts, Seen(sight="running", generation=1), 2.0).facts.error is None
+
+
 def test_what_runs_against_the_wish_is_stopped() -> None:
     stopped = Facts(desired=Desired.STOPPED, state=Observed.STOPPED)
     assert decide(stopped, Seen(sight="running", generation=1), 1.0).order == CommandKind.STOP
