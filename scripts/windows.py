@@ -41,7 +41,8 @@ EARLIEST = (1980, 1, 1, 0, 0, 0)
 INSTALL = r"""@echo off
 rem Makes the service and starts it, as an administrator. install.cmd --config FILE names another configuration
 rem than %ProgramData%\stead\guest.json.
-"%~dp0runtime\python.exe" -m stead.guest.windows install %* || exit /b 1
+"%~dp0runtime\python.exe" -m stead.guest.windows install %*
+if errorlevel 1 exit /b 1
 "%~dp0runtime\python.exe" -m stead.guest.windows start
 """
 REMOVE = r"""@echo off
