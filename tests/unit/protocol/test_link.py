@@ -1,7 +1,7 @@
 """A link's lanes, turns, windows and deadlines."""
 
 from stead.protocol.connections import whole
-from stead.protocol.frames import Frame, FrameKind
+from stead.protocol.frames import BULK_BYTES, Frame, FrameKind
 from stead.protocol.link import OVERHEAD, Lane, Link, Silence, lane_of
 
 
@@ -34,6 +34,20 @@ def test_streams_of_a_lane_take_turns_and_keep_their_own_order() -> None:
     link.post(Frame(FrameKind.END, "b", 1))
     frames = [Frame.decode(message) for message in link.batch() if isinstance(message, bytes)]
     assert [(f.stream_id, f.seq) for f in frames] == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2)]
+
+
+def test_an_echo_waits_for_one_frame_of_each_flooding_stream_at_most() -> None:
+    link = Link(queue_bytes=64 << 20, window=64 << 20)
+    for _ in range(20):
+        for name in ("upload", "download"):
+            link.post(data(name, BULK_BYTES))
+    for _ in range(10):
+        link.post(data("echo", 1))
+        before = []
+        while (frame := Frame.decode(whole(link.batch(1)[0]))).stream_id != "echo":
+            before.append(frame.stream_id)
+        assert len(before) == len(set(before))
+    assert link.sendable
 
 
 def test_an_end_goes_after_the_bytes_of_its_stream() -> None:
