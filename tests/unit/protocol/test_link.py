@@ -10,6 +10,13 @@ def sent(link: Link, limit: int = 1 << 30) -> list[str]:
     return [m if isinstance(m, str) else Frame.decode(m).stream_id for m in link.batch(limit)]
 
 
+def first_of(link: Link) -> str:
+    """The stream of the next frame."""
+    message = whole(link.batch(1)[0])
+    assert isinstance(message, bytes)
+    return Frame.decode(message).stream_id
+
+
 def data(name: str, size: int = 10, kind: FrameKind = FrameKind.DATA) -> Frame:
     return Frame(kind, name, 0, bytes(size))
 
@@ -44,8 +51,8 @@ def test_an_echo_waits_for_one_frame_of_each_flooding_stream_at_most() -> None:
     for _ in range(10):
         link.post(data("echo", 1))
         before = []
-        while (frame := Frame.decode(whole(link.batch(1)[0]))).stream_id != "echo":
-            before.append(frame.stream_id)
+        while (name := first_of(link)) != "echo":
+            before.append(name)
         assert len(before) == len(set(before))
     assert link.sendable
 
