@@ -7,28 +7,36 @@ user; a file restricts to what the protocol's defaults permit unless it says mor
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from stead.guest.orders import RETRY_SECONDS
 from stead.guest.rpc import RpcLimits
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
-from stead.toolbox.policy import Policy
+from stead.toolbox.permits import Policy
 
 FILE = Path("/etc/stead/guest.json")
 LEVELS = ("debug", "info", "warning", "warn", "error", "trace")
 MEGABYTE = 1 << 20
+READABLE = (tempfile.gettempdir(), *(("/var/log", "/etc/hostname", "/etc/os-release") if os.name == "posix" else ()))
+CHANGEABLE = (str(Path(tempfile.gettempdir()) / "kvmmanager"),)
+
+
+def rooted(path: str) -> bool:
+    """Whether a path may stand in a configuration."""
+    return path.startswith("/") and ".." not in path.split("/")
 
 
 class Security(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The nested part. `null` for a list is no restriction."""
 
-    allowed_read_paths: tuple[str, ...] | None = (tempfile.gettempdir(), "/var/log", "/etc/hostname", "/etc/os-release")
-    allowed_write_paths: tuple[str, ...] | None = (f"{tempfile.gettempdir()}/kvmmanager",)
+    allowed_read_paths: tuple[str, ...] | None = READABLE
+    allowed_write_paths: tuple[str, ...] | None = CHANGEABLE
     command_whitelist: tuple[str, ...] | None = None
     max_file_size_mb: float = 10
     max_command_timeout_seconds: float = wire.MAX_EXEC_SECONDS
@@ -43,7 +51,7 @@ class Configuration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     log_file: str | None = None
     channel_name: str = wire.CHANNEL
     max_message_size_kb: float = wire.LINE_BYTES / 1024
-    connection_retry_seconds: float = RETRY_SECONDS
+    connection_retry_seconds: float = wire.RETRY_SECONDS
     request_timeout_seconds: float = 30.0
     max_concurrent_requests: int = 10
     max_requests_per_second: float = 100.0
@@ -75,8 +83,8 @@ class Configuration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-def read(file: Path) -> Configuration:
-    """The configuration in a file."""
+def read(file: Path, absolute: Callable[[str], bool] = rooted) -> Configuration:
+    """The configuration in a file; `absolute` tells what a path of a system is."""
     try:
         fields = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
         found = msgspec.convert(_nested(fields), Configuration)
@@ -84,7 +92,7 @@ def read(file: Path) -> Configuration:
         raise SteadError("invalid", f"{file}: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeError) as error:
         raise SteadError("invalid", f"{file}: {error}") from None
-    _check(file, found)
+    _check(file, found, absolute)
     return found
 
 
@@ -105,7 +113,7 @@ def _nested(fields: dict[str, Any]) -> dict[str, Any]:
     return rest | {"security": msgspec.convert(rest.pop("security", {}), dict[str, Any]) | security}
 
 
-def _check(file: Path, found: Configuration) -> None:
+def _check(file: Path, found: Configuration, absolute: Callable[[str], bool]) -> None:
     """What the types do not say."""
     security = found.security or Security()
     numbers = {
@@ -125,8 +133,9 @@ def _check(file: Path, found: Configuration) -> None:
         raise SteadError("invalid", f"{file}: version {found.version!r} is not known, only 1")
     if found.log_level.lower() not in LEVELS:
         raise SteadError("invalid", f"{file}: log_level is one of {', '.join(LEVELS)}")
-    paths = [*(security.allowed_read_paths or ()), *(security.allowed_write_paths or ()), found.root]
-    if wrong := [path for path in paths if not path.startswith("/") or ".." in path.split("/")]:
+    lists = [security.allowed_read_paths, security.allowed_write_paths] if found.security else []
+    paths = [path for each in lists for path in each or ()]
+    if wrong := [*(path for path in paths if not absolute(path)), *([] if rooted(found.root) else [found.root])]:
         raise SteadError("invalid", f"{file}: {wrong[0]!r} is not an absolute path without `..`")
     policy = found.policy()
     if found.root != "/" and policy is not None and policy.fenced:

@@ -12,10 +12,9 @@ import msgspec
 
 from stead.guest.rpc import RpcLimits
 from stead.protocol.errors import SteadError
+from stead.protocol.guest import RETRY_SECONDS
 from stead.toolbox.holding.settings import Settings
-from stead.toolbox.policy import Policy
-
-RETRY_SECONDS = 5.0
+from stead.toolbox.permits import Policy
 
 
 class Door(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -112,6 +112,11 @@ class Rpc:
         self.limits = limits
         self.running = 0
 
+    @classmethod
+    def within(cls, methods: Params, limits: RpcLimits) -> Rpc:
+        """One with limits of its own."""
+        return cls(methods, limits)
+
     async def answer(self, line: bytes) -> bytes | None:
         """The answer to one line, without its end of line."""
         try:

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 
 from stead.guest.channel import Channel
 from stead.guest.configuration import Configuration
-from stead.guest.limiter import Limiter
 from stead.guest.methods import Methods, ready
 from stead.guest.rpc import Rpc
 from stead.guest.windows import serving
@@ -29,12 +28,12 @@ class Guest:
         powerful = powerful or configuration.machine
         machine = Machine(platform, policy, powerful=powerful, environment=environment)
         self._methods = Methods(machine, policy, upgrades=False).table()
-        self._limiter = Limiter(configuration.limits())
+        self._limits = configuration.limits()
         self._retry = configuration.connection_retry_seconds
 
     def rpc(self) -> Rpc:
         """What answers one channel."""
-        return Rpc(self._methods, self._limiter)
+        return Rpc.within(self._methods, self._limits)
 
     async def on_stdio(self) -> None:
         """One channel."""
