@@ -21,6 +21,7 @@ from stead.protocol.errors import SteadError
 
 if TYPE_CHECKING:
     from stead.sdk.guest.client import GuestClient
+    from stead.sdk.guest.way import Way
 
 TIMED_OUT, SIGNALLED = 124, 137
 
@@ -34,7 +35,18 @@ def serve(context: Context, arguments: Namespace) -> int:
 def _client(arguments: Namespace) -> AbstractAsyncContextManager[GuestClient]:
     from stead.sdk.guest.client import connect
 
-    return connect(arguments.socket, arguments.speaks)
+    return connect(_way(arguments), arguments.speaks)
+
+
+def _way(arguments: Namespace) -> Way:
+    """Where the guest is, as the line says."""
+    from stead.sdk.guest.way import Way
+
+    if arguments.http is None:
+        return Way(arguments.socket, console=arguments.speaks == "console")
+    if arguments.token_file is None:
+        raise SteadError("invalid", "a guest over HTTP asks for its token: --token-file FILE")
+    return Way.http(arguments.http, Path(arguments.token_file).read_text().strip())
 
 
 async def ping(context: Context, arguments: Namespace) -> None:
@@ -167,15 +179,18 @@ async def selfcheck(context: Context, arguments: Namespace) -> int:
     from stead.cli.selfcheck import check
     from stead.sdk.guest.link import GuestLink
 
-    async with GuestLink(arguments.socket, console=arguments.speaks == "console") as link:
+    async with GuestLink(_way(arguments)) as link:
         return await check(context, link.toolbox, arguments)
 
 
 def _with(more: Callable[[Parser], None] | None = None) -> Callable[[Parser], None]:
-    """The socket, and what a verb takes beside it."""
+    """Where the guest is, and what a verb takes beside it."""
 
     def arguments(parser: Parser) -> None:
-        parser.add_argument("--socket", required=True, metavar="PATH", help="the unix socket of the machine's channel")
+        where = parser.add_mutually_exclusive_group(required=True)
+        where.add_argument("--socket", metavar="PATH", help="the unix socket of the machine's channel")
+        where.add_argument("--http", metavar="HOST:PORT", help="a guest that serves HTTP; with --token-file")
+        parser.add_argument("--token-file", metavar="FILE", help="has the token of a guest that serves HTTP")
         parser.add_argument(
             "--speaks", choices=("stead", "qemu-ga", "console"), default="", help="spares finding out who is there"
         )

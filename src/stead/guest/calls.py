@@ -1,7 +1,7 @@
 """The calls of `protocol.methods.CALLS` on the framed link: params decoded, done by the toolbox, bounded answers.
 
-Contract: `Calls.answer(method, params, timeout)` gives the result or raises SteadError; whatever the params are, the error is
-one of the table.
+Contract: `Calls.answer(method, params, timeout, limiter)` gives the result or raises SteadError; whatever the params are, the
+error is one of the table. What only ends something is never refused for being too much.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from stead.guest.attendance import Attendance
+from stead.guest.limiter import Limiter, within
 from stead.protocol.codec import MESSAGE_BYTES
 from stead.protocol.errors import SteadError
 from stead.toolbox import areas
@@ -24,6 +25,9 @@ from stead.toolbox.operations import Operation
 
 LISTING_BYTES = MESSAGE_BYTES - (1 << 16)
 """What a listing may have as JSON, with room for the message around it."""
+
+ENDING = frozenset({"exec.kill", "system.kill_process", "transfer.cancel", "transfer.discard"})
+UNLIMITED = Limiter()
 
 
 class Calls:
@@ -51,13 +55,23 @@ class Calls:
         }
         self._exec = _decoder(t.Exec)
 
-    async def answer(self, method: str, params: bytes | msgspec.Raw, timeout: float) -> Any:
+    async def answer(
+        self, method: str, params: bytes | msgspec.Raw, timeout: float, limiter: Limiter = UNLIMITED
+    ) -> Any:
         """The result."""
+        if method in ENDING:
+            return await self._answer(method, params, timeout, 0.0)
+        with limiter.admitted():
+            return await self._answer(method, params, timeout, limiter.limits.seconds)
+
+    async def _answer(self, method: str, params: bytes | msgspec.Raw, timeout: float, seconds: float) -> Any:
+        """`seconds` hold for what has no time limit of its own."""
         if method == "exec.run":
             return await self._run(decode(self._exec, params), timeout)
         if method in self._table:
             decoder, work = self._table[method]
-            return await work(decode(decoder, params))
+            async with within(seconds, method):
+                return await work(decode(decoder, params))
         operation = areas.find(method)
         if operation is None:
             raise SteadError("method_not_found", f"no method {method[:100]!r}")

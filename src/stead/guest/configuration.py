@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from stead.guest.rpc import RpcLimits
+from stead.guest.limiter import Limits
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.toolbox.permits import Policy
@@ -74,8 +74,8 @@ class Configuration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             max_exec_seconds=self.security.max_command_timeout_seconds,
         )
 
-    def limits(self) -> RpcLimits:
-        return RpcLimits(
+    def limits(self) -> Limits:
+        return Limits(
             line_bytes=int(self.max_message_size_kb * 1024),
             concurrent=self.max_concurrent_requests,
             per_second=self.max_requests_per_second,

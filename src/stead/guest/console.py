@@ -6,8 +6,8 @@
     SIZE:24x80     rows and columns of that terminal
     LINK:LINE      a channel of its own as on any other door, upgraded to the framed link or not, as `transport.carried` has it
 
-Contract: `Console(connection, rpc, toolbox, connected).run(greeting)` serves one line until it is gone; `connected` serves a
-channel. Lines that begin otherwise, such
+Contract: `Console(connection, rpc, toolbox, connected, limiter).run(greeting)` serves one line until it is gone; `connected`
+serves a channel. Lines that begin otherwise, such
 as what the kernel prints, are passed over on both sides. No line that is written has more than `LINE_BYTES`.
 """
 
@@ -27,6 +27,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
+from stead.guest.limiter import Limiter
 from stead.guest.rpc import Rpc
 from stead.guest.terminal import ENTER, Terminal
 from stead.protocol.connections import Bytes
@@ -48,11 +49,14 @@ _SIZE = re.compile(rb"(\d{1,4})x(\d{1,4})")
 class Console:
     """One serial line."""
 
-    def __init__(self, connection: Bytes, rpc: Rpc, toolbox: LocalToolbox, connected: Connected) -> None:
+    def __init__(
+        self, connection: Bytes, rpc: Rpc, toolbox: LocalToolbox, connected: Connected, limiter: Limiter
+    ) -> None:
         self._connection = connection
         self._rpc = rpc
         self._toolbox = toolbox
         self._connected = connected
+        self._limiter = limiter
         self._channel: Carried | None = None
         self._writing = anyio.Lock()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -142,10 +146,13 @@ class Console:
     async def _run(self, line: str) -> None:
         number = next(self._numbers)
         try:
-            running = await self._toolbox.start(Exec(argv=[line], shell=True))
+            with self._limiter.admitted():
+                await self._follow(number, line)
         except SteadError as error:
             await self._tell(id=number, error={"code": error.code, "message": error.message})
-            return
+
+    async def _follow(self, number: int, line: str) -> None:
+        running = await self._toolbox.start(Exec(argv=[line], shell=True))
         make = codecs.getincrementaldecoder("utf-8")
         decoders = {"stdout": make("replace"), "stderr": make("replace")}
         async for piece in running.output():

@@ -1,8 +1,9 @@
 """The doors of a guest beside its own socket: another unix socket, a virtio-serial port, a serial console, HTTP.
 
-Contract: `attend(door, toolbox, connected, rpc, retry)` serves one door until cancelled. Every connection through a socket or a
-device begins as JSON-RPC lines and may be upgraded, as on the guest's own socket. On a device the guest says that it is ready,
-whenever somebody comes; a device that goes away is opened again.
+Contract: `attend(door, toolbox, connected, rpc, retry, limiter)` serves one door until cancelled. Every connection through a
+socket or a device begins as JSON-RPC lines and may be upgraded, as on the guest's own socket; a serial line and HTTP carry
+such connections too. On a device the guest says that it is ready, whenever somebody comes; a device that goes away is opened
+again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 
 from stead import __version__
 from stead.guest.console import Connected, Console
+from stead.guest.limiter import Limiter
 from stead.guest.orders import Door
 from stead.guest.rpc import Rpc
 from stead.protocol import guest as wire
@@ -30,16 +32,18 @@ LOOK_SECONDS = 0.2
 log = logging.getLogger(__name__)
 
 
-async def attend(door: Door, toolbox: LocalToolbox, connected: Connected, rpc: Callable[[], Rpc], retry: float) -> None:
-    """Serves the door until cancelled."""
+async def attend(
+    door: Door, toolbox: LocalToolbox, connected: Connected, rpc: Callable[[], Rpc], retry: float, limiter: Limiter
+) -> None:
+    """Serves the door until cancelled. What is no JSON-RPC and no link is counted here."""
     while True:
         try:
             if door.kind == "socket":
                 await unix.serve(door.where, connected)
             elif door.kind == "http":
-                await _http(door, toolbox)
+                await _http(door, toolbox, connected, limiter)
             elif door.kind == "console":
-                await _console(door.where, toolbox, rpc(), connected)
+                await _console(door.where, toolbox, rpc(), connected, limiter)
             else:
                 await _device(door.where, connected)
         except OSError as error:
@@ -49,7 +53,7 @@ async def attend(door: Door, toolbox: LocalToolbox, connected: Connected, rpc: C
         await anyio.sleep(retry)
 
 
-async def _http(door: Door, toolbox: LocalToolbox) -> None:
+async def _http(door: Door, toolbox: LocalToolbox, connected: Connected, limiter: Limiter) -> None:
     """The toolbox over HTTP."""
     from stead.guest.sidecar import http, routes
 
@@ -58,7 +62,9 @@ async def _http(door: Door, toolbox: LocalToolbox) -> None:
     failure: OSError | None = None
     async with anyio.create_task_group() as group:
         try:
-            await http.serve(host.strip("[]"), int(port), routes.Sidecar(toolbox, group).handle, token.strip())
+            sidecar = routes.Sidecar(toolbox, group, connected, limiter.limits.seconds)
+            held = http.Held(limiter, routes.uncounted)
+            await http.serve(host.strip("[]"), int(port), sidecar.handle, token.strip(), held=held)
         except OSError as error:
             failure = error
     if failure is not None:
@@ -78,12 +84,12 @@ async def _device(name: str, connected: Connected) -> None:
         await port.close()
 
 
-async def _console(path: str, toolbox: LocalToolbox, rpc: Rpc, connected: Connected) -> None:
+async def _console(path: str, toolbox: LocalToolbox, rpc: Rpc, connected: Connected, limiter: Limiter) -> None:
     """One opening of a serial line; it passes bytes as they are, and echoes nothing."""
     line = device.Device(Path(path))
     try:
         line.raw()
-        await Console(line, rpc, toolbox, connected).run(ready())
+        await Console(line, rpc, toolbox, connected, limiter).run(ready())
     finally:
         await line.close()
 

@@ -1,4 +1,4 @@
-"""What a guest is told beside what its holder needs: its doors, its policy, the limits of its JSON-RPC channels.
+"""What a guest is told beside what its holder needs: its doors, its policy, its limits.
 
 Contract: `orders_of(settings)` reads them out of the settings; a driver's guest has none and serves its socket alone, without a
 policy. `Orders` is their shape, also in the file that `stead.guest.configuration` makes.
@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from stead.guest.rpc import RpcLimits
+from stead.guest.limiter import DEFAULT, Limits
 from stead.protocol.errors import SteadError
 from stead.protocol.guest import RETRY_SECONDS
 from stead.toolbox.holding.settings import Settings
@@ -26,11 +26,12 @@ class Door(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """All of it."""
+    """All of it. `together`: the limits hold for all that comes through one door, not for the lines of each channel alone."""
 
     doors: tuple[Door, ...] = ()
     policy: Policy | None = None
-    limits: RpcLimits = RpcLimits()
+    limits: Limits = DEFAULT
+    together: bool = False
     retry_seconds: float = RETRY_SECONDS
     log_level: str = "warning"
 

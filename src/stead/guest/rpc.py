@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from stead.guest.limiter import DEFAULT, Limiter, Limits
 from stead.protocol.errors import SteadError
 from stead.protocol.guest import (
     COMMAND_FAILED,
@@ -29,8 +29,6 @@ from stead.protocol.guest import (
     TIMED_OUT,
 )
 
-CONCURRENT = 16
-"""Requests of one channel at once; a ping is always answered."""
 BATCH = 64
 TIMED_BY_THEMSELVES = frozenset({"exec_command"})
 
@@ -68,54 +66,22 @@ class RpcError(Exception):
         return cls(CODES.get(error.code, COMMAND_FAILED), error.message, {"code": error.code})
 
 
-class RpcLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Bounds of one channel; 0 is none. `seconds` holds for what has no time limit of its own."""
-
-    line_bytes: int = LINE_BYTES
-    concurrent: int = CONCURRENT
-    per_second: float = 0.0
-    seconds: float = 0.0
-
-
-DEFAULT = RpcLimits()
-
-
-class Rate:
-    """A bucket of one second's requests that fills steadily."""
-
-    def __init__(self, per_second: float, now: float) -> None:
-        self._per_second = per_second
-        self._left = per_second
-        self._at = now
-
-    def take(self, now: float) -> bool:
-        """Whether one more may be answered."""
-        if not self._per_second:
-            return True
-        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 class Rpc:
     """Answers lines. `unlimited` methods are answered however much is going on."""
 
     def __init__(
-        self, methods: Params, limits: RpcLimits = DEFAULT, unlimited: frozenset[str] = frozenset({"ping"})
+        self, methods: Params, limiter: Limiter | None = None, unlimited: frozenset[str] = frozenset({"ping"})
     ) -> None:
         self._methods = methods
         self._unlimited = unlimited
-        self._rate = Rate(limits.per_second, time.monotonic())
-        self.limits = limits
+        self._limiter = limiter or Limiter(DEFAULT)
+        self.limits = self._limiter.limits
         self.running = 0
 
     @classmethod
-    def within(cls, methods: Params, limits: RpcLimits) -> Rpc:
+    def within(cls, methods: Params, limits: Limits) -> Rpc:
         """One with limits of its own."""
-        return cls(methods, limits)
+        return cls(methods, Limiter(limits))
 
     async def answer(self, line: bytes) -> bytes | None:
         """The answer to one line, without its end of line."""
@@ -146,13 +112,29 @@ class Rpc:
         found = self._methods.get(name)
         if found is None:
             raise RpcError(METHOD_NOT_FOUND, f"no method {name[:100]!r}")
-        self._admit(name)
-        kind, method = found
+        counted = name not in self._unlimited
+        if counted:
+            self._enter()
+        self.running += 1
+        try:
+            return await self._done(name, *found, params)
+        finally:
+            self.running -= 1
+            if counted:
+                self._limiter.leave()
+
+    def _enter(self) -> None:
+        """Refuses what is too much at once or too often."""
+        try:
+            self._limiter.enter()
+        except SteadError as error:
+            raise RpcError.of(error) from None
+
+    async def _done(self, name: str, kind: type, method: Method, params: object) -> Any:
         try:
             given: Any = msgspec.convert({} if params is None else params, kind)
         except msgspec.ValidationError as error:
             raise RpcError(INVALID_PARAMS, str(error)) from None
-        self.running += 1
         try:
             async with asyncio.timeout(self._seconds(name)):
                 return await method(given)
@@ -160,19 +142,11 @@ class Rpc:
             raise RpcError(TIMED_OUT, f"{name} took longer than {self.limits.seconds:g} s") from None
         except SteadError as error:
             raise RpcError.of(error) from error
-        finally:
-            self.running -= 1
-
-    def _admit(self, name: str) -> None:
-        """Refuses what is too much at once or too often."""
-        if name in self._unlimited:
-            return
-        most = self.limits.concurrent
-        if most and self.running >= most:
-            raise RpcError(COMMAND_FAILED, f"at most {most} requests at once", {"code": "too_many"})
-        if not self._rate.take(time.monotonic()):
-            words = f"at most {self.limits.per_second:g} requests a second"
-            raise RpcError(COMMAND_FAILED, words, {"code": "rate_limited"})
+        except RpcError:
+            raise
+        except Exception:
+            log.exception("%s failed", name)
+            raise RpcError(INTERNAL, "this is a bug; the guest's log has the details") from None
 
     def _seconds(self, name: str) -> float | None:
         return self.limits.seconds or None if name not in TIMED_BY_THEMSELVES else None

@@ -23,9 +23,11 @@ from stead.guest.calls import Calls
 from stead.guest.channel import Channel
 from stead.guest.config import SOCKET
 from stead.guest.doors import attend
+from stead.guest.limiter import NONE as UNLIMITED
+from stead.guest.limiter import Limiter
 from stead.guest.methods import Methods
 from stead.guest.orders import NONE, Orders, orders_of
-from stead.guest.rpc import Rpc
+from stead.guest.rpc import Params, Rpc
 from stead.guest.streams import Streams
 from stead.protocol import version
 from stead.protocol.connections import Bytes
@@ -51,7 +53,7 @@ from stead.transport.streams import StreamEnds
 
 
 class Guest:
-    """One guest; the handler of all its links."""
+    """One guest. Its own socket is one door, `door()` makes others."""
 
     def __init__(
         self,
@@ -66,16 +68,17 @@ class Guest:
         self._observer = observer
         self._settings = settings
         self._methods = Methods(toolbox, orders.policy).table()
-        self._limits = orders.limits
+        self._orders = orders
         self._toolbox = toolbox
         self.attendance = Attendance(settings.detach_seconds, toolbox.show, toolbox.cancel)
         self._ends = StreamEnds(detached=settings.detach_seconds)
         self._calls = Calls(toolbox, self.attendance)
         self._streams = Streams(toolbox, self._ends, self.attendance, group, observer)
+        self.connected = self.door().connected
 
-    def rpc(self) -> Rpc:
-        """What answers the JSON-RPC of one channel."""
-        return Rpc(self._methods, self._limits)
+    def door(self) -> Entrance:
+        """A way in, with limits of its own."""
+        return Entrance(self, self._methods, self._orders)
 
     async def adopt(self) -> None:
         """Foreground execs of an earlier guest are ended unless somebody comes back to them."""
@@ -83,38 +86,28 @@ class Guest:
             if status.state is ExecState.RUNNING and not status.background:
                 self.attendance.watch(status.exec_id)
 
-    async def connected(self, connection: Bytes) -> None:
-        """One channel, from its first byte to its last."""
-        rest = await Channel(connection, self.rpc(), self._upgraded).run()
-        if rest is None:
-            return
-        peer = Peer(Framed(connection, rest), self, name="node")
-        peer.tell(
-            GuestHello(
-                protocol=version.PROTOCOL,
-                boot_id=self.boot_id,
-                version=__version__,
-                capabilities=[*CALLS, *STREAMS],
-            )
-        )
+    def greeting(self) -> GuestHello:
+        """What begins a link."""
         self._observer.at("guest.linked", self.boot_id)
-        await peer.run()
+        return GuestHello(
+            protocol=version.PROTOCOL, boot_id=self.boot_id, version=__version__, capabilities=[*CALLS, *STREAMS]
+        )
 
-    def _upgraded(self) -> Upgraded:
+    def upgraded(self) -> Upgraded:
         return Upgraded(protocol=version.PROTOCOL, boot_id=self.boot_id)
 
-    # --- the handler of the links
+    # --- what comes over the links
 
-    async def request(self, peer: Peer, message: Request) -> Any:
+    async def request(self, peer: Peer, message: Request, limiter: Limiter) -> Any:
         if isinstance(message, Call):
             self._check(message.workspace_id)
             self._observer.at("call.begun", message.method)
-            answer = await self._calls.answer(message.method, message.params, message.timeout)
+            answer = await self._calls.answer(message.method, message.params, message.timeout, limiter)
             self._observer.at("call.done", message.method)
             return answer
         if isinstance(message, StreamOpen):
             self._check(message.workspace_id)
-            return await self._streams.open(peer, message)
+            return await self._streams.open(peer, message, limiter)
         return await self._ends.request(peer, message)
 
     async def notice(self, peer: Peer, message: Message) -> None:
@@ -130,6 +123,41 @@ class Guest:
         """Who comes straight to the guest names no workspace."""
         if workspace_id and workspace_id != self._settings.workspace_id:
             raise SteadError("not_found", "this guest serves another workspace")
+
+
+class Entrance:
+    """All that comes through one door, held to the limits together; the handler of its links."""
+
+    def __init__(self, guest: Guest, methods: Params, orders: Orders) -> None:
+        self._guest = guest
+        self._methods = methods
+        self._orders = orders
+        self.limiter = Limiter(orders.limits if orders.together else UNLIMITED)
+
+    def rpc(self) -> Rpc:
+        """What answers the JSON-RPC of one channel."""
+        return Rpc(self._methods, self.limiter if self._orders.together else Limiter(self._orders.limits))
+
+    async def connected(self, connection: Bytes) -> None:
+        """One channel, from its first byte to its last."""
+        rest = await Channel(connection, self.rpc(), self._guest.upgraded).run()
+        if rest is None:
+            return
+        peer = Peer(Framed(connection, rest), self, name="node")
+        peer.tell(self._guest.greeting())
+        await peer.run()
+
+    async def request(self, peer: Peer, message: Request) -> Any:
+        return await self._guest.request(peer, message, self.limiter)
+
+    async def notice(self, peer: Peer, message: Message) -> None:
+        await self._guest.notice(peer, message)
+
+    def frame(self, peer: Peer, frame: Frame) -> None:
+        self._guest.frame(peer, frame)
+
+    async def closed(self, peer: Peer, reason: str) -> None:
+        await self._guest.closed(peer, reason)
 
 
 async def serve(
@@ -167,7 +195,16 @@ async def serve(
             guest = Guest(settings, toolbox, boot_id, group, observer, orders)
             await group.start(unix.serve, f"{settings.run}/{SOCKET}", guest.connected)
             for door in orders.doors:
-                group.start_soon(attend, door, toolbox, guest.connected, guest.rpc, orders.retry_seconds)
+                entrance = guest.door()
+                group.start_soon(
+                    attend,
+                    door,
+                    toolbox,
+                    entrance.connected,
+                    entrance.rpc,
+                    orders.retry_seconds,
+                    entrance.limiter,
+                )
             observer.at("guest.listening", settings.workspace_id)
             ready()
             await guest.adopt()

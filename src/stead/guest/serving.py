@@ -43,8 +43,9 @@ def main(argv: list[str]) -> None:
     """Serves; what stops the start is told on standard error."""
     arguments = _parser().parse_args(argv)
     try:
-        found = _configuration(arguments.config)
-        file = prepare(found, _doors(arguments, found))
+        given = _configuration(arguments.config)
+        found = given or Configuration()
+        file = prepare(found, _doors(arguments, found), together=given is not None)
     except (SteadError, OSError) as error:
         sys.exit(f"stead guest: {error}")
     _log(found)
@@ -72,10 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _configuration(file: str | None) -> Configuration:
+def _configuration(file: str | None) -> Configuration | None:
     if file is not None:
         return configuration.read(Path(file))
-    return configuration.read(configuration.FILE) if configuration.FILE.exists() else Configuration()
+    return configuration.read(configuration.FILE) if configuration.FILE.exists() else None
 
 
 def _doors(arguments: argparse.Namespace, found: Configuration) -> list[Door]:
@@ -109,8 +110,8 @@ def _tokened(door: Door, run: Path) -> Door:
     return msgspec.structs.replace(door, token_file=str(file))
 
 
-def prepare(found: Configuration, doors: list[Door]) -> Path:
-    """Writes what holder and guest are told into the run directory."""
+def prepare(found: Configuration, doors: list[Door], *, together: bool) -> Path:
+    """Writes what holder and guest are told into the run directory. `together`: limits hold for whole doors."""
     run = _run_directory(found.run)
     doors = [_tokened(door, run) for door in doors]
     level = found.log_level.lower()
@@ -118,6 +119,7 @@ def prepare(found: Configuration, doors: list[Door]) -> Path:
         doors=tuple(doors),
         policy=found.policy(),
         limits=found.limits(),
+        together=together,
         retry_seconds=found.connection_retry_seconds,
         log_level=LEVELS.get(level, level),
     )

@@ -1,8 +1,8 @@
 """The streams of `protocol.methods.STREAMS`: execs, attaching to them, files down and up.
 
-Contract: `Streams.open(peer, message)` is the answer to a `stream.open`; the same id again is answered the same and opens
-nothing twice. A stream outlives its link (`StreamEnds`); one that its opener resets or leaves for too long ends, and a
-foreground exec with it.
+Contract: `Streams.open(peer, message, limiter)` is the answer to a `stream.open`; the same id again is answered the same and
+opens nothing twice. For the limiter a stream is one request, for as long as it flows. A stream outlives its link
+(`StreamEnds`); one that its opener resets or leaves for too long ends, and a foreground exec with it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 
 from stead.guest.attendance import Attendance
 from stead.guest.calls import decode
+from stead.guest.limiter import Limiter, within
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import StreamOpen
 from stead.toolbox import contract as t
@@ -81,19 +82,21 @@ class Streams:
             "watch": msgspec.json.Decoder(msgspec.Raw),
         }
 
-    async def open(self, peer: Peer, message: StreamOpen) -> Any:
+    async def open(self, peer: Peer, message: StreamOpen, limiter: Limiter) -> Any:
         """What the opener is told."""
         begin = self._kinds.get(message.kind)
         if begin is None:
             raise SteadError("method_not_found", f"no stream of kind {message.kind[:100]!r}")
-        if self._ends.known(message.stream_id) is None and self._serving >= STREAMS:
-            raise SteadError("too_many", f"at most {STREAMS} streams at once")
+        if self._ends.known(message.stream_id) is None:
+            if self._serving >= STREAMS:
+                raise SteadError("too_many", f"at most {STREAMS} streams at once")
+            limiter.enter()
         stream = self._ends.accept(message.stream_id, message.workspace_id, message.kind, peer, message.frame_bytes)
         if not stream.fresh:
             opening = self._opening.get(stream.id)
             return stream.opened if opening is None else await asyncio.shield(opening)
         opening = self._opening[stream.id] = asyncio.get_running_loop().create_future()
-        self._group.start_soon(self._begin, stream, message, begin, opening)
+        self._group.start_soon(self._begin, stream, message, begin, opening, limiter)
         return await asyncio.shield(opening)
 
     async def _begin(
@@ -102,13 +105,15 @@ class Streams:
         message: StreamOpen,
         begin: Begin,
         opening: asyncio.Future[Any],
+        limiter: Limiter,
     ) -> None:
         """Runs on its own, so that a link lost meanwhile leaves nothing half open."""
         self._serving += 1
         try:
-            await self._serve(stream, message, begin, opening)
+            await self._serve(stream, message, begin, opening, limiter.limits.seconds)
         finally:
             self._serving -= 1
+            limiter.leave()
 
     async def _serve(
         self,
@@ -116,11 +121,13 @@ class Streams:
         message: StreamOpen,
         begin: Begin,
         opening: asyncio.Future[Any],
+        seconds: float,
     ) -> None:
         self._observer.at("stream.opening", stream.kind)
         try:
             params = decode(self._params[message.kind], message.params)
-            stream.opened, serve = await begin(stream, params)
+            async with within(seconds, f"opening {message.kind}"):
+                stream.opened, serve = await begin(stream, params)
         except SteadError as error:
             stream.fail(error)
             opening.set_exception(error)

@@ -1,7 +1,8 @@
 """How long to wait before connecting again: full jitter, doubling, and a fresh start only after a useful connection.
 
 Contract: `delay(lived)` after every failure or loss, with the seconds that the last connection was useful (0: never).
-`Absence` is the patience of one request with a far part that is gone for a moment, as one that is started again is.
+`Absence` is the patience of one request with a far part that is gone for a moment, as one that is started again is, or that
+refused it for now and said when to come again: then nothing was done, and any request may be made again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ LIMIT = 30.0
 USEFUL = 5.0
 AWAY = frozenset({"unavailable", "node_unreachable", "workspace_unreachable", "outcome_unknown"})
 """Faults that say that a part beyond the link does not answer now, or went away before it did."""
+LATER = frozenset({"too_many", "rate_limited"})
+"""Refusals before anything was done."""
 AWAY_SECONDS = 10.0
 """How long a request that may be repeated waits for such a part."""
 _LEAST = 0.02
@@ -63,7 +66,8 @@ class Absence:
         now = time.monotonic()
         self._until = self._until or now + self._seconds
         asked = _asked(error)
-        if not repeat or error.code not in AWAY or now + asked >= self._until:
+        again = (repeat and error.code in AWAY) or (asked > 0 and error.code in LATER)
+        if not again or now + asked >= self._until:
             raise error
         await anyio.sleep(self._backoff.delay(at_least=max(_LEAST, asked)))
 

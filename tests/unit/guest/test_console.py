@@ -16,6 +16,7 @@ import pytest
 
 from stead.sdk.guest.client import connect
 from stead.sdk.guest.link import GuestLink
+from stead.sdk.guest.way import Way
 from stead.toolbox.contract import Exec
 from support.deadline import PATIENCE, eventually
 
@@ -179,7 +180,7 @@ async def test_the_client_over_a_serial_line(tmp_path: Path) -> None:
 @pytest.mark.needs_engine("socat")
 async def test_the_framed_link_over_a_serial_line_on_which_the_kernel_prints(tmp_path: Path) -> None:
     with _over_a_socket(tmp_path) as (socket, tty), anyio.fail_after(PATIENCE):
-        async with GuestLink(socket, console=True) as link:
+        async with GuestLink(Way(str(socket), console=True)) as link:
             content = random.Random(8).randbytes(2_000_000)
 
             async def pieces() -> AsyncIterator[bytes]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stead.guest import console, rpc, streams, terminal
+from stead.guest import console, limiter, rpc, streams, terminal
 from stead.guest.sidecar import commands, history, http
 from stead.protocol import guest as wire
 from stead.toolbox import confine, contract, execs, files, place
@@ -50,6 +50,7 @@ IN_FORCE = {
     "lines before and after a match": [search.CONTEXT],
     "characters shown of a line": [search.LONGEST],
     "places told of one line": [search.SPANS],
+    "output of an exec on a full disk": [],
     "globs of a search or a watch": [globs.GLOBS, globs.GLOBS_BYTES],
     "files listed for search by name": [listing.MOST],
     "files, symbols, pieces in one answer of a search": [search.MOST_NAMES, search.MOST_SYMBOLS, search.MOST_RANKED],
@@ -75,7 +76,7 @@ IN_FORCE = {
     "streams of one guest at once": [streams.STREAMS],
     "file operations at once": [place.THREADS],
     "one JSON-RPC line": [wire.LINE_BYTES],
-    "JSON-RPC requests of one channel at once": [rpc.CONCURRENT],
+    "JSON-RPC requests of one channel at once": [limiter.CONCURRENT],
     "JSON-RPC batch": [rpc.BATCH],
     "one line of a serial line": [wire.LINE_BYTES],
     "requests and commands of one serial line at once": [console.AT_ONCE],

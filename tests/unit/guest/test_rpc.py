@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stead.guest import rpc
+from stead.guest import limiter, rpc
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 
@@ -168,7 +168,7 @@ async def _half(params: Echo) -> str:
 async def test_only_so_many_at_once_but_a_ping_always() -> None:
     server = rpc.Rpc(METHODS)
     async with anyio.create_task_group() as group:
-        for number in range(rpc.CONCURRENT):
+        for number in range(limiter.CONCURRENT):
             group.start_soon(server.answer, json.dumps(_request("wait", number)).encode())
         await anyio.wait_all_tasks_blocked()
         refused = json.loads(await server.answer(json.dumps(_request()).encode()) or b"")

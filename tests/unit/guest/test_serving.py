@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from stead.guest import configuration
-from stead.guest.rpc import Rate, Rpc, RpcLimits
+from stead.guest.limiter import Limiter, Limits, Rate
+from stead.guest.rpc import Rpc
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.client import RpcGuest
@@ -131,7 +132,7 @@ async def test_the_rate_and_a_ping_beside_it(tmp_path: Path) -> None:
 async def test_a_line_is_as_long_as_the_configuration_says(tmp_path: Path) -> None:
     async with _served(tmp_path, security=None, max_message_size_kb=1) as lines:
         assert await _code(lines, "file_read", path="x" * 900) == (-32602, "path_invalid")
-        stream = await unix.connect(lines.path)
+        stream = await unix.connect(lines.way.where)
         await stream.write(b'{"jsonrpc":"2.0","id":1,"method":"' + b"x" * 1100 + b'"}\n')
         answer = msgspec.json.decode((await stream.read(1 << 16)).partition(b"\n")[0])
         assert (answer["id"], answer["error"]["code"]) == (None, wire.INVALID_REQUEST)
@@ -142,7 +143,7 @@ async def test_what_has_no_time_limit_of_its_own_has_the_configured_one() -> Non
     async def slow(params: wire.Nothing) -> None:
         await anyio.sleep_forever()
 
-    rpc = Rpc({"slow": (wire.Nothing, slow)}, RpcLimits(seconds=0.05))
+    rpc = Rpc({"slow": (wire.Nothing, slow)}, Limiter(Limits(seconds=0.05)))
     answer = msgspec.json.decode(await rpc.answer(b'{"jsonrpc":"2.0","id":1,"method":"slow"}') or b"{}")
     assert answer["error"]["code"] == wire.TIMED_OUT
     assert rpc.running == 0
@@ -150,10 +151,11 @@ async def test_what_has_no_time_limit_of_its_own_has_the_configured_one() -> Non
 
 def test_a_bucket_fills_with_time() -> None:
     rate = Rate(2.0, 0.0)
-    assert [rate.take(0.0) for _ in range(3)] == [True, True, False]
-    assert [rate.take(0.5), rate.take(0.5)] == [True, False]
-    assert [rate.take(100.0) for _ in range(3)] == [True, True, False]
-    assert all(Rate(0.0, 0.0).take(0.0) for _ in range(100))
+    assert [rate.take(0.0) for _ in range(3)] == [0.0, 0.0, 0.5]
+    assert [rate.take(0.5), rate.take(0.5)] == [0.0, 0.5]
+    assert [rate.take(100.0) for _ in range(3)] == [0.0, 0.0, 0.5]
+    assert not any(Rate(0.0, 0.0).take(0.0) for _ in range(100))
+    assert [Rate(0.5, 0.0).take(0.0), Rate(0.5, 0.0).take(9.0)] == [0.0, 0.0]
 
 
 def test_standard_input_and_output(tmp_path: Path) -> None:

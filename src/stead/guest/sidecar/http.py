@@ -1,8 +1,9 @@
 """A small HTTP/1.1 server over h11: JSON requests of a bounded size, bodies of any size as streams, server-sent events.
 
 Contract: `serve(host, port, handle, token)` runs until cancelled and tells its `task_status` the address it listens on.
-`handle` gets a `Request` and answers a `Response`, a `Download` or `Events`. Who does not send the token gets 401, who sends
-more than may be gets a 4xx; nothing that a client does or leaves undone holds up another one.
+`handle` gets a `Request` and answers a `Response`, a `Download`, `Events`, or a `Switch` to another protocol. Who does not
+send the token gets 401, who sends more than may be gets a 4xx, and 429 with `Retry-After` where the limiter says so: an answer
+that flows counts until its end. Nothing that a client does or leaves undone holds up another one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import hmac
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -20,6 +22,8 @@ import h11
 import msgspec
 from anyio.abc import TaskStatus
 
+from stead.guest.limiter import Limiter
+from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 
 BODY_BYTES = 10 << 20
@@ -58,6 +62,7 @@ class Response(NamedTuple):
     status: int
     body: bytes
     kind: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Download(NamedTuple):
@@ -79,6 +84,16 @@ class Events(NamedTuple):
     """An answer without end."""
 
     events: AsyncGenerator[Event, None]
+
+
+class Switch(NamedTuple):
+    """The connection goes on as that protocol, for a request that asks for it."""
+
+    protocol: str
+    run: Callable[[Bytes], Awaitable[None]]
+
+
+Answer = Response | Download | Events | Switch
 
 
 class Request:
@@ -123,7 +138,18 @@ def _target(target: str) -> tuple[str, str]:
     return path, query
 
 
-Handle = Callable[[Request], Awaitable[Response | Download | Events]]
+Handle = Callable[[Request], Awaitable[Answer]]
+
+
+def _none(request: Request) -> bool:
+    return False
+
+
+class Held(NamedTuple):
+    """What holds for all that needs a token, but for the requests that are `uncounted`."""
+
+    limiter: Limiter
+    uncounted: Callable[[Request], bool] = _none
 
 
 async def serve(
@@ -133,17 +159,19 @@ async def serve(
     token: str,
     *,
     free: frozenset[str] = frozenset({"/health"}),
+    held: Held | None = None,
     times: Times = PATIENT,
     task_status: TaskStatus[tuple[str, int]] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listens until cancelled."""
     connections: dict[_Connection, None] = {}
+    served = _Served(handle, f"Bearer {token}".encode(), free, held or Held(Limiter()), times)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(connections) >= CONNECTIONS and not _hung_up(connections):
             writer.close()
             return
-        connection = _Connection(reader, writer, _Served(handle, f"Bearer {token}".encode(), free, times))
+        connection = _Connection(reader, writer, served)
         connections[connection] = None
         try:
             with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):
@@ -185,7 +213,53 @@ class _Served(NamedTuple):
     handle: Handle
     credential: bytes
     free: frozenset[str]
+    held: Held
     times: Times
+
+    def enter(self, request: Request) -> bool:
+        """Whether the limiter counts it from now on; raises where it may not be answered."""
+        if request.path in self.free:
+            return False
+        given = request.headers.get("authorization", "").encode("latin-1")
+        if not hmac.compare_digest(given, self.credential):
+            raise SteadError("unauthenticated", "send the token of this guest: Authorization: Bearer ...")
+        if self.held.uncounted(request):
+            return False
+        self.held.limiter.enter()
+        return True
+
+
+def _refusal(error: SteadError, status: int = 0) -> Response:
+    body = msgspec.json.encode({"success": False, "error": error.code.upper(), "message": error.message})
+    wait = error.details.get("retry_after")
+    again = () if wait is None else (("retry-after", str(math.ceil(wait))),)
+    return Response(status or error.row.status, body, headers=again)
+
+
+class _Switched:
+    """The bytes of a connection that was switched, from what came already on."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, came: bytes) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._came = came
+
+    async def read(self, limit: int) -> bytes:
+        data, self._came = self._came[:limit], self._came[limit:]
+        try:
+            return data or await self._reader.read(limit)
+        except OSError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as error:
+            raise SteadError("unavailable", f"the connection is gone: {error}") from None
+
+    async def close(self) -> None:
+        self._writer.close()
 
 
 class _Connection:
@@ -262,33 +336,50 @@ class _Connection:
     async def _answer(self, head: h11.Request) -> None:
         try:
             request = Request(head, self._body())
-            self._admit(request)
-            answer = await self._served.handle(request)
+            counted = self._served.enter(request)
         except SteadError as error:
-            await self._refuse(error.row.status, error.code, error.message)
+            await self._whole(_refusal(error))
             return
+        try:
+            await self._give(await self._handled(request))
+        finally:
+            if counted:
+                self._served.held.limiter.leave()
+
+    async def _handled(self, request: Request) -> Answer:
+        try:
+            return await self._served.handle(request)
+        except SteadError as error:
+            return _refusal(error)
         except Exception:
-            log.exception("%s %s failed", head.method.decode(), head.target.decode("latin-1"))
-            await self._refuse(500, "internal", "this is a bug; the guest's log has the details")
-            return
+            log.exception("%s %s failed", request.method, request.path)
+            return _refusal(SteadError("internal", "this is a bug; the guest's log has the details"))
+
+    async def _give(self, answer: Answer) -> None:
         if isinstance(answer, Response):
             await self._whole(answer)
+        elif isinstance(answer, Switch):
+            await self._switch(answer)
         elif isinstance(answer, Download):
             await self._download(answer)
         else:
             await self._events(answer.events)
 
-    def _admit(self, request: Request) -> None:
-        given = request.headers.get("authorization", "").encode("latin-1")
-        if request.path not in self._served.free and not hmac.compare_digest(given, self._served.credential):
-            raise SteadError("unauthenticated", "send the token of this guest: Authorization: Bearer ...")
+    async def _switch(self, answer: Switch) -> None:
+        if self._wire.their_state in {h11.DONE, h11.SEND_BODY}:
+            await self._refuse(426, "invalid", f"ask for it: Connection: Upgrade, Upgrade: {answer.protocol}")
+            return
+        headers = [("connection", "upgrade"), ("upgrade", answer.protocol)]
+        await self._send(h11.InformationalResponse(status_code=101, headers=headers))
+        with contextlib.suppress(SteadError):
+            await answer.run(_Switched(self._reader, self._writer, self._wire.trailing_data[0]))
 
     async def _refuse(self, status: int, code: str, message: str) -> None:
-        body = msgspec.json.encode({"success": False, "error": code.upper(), "message": message})
-        await self._whole(Response(status, body))
+        await self._whole(_refusal(SteadError(code, message), status))
 
     async def _whole(self, answer: Response) -> None:
-        await self._send(h11.Response(status_code=answer.status, headers=self._heads(answer.kind, len(answer.body))))
+        heads = [*self._heads(answer.kind, len(answer.body)), *answer.headers]
+        await self._send(h11.Response(status_code=answer.status, headers=heads))
         await self._send(h11.Data(data=answer.body))
         await self._send(h11.EndOfMessage())
 

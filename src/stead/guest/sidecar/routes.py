@@ -1,8 +1,9 @@
 """The routes: which there are, and what each answers.
 
-Contract: `Sidecar(toolbox, group).handle(request)` answers a request. Each group of routes has a `table` of methods and paths;
-the last part of a path may be `*`, for the path of a file. Answers have `success`; errors have `success: false`, `error` (a
-word of this face where it has one, else of ours) and `message`. A command that fails is an answer, never an error.
+Contract: `Sidecar(toolbox, group, connected, seconds).handle(request)` answers a request; `connected` serves a channel, as
+which `GET /link` goes on; `seconds` hold for what has no time limit of its own. Each group of routes has a `table` of methods
+and paths; the last part of a path may be `*`, for the path of a file. Answers have `success`; errors have `success: false`,
+`error` (a word of this face where it has one, else of ours) and `message`. A command that fails is an answer, never an error.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from stead import __version__
+from stead.guest.console import Connected
+from stead.guest.limiter import within
 from stead.guest.sidecar.files import FileRoutes
-from stead.guest.sidecar.http import Download, Events, Request, Response
+from stead.guest.sidecar.http import Download, Events, Request, Response, Switch
 from stead.guest.sidecar.repository import GitRoutes
 from stead.guest.sidecar.terminal import TerminalRoutes
 from stead.protocol.errors import SteadError
 from stead.toolbox.local import LocalToolbox
 
-Answer = Response | Download | Events | Mapping[str, Any] | msgspec.Struct
+Answer = Response | Download | Events | Switch | Mapping[str, Any] | msgspec.Struct
 Route = Callable[[Request], Awaitable[Answer]]
 
 CODES = {
@@ -37,30 +40,43 @@ CODES = {
     "internal": "INTERNAL_ERROR",
 }
 """Words of this face for codes of ours; the others are told in capitals."""
+LINK = "/link"
+TIMED_BY_THEMSELVES = ("/execute/", "/api/execute/", "/api/git/", "/files/")
+"""Commands, programs, and bodies of any size, which end when nothing moves."""
+
+
+def uncounted(request: Request) -> bool:
+    """What is never too much: an end, and a channel, whose own requests are counted."""
+    return request.path == LINK or (request.method == "DELETE" and request.path.startswith("/api/commands/"))
 
 
 class Sidecar:
     """The routes over one toolbox."""
 
-    def __init__(self, toolbox: LocalToolbox, group: TaskGroup) -> None:
+    def __init__(self, toolbox: LocalToolbox, group: TaskGroup, connected: Connected, seconds: float = 0.0) -> None:
         self._toolbox = toolbox
+        self._connected = connected
+        self._seconds = seconds
         terminal = TerminalRoutes(toolbox, group)
         self._routes: dict[tuple[str, str], Route] = {
             ("GET", "/health"): self._health,
             ("GET", "/status"): self._status,
+            ("GET", LINK): self._link,
             **FileRoutes(toolbox).table(),
             **terminal.table(),
             **GitRoutes(toolbox).table(),
         }
 
-    async def handle(self, request: Request) -> Response | Download | Events:
+    async def handle(self, request: Request) -> Response | Download | Events | Switch:
         """The answer to a request."""
         route = self._find(request)
+        timed = request.path.startswith(TIMED_BY_THEMSELVES) and request.method != "DELETE"
         try:
-            answer = await route(request)
+            async with within(0.0 if timed else self._seconds, request.path[:200]):
+                answer = await route(request)
         except SteadError as error:
             return Response(error.row.status, msgspec.json.encode(_failure(request, error)))
-        if isinstance(answer, Response | Download | Events):
+        if isinstance(answer, Response | Download | Events | Switch):
             return answer
         return Response(200, msgspec.json.encode(answer))
 
@@ -73,6 +89,9 @@ class Sidecar:
         if any(_fits(pattern, request.path) for _, pattern in self._routes):
             raise SteadError("method_not_allowed", f"{request.method} is not for {request.path[:200]}")
         raise SteadError("not_found", f"there is no {request.path[:200]}")
+
+    async def _link(self, request: Request) -> Answer:
+        return Switch("stead-guest", self._connected)
 
     async def _health(self, request: Request) -> Answer:
         return {"status": "healthy", "version": __version__}

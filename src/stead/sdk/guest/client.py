@@ -1,6 +1,6 @@
 """A guest's ten methods as Python sees them, whatever speaks inside: our protocol, or qemu-ga through a bridge.
 
-Contract: `GuestClient` is the face, `RpcGuest` the one over the guest protocol. `connect(path)` finds out who is there and
+Contract: `GuestClient` is the face, `RpcGuest` the one over the guest protocol. `connect(where)` finds out who is there and
 opens the right one. A command that fails is a result. `read` and `write` carry any content; what does not fit one line goes
 over the framed link of the same socket.
 """
@@ -23,7 +23,7 @@ from stead.sdk.guest.greeting import decoded
 from stead.sdk.guest.lines import ANSWER_SECONDS, Lines
 from stead.sdk.guest.link import GuestLink
 from stead.sdk.guest.qemu import QemuGuest, Session
-from stead.transport import unix
+from stead.sdk.guest.way import Way
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class RpcGuest:
     async def linked(self) -> AsyncIterator[GuestLink]:
         """The whole toolbox. The socket of a machine takes one client at a time, so the lines let go of it."""
         await self.lines.let_go()
-        async with GuestLink(self.lines.path, console=self.speaks == "console") as link:
+        async with GuestLink(self.lines.way) as link:
             yield link
 
     async def _ask(self, method: str, params: Any, kind: type[T], *, seconds: float = ANSWER_SECONDS) -> T:
@@ -142,21 +142,23 @@ class RpcGuest:
 
 
 @contextlib.asynccontextmanager
-async def connect(path: str | Path, speaks: str = "") -> AsyncIterator[GuestClient]:
-    """The guest behind this socket; `speaks` ("stead", "qemu-ga", "console") spares the question who it is."""
-    found = speaks or await who(path)
+async def connect(where: str | Path | Way, speaks: str = "") -> AsyncIterator[GuestClient]:
+    """The guest there; `speaks` ("stead", "qemu-ga", "console") spares the question who it is."""
+    way = Way.of(where)
+    found = speaks or ("console" if way.console else await who(way))
     if found == "qemu-ga":
-        async with Session(path) as session:
+        async with Session(way.where) as session:
             yield QemuGuest(session)
     else:
-        async with Lines(path, console=found == "console") as lines:
+        async with Lines(way._replace(console=found == "console")) as lines:
             yield RpcGuest(lines, found)
 
 
-async def who(path: str | Path) -> str:
+async def who(where: str | Path | Way) -> str:
     """ "stead" or "qemu-ga": the two answer a ping of the guest protocol differently."""
+    way = Way.of(where)
     with anyio.move_on_after(FIRST_SECONDS):
-        stream = await unix.connect(path)
+        stream = await way.lines()
         try:
             await stream.write(_PROBE)
             said = b""
@@ -167,7 +169,7 @@ async def who(path: str | Path) -> str:
                         return found
         finally:
             await stream.close()
-    raise SteadError("workspace_unreachable", f"nobody answers at {Path(path).name}; the machine may still be starting")
+    raise SteadError("workspace_unreachable", f"nobody answers at {way.name}; the machine may still be starting")
 
 
 def _speaks(line: bytes) -> str:

@@ -1,10 +1,10 @@
 """The JSON-RPC client of the guest protocol: many requests at once over one unix socket that comes and goes.
 
-Contract: `async with Lines(path) as lines: await lines.call(method, params)`. The connection is made when needed and made
+Contract: `async with Lines(where) as lines: await lines.call(method, params)`. The connection is made when needed and made
 anew when it is gone; answers are matched by id, and what cannot be matched (the rest of a line from before, an answer that
 came too late) is passed over. Only methods that may be repeated are sent again after a loss; of the others the outcome is
 unknown, and that is what the caller is told. A guest that says that it is ready has forgotten what it was asked before. Each
-call has a deadline. A guest that fails often is left alone for a while (`breaker`). `console`: the socket is a serial line.
+call has a deadline. A guest that fails often is left alone for a while (`breaker`). `where` is as in `way`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ import msgspec
 from stead.protocol import guest as wire
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
-from stead.sdk.guest.console import JsonLines
 from stead.sdk.guest.greeting import READY, Greeting, decoded
-from stead.transport import unix
+from stead.sdk.guest.way import Way
 from stead.transport.attempts import UnansweredError, verdict
 from stead.transport.backoff import Backoff
 from stead.transport.breaker import Breaker
@@ -119,9 +118,8 @@ class _Waiting:
 class Lines:
     """A client of one guest."""
 
-    def __init__(self, path: str | Path, *, console: bool = False, breaker: Breaker | None = None) -> None:
-        self.path = Path(path)
-        self._console = console
+    def __init__(self, where: str | Path | Way, *, breaker: Breaker | None = None) -> None:
+        self.way = Way.of(where)
         self.breaker = breaker or Breaker()
         self._connection: Connection | None = None
         self._connecting = anyio.Lock()
@@ -190,9 +188,7 @@ class Lines:
             if self._connection is None or self._connection.over:
                 if self._tasks is None:
                     raise SteadError("invalid", "the client is used outside of `async with`")
-                socket = await unix.connect(self.path)
-                stream = JsonLines(socket) if self._console else socket
-                self._connection = await self._greeted(stream)
+                self._connection = await self._greeted(await self.way.lines())
                 self._tasks.start_soon(self._connection.run)
             return self._connection
 

@@ -1,7 +1,7 @@
 """The framed link to a guest over its socket: the whole toolbox, without node and control plane.
 
-Contract: `async with GuestLink(path) as link: link.toolbox` is a `RemoteToolbox`; with `console` the socket is that of a serial
-line. The channel is upgraded on entering; when it is lost it is opened and upgraded again, streams go on where they were, and
+Contract: `async with GuestLink(where) as link: link.toolbox` is a `RemoteToolbox`; `where` is as in `way`. The channel is
+upgraded on entering; when it is lost it is opened and upgraded again, streams go on where they were, and
 calls that may be repeated are. A guest that is lost often is left alone for a while (`breaker`).
 """
 
@@ -20,10 +20,9 @@ from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame
 from stead.protocol.messages import Call, GuestHello, Message, Request
 from stead.protocol.methods import repeatable
-from stead.sdk.guest.console import LinkLines
 from stead.sdk.guest.greeting import Greeting
+from stead.sdk.guest.way import Way
 from stead.sdk.remote import RemoteToolbox
-from stead.transport import unix
 from stead.transport.attempts import CLIENT_GRACE, Deadline, ask
 from stead.transport.backoff import Backoff
 from stead.transport.breaker import Breaker
@@ -47,9 +46,8 @@ _ID = "stead-upgrade"
 class GuestLink:
     """One client's link to one guest."""
 
-    def __init__(self, path: str | Path, *, console: bool = False) -> None:
-        self._path = Path(path)
-        self._console = console
+    def __init__(self, where: str | Path | Way) -> None:
+        self._way = Way.of(where)
         self._ends = StreamEnds()
         self._peer: Peer | None = None
         self._changed = anyio.Event()
@@ -125,9 +123,7 @@ class GuestLink:
             self._tell()
 
     async def _attempt(self) -> None:
-        channel: Bytes = await unix.connect(self._path)
-        if self._console:
-            channel = LinkLines(channel)
+        channel = await self._way.channel()
         try:
             peer = Peer(Framed(channel, await _upgrade(channel)), self, name="guest")
             await peer.run()

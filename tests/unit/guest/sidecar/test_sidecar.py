@@ -12,9 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
 import httpx2
 import pytest
 
+from stead.protocol.errors import SteadError
+from stead.sdk.guest.client import connect
+from stead.sdk.guest.link import GuestLink
+from stead.sdk.guest.way import Way
+from stead.toolbox.contract import Exec
 from support.deadline import PATIENCE, eventually
 
 TOKEN = "the-token-of-these-tests"
@@ -416,3 +422,45 @@ def test_a_wrong_address_stops_the_start(tmp_path: Path, arguments: list[str]) -
     argv = [*SERVE, "--config", str(tmp_path / "c.json"), *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, "HOST:PORT" in done.stderr) == (1, True)
+
+
+# --- the channel ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_the_client_and_the_framed_link_over_http(served: Served) -> None:
+    way = Way.http(served.url.removeprefix("http://"), TOKEN)
+    with anyio.fail_after(PATIENCE):
+        async with connect(way) as client:
+            assert client.speaks == "stead"
+            await client.ping()
+            assert (await client.exec("sh", ["-c", "echo over http; exit 3"])).exit_code == 3
+            large = os.urandom(1_500_000)
+            await client.write("large", large)
+            assert (served.root / "large").read_bytes() == large
+            assert await client.read("large") == large
+        async with GuestLink(way) as link:
+            running = await link.toolbox.start(Exec(argv=["cat"], stdin=True))
+            await running.write(b"through a pipe")
+            await running.close_stdin()
+            assert b"".join([piece.data async for piece in running.output()]) == b"through a pipe"
+            assert (await running.wait()).exit_code == 0
+
+
+@pytest.mark.anyio
+async def test_a_channel_over_http_is_for_who_has_the_token_and_asks_for_it(served: Served) -> None:
+    address = served.url.removeprefix("http://")
+    for way, code in (
+        (Way.http(address, "another token"), "unauthenticated"),
+        (Way.http("127.0.0.1:1", TOKEN), "unavailable"),
+        (Way.http("127.0.0.1", TOKEN), "invalid"),
+    ):
+        with pytest.raises(SteadError) as caught:
+            await way.channel()
+        assert caught.value.code == code
+    assert served.refused("GET", "/link")[0] == 426
+    with_body = (
+        b"GET /link HTTP/1.1\r\n" + AUTHORISED + b"Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\n"
+    )
+    assert _raw(served, with_body).startswith(b"HTTP/1.1 426")
+    assert served.get("/health")["status"] == "healthy"
