@@ -28,19 +28,29 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 SCRIPTS = {
     "postinst": """#!/bin/sh
 set -e
+# Once, also where an image is made and systemd does not run; an upgrade leaves what the administrator decided.
+if [ "$1" = 1 ] || { [ "$1" = configure ] && [ -z "$2" ]; }; then
+  mkdir -p /etc/systemd/system/multi-user.target.wants
+  ln -sf /usr/lib/systemd/system/stead-guest.service /etc/systemd/system/multi-user.target.wants/stead-guest.service
+fi
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
-  systemctl enable --now stead-guest.service
+  if [ -L /etc/systemd/system/multi-user.target.wants/stead-guest.service ]; then
+    systemctl start stead-guest.service
+  fi
 fi
 """,
     "prerm": """#!/bin/sh
 set -e
 if [ -d /run/systemd/system ] && { [ "$1" = remove ] || [ "$1" = 0 ]; }; then
-  systemctl disable --now stead-guest.service
+  systemctl stop stead-guest.service
 fi
 """,
     "postrm": """#!/bin/sh
 set -e
+if [ "$1" = purge ] || [ "$1" = 0 ]; then
+  rm -f /etc/systemd/system/multi-user.target.wants/stead-guest.service
+fi
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
 fi

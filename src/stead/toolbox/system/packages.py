@@ -28,6 +28,10 @@ from stead.toolbox.system.contract import (
 LIST_BYTES = 64 << 20
 NAMES = 200
 APK_LISTS = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
+_UNKNOWN = re.compile(
+    r"Unable to locate package|Version '[^']*' for '[^']*' was not found|has no installation candidate"
+    r"|No match for argument|Unable to find a match|no such package"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:~=-]{0,200}")
 _APT = ("-y", "-q", "-o", "DPkg::Lock::Timeout=60", "-o", "Dpkg::Options::=--force-confold")
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_MODE": "a"}
@@ -138,7 +142,7 @@ class Installed:
 def _refusal(words: str) -> str:
     if re.search(r"are you root|Permission denied|superuser|must be root", words, re.IGNORECASE):
         return "permission_denied"
-    if re.search(r"Unable to locate package|No match for argument|Unable to find a match|no such package", words):
+    if _UNKNOWN.search(words):
         return "not_found"
     return "program_failed"
 
