@@ -75,6 +75,16 @@ def _qemu() -> str | None:
     return None if machines.kernel() else f"there is no kernel in {machines.KERNEL}"
 
 
+def _debian() -> str | None:
+    from support import machines
+
+    if why := _program("mke2fs")() or _bwrap():
+        return why
+    if os.geteuid() != 0:
+        return "a Debian in a folder of its own needs root"
+    return None if machines.DEBIAN.exists() else f"there is no {machines.DEBIAN}"
+
+
 ENGINES: dict[str, Probe] = {
     "postgres": lambda: None if postgres_bin() else "postgres is not installed",
     "chromium": lambda: None if chromium() else "chromium is not installed",
@@ -89,6 +99,7 @@ ENGINES: dict[str, Probe] = {
     "qemu": _qemu,
     "rpm": _program("rpmbuild"),
     "busybox": _busybox,
+    "debian": _debian,
 }
 
 

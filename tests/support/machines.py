@@ -1,10 +1,12 @@
-"""Real virtual machines under QEMU: Debian's cloud kernel, a root with a static busybox and our standalone guest, nothing else.
+"""Real virtual machines under QEMU, with Debian's cloud kernel. Two kinds of root: a static busybox and our standalone guest,
+nothing else; or a minimal Debian with systemd, into which our package was installed.
 
-Software emulation, so that it runs anywhere; a machine answers some ten seconds after its start. The channel is a virtio-serial
-port, on this side a unix socket that takes one client at a time.
+Software emulation, so that it runs anywhere; a machine answers some ten seconds after its start, with systemd half a minute.
+The channel is a virtio-serial port, on this side a unix socket that takes one client at a time.
 """
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -18,6 +20,9 @@ from support.repository import ROOT
 
 KERNEL = ROOT / ".engines" / "kernel"
 """Where `make engines` unpacks it."""
+DEBIAN = ROOT / ".engines" / "debian.tar"
+"""The root that `make engines` makes."""
+DISK_MIB = 512
 MODULES = ("virtio/virtio_ring", "virtio/virtio", "virtio/virtio_pci_modern_dev", "virtio/virtio_pci_legacy_dev")
 LATER_MODULES = ("virtio/virtio_pci", "char/virtio_console")
 PORT = "org.kvmmanager.agent.0"
@@ -34,6 +39,12 @@ mount -t tmpfs tmp /tmp
 for module in $(cat /lib/modules/order); do insmod /lib/modules/$module; done
 hostname machine
 ip link set lo up
+"""
+ONTO_DISK = """#!/bin/busybox sh
+/bin/busybox mount -t devtmpfs dev /dev
+for module in $(/bin/busybox cat /lib/modules/order); do /bin/busybox insmod /lib/modules/$module; done
+until /bin/busybox mount -t ext4 /dev/vda /root; do /bin/busybox usleep 50000; done
+exec /bin/busybox switch_root /root /sbin/init
 """
 INITTAB = """::sysinit:/etc/setup
 ::respawn:{command} serve
@@ -88,41 +99,116 @@ def bare_root(place: Path, guest: Path) -> Path:
 def image(place: Path, guest: Path) -> Path:
     """An initial file system for a machine, made in this folder."""
     root = bare_root(place / "root", guest)
+    _drivers(root)
+    (root / "etc" / "inittab").write_text(INITTAB.format(command=" ".join(command())))
+    _program(root / "etc" / "setup", SETUP)
+    _program(root / "init", "#!/bin/busybox sh\nexec /bin/busybox init\n")
+    return _packed(root, place / "initramfs.gz")
+
+
+def _drivers(root: Path, *also: str) -> None:
+    """The modules that a machine needs, and in which order."""
     modules = root / "lib" / "modules"
     modules.mkdir(parents=True)
     [drivers] = KERNEL.glob("lib/modules/*/kernel/drivers")
-    for name in (*MODULES, *LATER_MODULES):
+    names = (*MODULES, *LATER_MODULES, *also)
+    for name in names:
         shutil.copy2(drivers / f"{name}.ko", modules)
-    order = [f"{Path(name).name}.ko" for name in (*MODULES, *LATER_MODULES)]
-    (modules / "order").write_text("\n".join(order))
-    (root / "etc" / "inittab").write_text(INITTAB.format(command=" ".join(command())))
-    (root / "etc" / "setup").write_text(SETUP)
-    (root / "etc" / "setup").chmod(0o755)
-    (root / "init").write_text("#!/bin/busybox sh\nexec /bin/busybox init\n")
-    (root / "init").chmod(0o755)
-    target = place / "initramfs.gz"
+    (modules / "order").write_text("\n".join(f"{Path(name).name}.ko" for name in names))
+
+
+def _program(file: Path, content: str) -> None:
+    file.write_text(content)
+    file.chmod(0o755)
+
+
+def _packed(root: Path, target: Path) -> Path:
     line = f"find . | cpio -o -H newc --quiet | gzip -1 > {target}"
     subprocess.run(["sh", "-c", line], cwd=root, check=True)
     shutil.rmtree(root)
     return target
 
 
+def debian_root(place: Path) -> Path:
+    """A minimal Debian with apt and systemd, for root only."""
+    place.mkdir(parents=True)
+    subprocess.run(["tar", "-xpf", str(DEBIAN), "--numeric-owner", "--exclude=./dev/*", "-C", str(place)], check=True)
+    (place / "etc" / "hostname").write_text("debian\n")
+    (place / "etc" / "machine-id").write_text(f"{7:032x}\n")
+    return place
+
+
+def debian_with(place: Path, package: Path, where: str) -> Path:
+    """One into which apt has installed this package; the package lies there, too."""
+    root = debian_root(place)
+    shutil.copy2(package, root / where.lstrip("/"))
+    inside(root, "apt-get", "-q", "-y", "-o", "APT::Sandbox::User=root", "install", where)
+    return root
+
+
+def inside(root: Path, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Runs a program with this folder as its whole system, as its root."""
+    done = subprocess.run([*sandbox(root), "--", *argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or not check, f"{argv}: {done.stdout}{done.stderr}"
+    return done
+
+
+def sandbox(root: Path) -> list[str]:
+    """What comes before a program that shall have this folder as its whole system."""
+    argv = [
+        "bwrap",
+        "--bind",
+        str(root),
+        "/",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--tmpfs",
+        "/run",
+        "--cap-add",
+        "ALL",
+    ]
+    argv += ["--unshare-pid", "--unshare-net", "--die-with-parent", "--clearenv", "--setenv", "DEBIAN_FRONTEND"]
+    return [*argv, "noninteractive", "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin"]
+
+
+def disk(place: Path, root: Path) -> tuple[Path, Path]:
+    """An initial file system and a disk with this root, made in this folder."""
+    first = place / "first"
+    for name in ("bin", "dev", "root"):
+        (first / name).mkdir(parents=True)
+    program = busybox()
+    assert program is not None
+    shutil.copy2(program, first / "bin" / "busybox")
+    _drivers(first, "block/virtio_blk")
+    _program(first / "init", ONTO_DISK)
+    target = place / "disk.ext4"
+    argv = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-E", "lazy_itable_init=1"]
+    system = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    subprocess.run([*argv, "-d", str(root), str(target), f"{DISK_MIB}M"], check=True, env=system)
+    return _packed(first, place / "initramfs.gz"), target
+
+
 class Machine:
     """One virtual machine. It is on inside of `with`; it may be started again after its end."""
 
-    def __init__(self, place: Path, image: Path, also: Sequence[str] = ()) -> None:
-        """`also` are further arguments of QEMU, such as a second port."""
+    def __init__(self, place: Path, image: Path, also: Sequence[str] = (), disk: Path | None = None) -> None:
+        """`also` are further arguments of QEMU, such as a second port. With a `disk` it starts again by itself when its
+        system does so; what it writes there is forgotten at its end."""
         self.socket = place / "guest.sock"
         self.console = place / "console.log"
         self._image = image
-        self._also = also
+        self._also = [*also, "-no-reboot"]
+        if disk is not None:
+            self._also = [*also, "-smp", "2", "-drive", f"file={disk},format=raw,if=virtio,snapshot=on"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Switches it on; it boots while you go on."""
         system = kernel()
         assert system is not None
-        argv = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-m", MEMORY, "-display", "none", "-no-reboot"]
+        argv = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-m", MEMORY, "-display", "none"]
         argv += ["-monitor", "none", "-nic", "none", "-serial", f"file:{self.console}"]
         argv += ["-kernel", str(system), "-initrd", str(self._image), "-append", "console=ttyS0 panic=-1 quiet"]
         argv += ["-device", "virtio-serial-pci", "-chardev", f"socket,id=guest,path={self.socket},server=on,wait=off"]

@@ -44,7 +44,7 @@ def _way(arguments: Namespace) -> Way:
 
     if arguments.http is None:
         return Way(arguments.socket, console=arguments.speaks == "console")
-    if arguments.token_file is None:
+    if not arguments.token_file:
         raise SteadError("invalid", "a guest over HTTP asks for its token: --token-file FILE")
     return Way.http(arguments.http, Path(arguments.token_file).read_text().strip())
 
@@ -190,7 +190,6 @@ def _with(more: Callable[[Parser], None] | None = None) -> Callable[[Parser], No
         where = parser.add_mutually_exclusive_group(required=True)
         where.add_argument("--socket", metavar="PATH", help="the unix socket of the machine's channel")
         where.add_argument("--http", metavar="HOST:PORT", help="a guest that serves HTTP; with --token-file")
-        parser.add_argument("--token-file", metavar="FILE", help="has the token of a guest that serves HTTP")
         parser.add_argument(
             "--speaks", choices=("stead", "qemu-ga", "console"), default="", help="spares finding out who is there"
         )

@@ -114,16 +114,6 @@ def _install_busybox(root: Path) -> None:
 # --- packages ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Both, as `make packages` makes them."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "packages.py")], capture_output=True, text=True, check=True
-    )
-    files = [ROOT / line.partition(": ")[2] for line in done.stdout.splitlines()]
-    return {file.suffix.removeprefix("."): file for file in files}
-
-
 def _debian(root: Path, package: Path) -> list[list[str]]:
     """The commands that install it there, and remove it again."""
     for name in ("info", "updates"):
