@@ -96,8 +96,6 @@ class Commands:
             status = await running.wait()
             over = True
             yield Event("exit", _ended(status))
-        except SteadError as error:
-            yield Event("error", {"error": error.code.upper(), "message": error.message})
         finally:
             if not over:
                 await self._toolbox.cancel(running.exec_id)

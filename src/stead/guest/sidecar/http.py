@@ -81,7 +81,7 @@ class Event(NamedTuple):
 
 
 class Events(NamedTuple):
-    """An answer without end."""
+    """An answer without end; an error becomes its last event."""
 
     events: AsyncGenerator[Event, None]
 
@@ -402,8 +402,8 @@ class _Connection:
     async def _events(self, events: AsyncGenerator[Event, None]) -> None:
         headers = [("content-type", "text/event-stream"), ("cache-control", "no-store"), ("connection", "close")]
         await self._send(h11.Response(status_code=200, headers=headers))
-        async with contextlib.aclosing(events):
-            await self._tell(events)
+        async with contextlib.aclosing(_told(events)) as told:
+            await self._tell(told)
         await self._send(h11.EndOfMessage())
 
     async def _tell(self, events: AsyncIterator[Event]) -> None:
@@ -437,3 +437,13 @@ class _Connection:
             self._writer.write(data)
             async with asyncio.timeout(self._times.stalled):
                 await self._writer.drain()
+
+
+async def _told(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    """What goes wrong is the last event."""
+    async with contextlib.aclosing(events):
+        try:
+            async for event in events:
+                yield event
+        except SteadError as error:
+            yield Event("error", {"error": error.code.upper(), "message": error.message})

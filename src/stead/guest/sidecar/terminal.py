@@ -123,8 +123,6 @@ class TerminalRoutes:
                 yield Event("ready", {"path": path})
                 async for change in watching:
                     yield Event("fs-change", _change(change))
-            except SteadError as error:
-                yield Event("error", {"error": error.code.upper(), "message": error.message})
             finally:
                 self._watching.discard(watching)
                 with contextlib.suppress(SteadError):
@@ -144,6 +142,6 @@ def _change(change: Change) -> dict[str, Any]:
 
 def _count(request: Request, name: str, default: int) -> int:
     given = request.query.get(name, str(default))
-    if not given.isdecimal() or len(given) > 15:
+    if not (given.isascii() and given.isdecimal()) or len(given) > 15:
         raise SteadError("invalid", f"{name}: a whole number is needed", field=name)
     return msgspec.json.decode(given.lstrip("0") or "0", type=int)
