@@ -197,11 +197,11 @@ async def test_it_starts_again_and_switches_itself_off(debian: Machine) -> None:
     """The last one here: its machine is off afterwards."""
     async with _client(debian) as client:
         boot = await _said(client, "cat", "/proc/sys/kernel/random/boot_id")
-        await _said(client, "sh", "-c", "echo kept > /root/kept; sync")
+        await _said(client, "sh", "-c", "echo kept > /srv/kept; sync")
         assert (await client.reboot()).initiated
     await _ready(debian)
     async with _client(debian) as client:
         assert await _said(client, "cat", "/proc/sys/kernel/random/boot_id") != boot
-        assert await _said(client, "cat", "/root/kept") == "kept"
+        assert await _said(client, "cat", "/srv/kept") == "kept"
         assert (await client.shutdown()).initiated
     assert await anyio.to_thread.run_sync(debian.off)
