@@ -300,12 +300,15 @@ class Execs:
         if data:
             if len(data) == DATA_BYTES and held.log.size < DATA_BYTES:
                 _widen(pipe)
-            held.log.append(held.pipes[pipe], data)
-            self._observer.at("exec.logged", held.exec_id)
+            self._keep(held, held.pipes[pipe], data)
             self.dirty.add(held.exec_id)
         else:
             del held.pipes[pipe]
             self._let_go(pipe)
+
+    def _keep(self, held: Held, channel: int, data: bytes) -> None:
+        held.log.append(channel, data)
+        self._observer.at("exec.logged", held.exec_id)
 
     def _stall(self, held: Held) -> None:
         """What it prints stays in its pipes, and once these are full it waits."""
@@ -324,8 +327,7 @@ class Execs:
         for pipe, channel in held.pipes.items():
             left = struct.unpack("i", fcntl.ioctl(pipe, _PENDING, b"\0\0\0\0"))[0]
             while data := _read(pipe):
-                held.log.append(channel, data)
-                self._observer.at("exec.logged", held.exec_id)
+                self._keep(held, channel, data)
                 left -= len(data)
                 if left < 0:
                     break
