@@ -7,7 +7,7 @@ upgrade it is no method.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 from anyio.abc import TaskGroup
@@ -16,6 +16,9 @@ from stead.guest.rpc import Rpc, RpcError, encode, envelope, parse, too_long
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 from stead.protocol.guest import INVALID_REQUEST, UPGRADE, Upgraded
+
+Connected = Callable[[Bytes], Awaitable[None]]
+"""Serves one channel, from its first byte to its last."""
 
 READ = 1 << 16
 LINES = 64

@@ -7,8 +7,8 @@
     LINK:LINE      a channel of its own as on any other door, upgraded to the framed link or not, as `transport.carried` has it
 
 Contract: `Console(connection, rpc, toolbox, connected, limiter).run(greeting)` serves one line until it is gone; `connected`
-serves a channel. Lines that begin otherwise, such
-as what the kernel prints, are passed over on both sides. No line that is written has more than `LINE_BYTES`.
+serves a channel. Lines that begin otherwise, such as what the kernel prints, are passed over on both sides. No line that is
+written has more than `LINE_BYTES`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import contextlib
 import itertools
 import os
 import re
-from collections.abc import Awaitable, Callable
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
+from stead.guest.channel import Connected
 from stead.guest.limiter import Limiter
 from stead.guest.rpc import Rpc
 from stead.guest.terminal import ENTER, Terminal
@@ -36,8 +36,6 @@ from stead.protocol.guest import LINE_BYTES
 from stead.toolbox.contract import Exec
 from stead.toolbox.local import LocalToolbox
 from stead.transport.carried import Carried, ending, name_of, opened_by
-
-Connected = Callable[[Bytes], Awaitable[None]]
 
 PIECE = 3000
 """Bytes of output in one line."""

@@ -9,19 +9,17 @@ again.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import anyio
-import msgspec
 
-from stead import __version__
-from stead.guest.console import Connected, Console
+from stead.guest.channel import Connected
+from stead.guest.console import Console
 from stead.guest.limiter import Limiter
+from stead.guest.methods import ready
 from stead.guest.orders import Door
 from stead.guest.rpc import Rpc
-from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.toolbox.local import LocalToolbox
 from stead.transport import device, unix
@@ -111,9 +109,3 @@ class _Visit:
 
     async def close(self) -> None:
         self._over = True
-
-
-def ready() -> bytes:
-    """The notification that the guest is there."""
-    params = wire.AgentReady(version=__version__, platform=sys.platform)
-    return msgspec.json.encode({"jsonrpc": "2.0", "method": "agent_ready", "params": params})

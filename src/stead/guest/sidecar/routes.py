@@ -15,7 +15,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from stead import __version__
-from stead.guest.console import Connected
+from stead.guest.channel import Connected
 from stead.guest.limiter import within
 from stead.guest.sidecar.files import FileRoutes
 from stead.guest.sidecar.http import Download, Events, Request, Response, Switch
