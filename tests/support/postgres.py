@@ -4,13 +4,13 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from stead.testing.server import free_port
 from support.engines import postgres_bin
 
 USER = "stead"
@@ -32,7 +32,7 @@ class Postgres:
         if self._as:
             shutil.chown(self.folder, "postgres", "postgres")
         self.data = self.folder / "data"
-        self.port = _free_port()
+        self.port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
         self._count = 0
 
@@ -128,8 +128,3 @@ class Postgres:
 
 
 _ENV = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": LOCALE, "TZ": "UTC"}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

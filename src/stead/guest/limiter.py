@@ -8,6 +8,7 @@ come again as `retry_after`. Who only asks whether the guest is alive, or ends s
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -73,7 +74,7 @@ class Limiter:
             raise SteadError("too_many", f"at most {most} requests at once", retry_after=AGAIN_SECONDS)
         if wait := self._rate.take(self._clock()):
             words = f"at most {self.limits.per_second:g} requests a second"
-            raise SteadError("rate_limited", words, retry_after=round(wait, 3))
+            raise SteadError("rate_limited", words, retry_after=math.ceil(wait * 1000) / 1000)
         self.running += 1
 
     def leave(self) -> None:

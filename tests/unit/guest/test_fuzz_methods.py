@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from stead.guest.sidecar import commands, files, repository
 from stead.guest.sidecar.routes import LINK, Sidecar
 from stead.protocol import guest as wire
+from stead.testing.server import free_port
 from support.deadline import PATIENCE, eventually
 from support.guests import GuestProcess
 
@@ -235,10 +236,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuestProcess
     """The guest of a workspace, which serves HTTP too."""
     place = tmp_path_factory.mktemp("workspace")
     (place / "token").write_text(TOKEN)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        where = f"127.0.0.1:{found.getsockname()[1]}"
-    door = {"kind": "http", "where": where, "token_file": str(place / "token")}
+    door = {"kind": "http", "where": f"127.0.0.1:{free_port()}", "token_file": str(place / "token")}
     with GuestProcess(place, guest={"doors": [door]}) as guest:
         _places(guest.root)
         _repository(guest.root)

@@ -23,6 +23,7 @@ from stead.protocol.errors import SteadError
 from stead.protocol.messages import StreamOpen
 from stead.sdk.guest.lines import Lines
 from stead.sdk.guest.link import GuestLink
+from stead.testing.server import free_port
 from stead.toolbox.local import opened
 from stead.toolbox.scripted import Script, ScriptedToolbox
 from support.deadline import PATIENCE, eventually
@@ -59,20 +60,13 @@ class Served(NamedTuple):
         return kind.decode(), json.loads(rest)
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 @contextmanager
 def _served(place: Path, **fields: Any) -> Iterator[Served]:
     (place / "token").write_text(TOKEN)
     config = {"run": str(place / "run"), "name": WORKSPACE, "security": None} | fields
     (place / "c.json").write_text(json.dumps(config))
     ours, theirs = os.openpty()
-    port = _free_port()
+    port = free_port()
     argv = [*SERVE, "--config", str(place / "c.json"), "--token-file", str(place / "token")]
     process = subprocess.Popen([*argv, "--http", f"127.0.0.1:{port}", "--console", os.ttyname(theirs)])
     head = {"authorization": f"Bearer {TOKEN}"}
@@ -252,3 +246,14 @@ def test_a_limiter_lets_go_whatever_happens() -> None:
     with limiter.admitted(), pytest.raises(SteadError, match="at once"), limiter.admitted():
         pass
     assert limiter.running == 0
+
+
+def test_who_comes_a_moment_too_early_is_told_a_time_all_the_same() -> None:
+    """None would say that it is of no use to come again."""
+    now = 0.0
+    limiter = Limiter(Limits(per_second=1.0), lambda: now)
+    limiter.enter()
+    now = 0.9999
+    with pytest.raises(SteadError) as caught:
+        limiter.enter()
+    assert caught.value.details == {"retry_after": 0.001}

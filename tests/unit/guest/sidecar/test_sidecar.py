@@ -20,6 +20,7 @@ from stead.protocol.errors import SteadError
 from stead.sdk.guest.client import connect
 from stead.sdk.guest.link import GuestLink
 from stead.sdk.guest.way import Way
+from stead.testing.server import free_port
 from stead.toolbox.contract import Exec
 from support.deadline import PATIENCE, eventually
 
@@ -57,20 +58,13 @@ class Served(NamedTuple):
         return answer.status_code, found["error"]
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 @contextmanager
 def _serving(place: Path, **fields: Any) -> Iterator[Served]:
     root = place / "root"
     root.mkdir()
     (place / "token").write_text(TOKEN)
     (place / "c.json").write_text(json.dumps({"root": str(root), "run": str(place / "run"), "security": None} | fields))
-    port = _free_port()
+    port = free_port()
     argv = [*SERVE, "--config", str(place / "c.json"), "--token-file", str(place / "token")]
     process = subprocess.Popen([*argv, "--http", f"127.0.0.1:{port}"])
     url = f"http://127.0.0.1:{port}"
