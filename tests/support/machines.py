@@ -5,16 +5,22 @@ Software emulation, so that it runs anywhere; a machine answers some ten seconds
 The channel is a virtio-serial port, on this side a unix socket that takes one client at a time.
 """
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import anyio
+
+from stead.protocol.errors import SteadError
+from stead.sdk.guest.client import GuestClient, connect, who
 from support.deadline import PATIENCE, eventually
 from support.repository import ROOT
 
@@ -155,22 +161,15 @@ def inside(root: Path, *argv: str, check: bool = True) -> subprocess.CompletedPr
 
 def sandbox(root: Path) -> list[str]:
     """What comes before a program that shall have this folder as its whole system."""
-    argv = [
-        "bwrap",
-        "--bind",
-        str(root),
-        "/",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--tmpfs",
-        "/run",
-        "--cap-add",
-        "ALL",
-    ]
-    argv += ["--unshare-pid", "--unshare-net", "--die-with-parent", "--clearenv", "--setenv", "DEBIAN_FRONTEND"]
-    return [*argv, "noninteractive", "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin"]
+    argv = [*bare_sandbox(root), "--tmpfs", "/run", "--cap-add", "ALL", "--unshare-net"]
+    argv += ["--setenv", "DEBIAN_FRONTEND", "noninteractive"]
+    return [*argv, "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin"]
+
+
+def bare_sandbox(root: Path) -> list[str]:
+    """The same without capabilities, with this machine's network, and with no variables at all."""
+    argv = ["bwrap", "--bind", str(root), "/", "--proc", "/proc", "--dev", "/dev"]
+    return [*argv, "--unshare-pid", "--die-with-parent", "--clearenv"]
 
 
 def disk(place: Path, root: Path) -> tuple[Path, Path]:
@@ -230,6 +229,25 @@ class Machine:
             self._process.kill()
             self._process.wait(PATIENCE)
             self.socket.unlink(missing_ok=True)
+
+    async def up(self) -> None:
+        """Until its guest answers."""
+        until = time.monotonic() + BOOT_SECONDS
+        while True:
+            try:
+                await who(self.socket)
+                return
+            except SteadError:
+                assert time.monotonic() < until, self.console.read_text(errors="replace")
+                await anyio.sleep(0.2)
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[GuestClient]:
+        """One for its guest, once that answers."""
+        await self.up()
+        with anyio.fail_after(BOOT_SECONDS):
+            async with connect(self.socket, "stead") as client:
+                yield client
 
     def __enter__(self) -> Self:
         self.start()

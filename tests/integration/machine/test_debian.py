@@ -2,15 +2,14 @@
 
 import contextlib
 import json
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
 from stead.protocol.errors import SteadError
-from stead.sdk.guest.client import GuestClient, connect, who
+from stead.sdk.guest.client import GuestClient
 from stead.sdk.guest.link import GuestLink
 from stead.transport import unix
 from support import machines
@@ -68,25 +67,6 @@ async def _ready(machine: Machine) -> None:
             await stream.close()
 
 
-async def _up(machine: Machine) -> None:
-    until = time.monotonic() + BOOT_SECONDS
-    while True:
-        try:
-            await who(machine.socket)
-            return
-        except SteadError:
-            assert time.monotonic() < until, machine.console.read_text(errors="replace")
-            await anyio.sleep(0.2)
-
-
-@contextlib.asynccontextmanager
-async def _client(machine: Machine) -> AsyncIterator[GuestClient]:
-    await _up(machine)
-    with anyio.fail_after(BOOT_SECONDS):
-        async with connect(machine.socket, "stead") as client:
-            yield client
-
-
 async def _said(client: GuestClient, *argv: str) -> str:
     done = await client.exec(argv[0], list(argv[1:]), seconds=120)
     assert done.exit_code == 0, done
@@ -95,7 +75,7 @@ async def _said(client: GuestClient, *argv: str) -> str:
 
 async def test_the_unit_starts_the_guest_and_it_says_so(debian: Machine) -> None:
     await _ready(debian)
-    async with _client(debian) as client:
+    async with debian.client() as client:
         assert (await client.info()).platform == "linux"
         assert (await client.system()).hostname == "debian"
         assert await _said(client, "cat", "/proc/1/comm") == "systemd"
@@ -106,7 +86,7 @@ async def test_the_unit_starts_the_guest_and_it_says_so(debian: Machine) -> None
 
 
 async def test_services_are_systemds(debian: Machine) -> None:
-    await _up(debian)
+    await debian.up()
     with anyio.fail_after(BOOT_SECONDS):
         async with GuestLink(debian.socket) as link:
             system = link.toolbox.system
@@ -127,7 +107,7 @@ async def test_services_are_systemds(debian: Machine) -> None:
 
 
 async def test_a_journal_is_followed(debian: Machine) -> None:
-    await _up(debian)
+    await debian.up()
     with anyio.fail_after(BOOT_SECONDS):
         async with GuestLink(debian.socket) as link:
             system = link.toolbox.system
@@ -145,7 +125,7 @@ async def test_a_journal_is_followed(debian: Machine) -> None:
 
 async def test_what_a_machine_promises_holds_and_nothing_of_systemd_is_skipped(debian: Machine) -> None:
     """The whole is tried in the other machine; here, what that one has not."""
-    await _up(debian)
+    await debian.up()
     argv = [PROGRAM, "guest", "selfcheck", "--socket", str(debian.socket), "--json"]
     done = await anyio.run_process([*argv, *PROMISES], check=False)
     outcomes = [json.loads(line) for line in done.stdout.splitlines()]
@@ -155,13 +135,13 @@ async def test_what_a_machine_promises_holds_and_nothing_of_systemd_is_skipped(d
 
 
 async def test_what_it_runs_outlives_the_guest(debian: Machine) -> None:
-    async with _client(debian) as client:
+    async with debian.client() as client:
         await _said(client, "sh", "-c", f"setsid sh -c '{LOOPING}' > /dev/null 2>&1 & echo $! > /run/looping")
         loop = await _said(client, "cat", "/run/looping")
         state = json.loads(await _said(client, "cat", "/run/stead-guest/holder.json"))
         with contextlib.suppress(SteadError):
             await client.exec("kill", ["-KILL", str(state["guest_pid"])])
-    async with _client(debian) as client:
+    async with debian.client() as client:
         after = json.loads(await _said(client, "cat", "/run/stead-guest/holder.json"))
         assert (after["guest_restarts"], after["guest_pid"]) > (state["guest_restarts"], 0)
         assert await _said(client, "cat", f"/proc/{loop}/comm") == "sh"
@@ -169,13 +149,13 @@ async def test_what_it_runs_outlives_the_guest(debian: Machine) -> None:
 
 async def test_the_unit_starts_a_guest_that_was_killed_whole(debian: Machine) -> None:
     """What runs in units of their own is not the guest's, and lives on."""
-    async with _client(debian) as client:
+    async with debian.client() as client:
         await _said(client, "systemctl", "start", "tiny")
         tiny = await _said(client, "systemctl", "show", "-P", "MainPID", "tiny")
         before = await _said(client, "systemctl", "show", "-P", "MainPID", "stead-guest")
         with contextlib.suppress(SteadError):
             await client.exec("systemctl", ["kill", "-s", "KILL", "stead-guest"])
-    async with _client(debian) as client:
+    async with debian.client() as client:
         assert await _said(client, "systemctl", "show", "-P", "MainPID", "stead-guest") != before
         assert int(await _said(client, "systemctl", "show", "-P", "NRestarts", "stead-guest")) >= 1
         assert await _said(client, "systemctl", "show", "-P", "MainPID", "tiny") == tiny
@@ -183,10 +163,10 @@ async def test_the_unit_starts_a_guest_that_was_killed_whole(debian: Machine) ->
 
 async def test_a_package_goes_and_comes_while_systemd_runs(debian: Machine) -> None:
     line = f"dpkg --purge stead-guest && ! test -e /usr/lib/stead-guest/bin && dpkg -i {PACKAGE} && touch /run/came"
-    async with _client(debian) as client:
+    async with debian.client() as client:
         await _said(client, "systemd-run", "--collect", "--unit=change", "sh", "-c", line)
     await _ready(debian)
-    async with _client(debian) as client:
+    async with debian.client() as client:
         while (await client.exec("systemctl", ["is-active", "change"])).stdout.strip() in {"active", "activating"}:
             await anyio.sleep(0.5)
         assert await _said(client, "ls", "/run/came") == "/run/came"
@@ -195,12 +175,12 @@ async def test_a_package_goes_and_comes_while_systemd_runs(debian: Machine) -> N
 
 async def test_it_starts_again_and_switches_itself_off(debian: Machine) -> None:
     """The last one here: its machine is off afterwards."""
-    async with _client(debian) as client:
+    async with debian.client() as client:
         boot = await _said(client, "cat", "/proc/sys/kernel/random/boot_id")
         await _said(client, "sh", "-c", "echo kept > /srv/kept; sync")
         assert (await client.reboot()).initiated
     await _ready(debian)
-    async with _client(debian) as client:
+    async with debian.client() as client:
         assert await _said(client, "cat", "/proc/sys/kernel/random/boot_id") != boot
         assert await _said(client, "cat", "/srv/kept") == "kept"
         assert (await client.shutdown()).initiated

@@ -1,11 +1,9 @@
 """A real virtual machine with our standalone guest on a virtio-serial port: the protocol's promises over the real channel."""
 
-import contextlib
 import hashlib
 import os
 import subprocess
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import msgspec
 import pytest
 
 from stead.protocol.errors import SteadError
-from stead.sdk.guest.client import GuestClient, RpcGuest, connect, who
+from stead.sdk.guest.client import RpcGuest
 from stead.sdk.guest.link import GuestLink
 from stead.toolbox import behaviour
 from stead.transport import unix
@@ -26,28 +24,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.needs_engine("qemu"), pytest.mark.t
 HUNDRED = 100 << 20
 
 
-async def _up(machine: Machine) -> None:
-    """Until its guest answers."""
-    until = time.monotonic() + BOOT_SECONDS
-    while True:
-        try:
-            await who(machine.socket)
-            return
-        except SteadError:
-            assert time.monotonic() < until, machine.console.read_text()
-            await anyio.sleep(0.2)
-
-
-@contextlib.asynccontextmanager
-async def _client(machine: Machine) -> AsyncIterator[GuestClient]:
-    await _up(machine)
-    with anyio.fail_after(BOOT_SECONDS):
-        async with connect(machine.socket, "stead") as client:
-            yield client
-
-
 async def test_it_tells_what_it_is(machine: Machine) -> None:
-    async with _client(machine) as client:
+    async with machine.client() as client:
         assert await client.ping() < BOOT_SECONDS
         assert "exec_command" in (await client.info()).capabilities
         system = await client.system()
@@ -64,7 +42,7 @@ async def test_it_tells_what_it_is(machine: Machine) -> None:
 
 
 async def test_commands_and_files(machine: Machine) -> None:
-    async with _client(machine) as client:
+    async with machine.client() as client:
         done = await client.exec("sh", ["-c", "echo out; echo err >&2; exit 9"])
         assert (done.exit_code, done.stdout, done.stderr) == (9, "out\n", "err\n")
         assert (await client.exec("sh", ["-c", "kill -9 $$"])).exit_code == -1
@@ -77,7 +55,7 @@ async def test_commands_and_files(machine: Machine) -> None:
 
 
 def test_by_hand_through_socat(machine: Machine) -> None:
-    anyio.run(_up, machine)
+    anyio.run(machine.up)
     line = b'{"jsonrpc":"2.0","id":7,"method":"exec_command","params":{"command":"echo","args":["by","hand"]}}\n'
     argv = ["socat", "-t30", "-", f"UNIX-CONNECT:{machine.socket}"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as socat:
@@ -96,7 +74,7 @@ def test_by_hand_through_socat(machine: Machine) -> None:
 
 
 async def test_a_long_command_holds_nobody_up(machine: Machine) -> None:
-    async with _client(machine) as client:
+    async with machine.client() as client:
         ended: list[int] = []
 
         async def long() -> None:
@@ -114,7 +92,7 @@ async def test_a_long_command_holds_nobody_up(machine: Machine) -> None:
 
 async def test_a_hundred_megabytes_both_ways(machine: Machine) -> None:
     content = os.urandom(HUNDRED)
-    async with _client(machine) as client:
+    async with machine.client() as client:
         assert await client.write("/tmp/large", content) == HUNDRED
         told = (await client.exec("sha256sum", ["/tmp/large"], seconds=120)).stdout.split()[0]
         assert told == hashlib.sha256(content).hexdigest()
@@ -134,17 +112,17 @@ async def test_a_hundred_megabytes_both_ways(machine: Machine) -> None:
     ],
 )
 async def test_rubbish_on_the_line_costs_nothing(machine: Machine, rubbish: bytes) -> None:
-    await _up(machine)
+    await machine.up()
     stream = await unix.connect(machine.socket)
     with anyio.fail_after(BOOT_SECONDS):
         await stream.write(rubbish)
         await stream.close()
-        async with _client(machine) as client:
+        async with machine.client() as client:
             assert (await client.exec("echo", ["well"])).stdout == "well\n"
 
 
 async def test_everything_a_workspace_promises(machine: Machine) -> None:
-    await _up(machine)
+    await machine.up()
     async with GuestLink(machine.socket) as link:
         found = [outcome async for outcome in behaviour.run(link.toolbox)]
     assert "\n".join(f"{each.name}: {each.detail}" for each in found if not each.ok) == ""
@@ -153,7 +131,7 @@ async def test_everything_a_workspace_promises(machine: Machine) -> None:
 async def test_its_power(image: Path, tmp_path: Path) -> None:
     machine = Machine(tmp_path, image)
     with machine:
-        async with _client(machine) as client:
+        async with machine.client() as client:
             assert isinstance(client, RpcGuest)
             with pytest.raises(SteadError) as caught:
                 await client.lines.call("shutdown", {"timeout_seconds": "soon"})
@@ -167,10 +145,10 @@ async def test_its_power(image: Path, tmp_path: Path) -> None:
 async def test_a_client_outlives_its_machine(image: Path, tmp_path: Path) -> None:
     machine = Machine(tmp_path, image)
     with machine:
-        async with _client(machine) as client:
+        async with machine.client() as client:
             assert (await client.reboot(force=True)).initiated
             assert await anyio.to_thread.run_sync(machine.off)
             machine.kill()
             machine.start()
-            await _up(machine)
+            await machine.up()
             assert (await client.exec("echo", ["again"])).stdout == "again\n"

@@ -32,19 +32,7 @@ SYSTEM = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
 @contextmanager
 def _inside(root: Path, argv: list[str]) -> Iterator[Path]:
     """Runs a program with this folder as its whole system, and gives the socket of the guest it is."""
-    sandbox = [
-        "bwrap",
-        "--bind",
-        str(root),
-        "/",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--unshare-pid",
-        "--die-with-parent",
-    ]
-    process = subprocess.Popen([*sandbox, "--clearenv", "--setenv", "PATH", "/bin", "--", *argv])
+    process = subprocess.Popen([*machines.bare_sandbox(root), "--setenv", "PATH", "/bin", "--", *argv])
     try:
         socket = root / "run" / "stead-guest" / "guest.sock"
         eventually(lambda: socket.exists() or process.poll() is not None, "the guest is there")
