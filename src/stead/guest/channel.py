@@ -2,20 +2,23 @@
 
 Contract: `Channel(connection, rpc, upgrade).run()` gives the bytes read beyond the upgrade line, or None when the peer is gone.
 Requests are answered as they finish, so a long one blocks nothing; `link.upgrade` must be the only one under way; without an
-upgrade it is no method.
+upgrade it is no method. A line that was begun and of which nothing comes any more is dropped after `patience` seconds.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 
 from stead.guest.rpc import Rpc, RpcError, encode, envelope, parse, too_long
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
-from stead.protocol.guest import INVALID_REQUEST, UPGRADE, Upgraded
+from stead.protocol.guest import INVALID_PARAMS, INVALID_REQUEST, UPGRADE, Upgrade, Upgraded
+from stead.protocol.version import agree
 
 Connected = Callable[[Bytes], Awaitable[None]]
 """Serves one channel, from its first byte to its last."""
@@ -23,18 +26,23 @@ Connected = Callable[[Bytes], Awaitable[None]]
 READ = 1 << 16
 LINES = 64
 """Lines being answered at once; then nothing more is read."""
+PATIENCE = 60.0
+"""How long half a line waits for the next piece of it."""
 
 
 class Channel:
     """The lines of one connection."""
 
-    def __init__(self, connection: Bytes, rpc: Rpc, upgraded: Callable[[], Upgraded] | None) -> None:
+    def __init__(
+        self, connection: Bytes, rpc: Rpc, upgraded: Callable[[], Upgraded] | None, patience: float = PATIENCE
+    ) -> None:
         self._connection = connection
         self._rpc = rpc
         self._most = rpc.limits.line_bytes
         self._upgraded = upgraded
         self._buffer = bytearray()
         self._skipping = False
+        self._patience = patience
         self._lines = anyio.CapacityLimiter(LINES)
 
     async def run(self) -> bytes | None:
@@ -57,7 +65,7 @@ class Channel:
                 if not self._skipping:
                     self._skipping = True
                     await self._send(too_long(self._most))
-            data = await self._connection.read(READ)
+            data = await self._more()
             if not data:
                 return None
             self._buffer += data
@@ -71,11 +79,26 @@ class Channel:
             return b""
         return line.strip()
 
+    async def _more(self) -> bytes:
+        """What comes next; the read goes on when half a line is dropped meanwhile, for some connections end with their read."""
+        if not (self._buffer or self._skipping):
+            return await self._connection.read(READ)
+        timer = asyncio.get_running_loop().call_later(self._patience, self._drop)
+        try:
+            return await self._connection.read(READ)
+        finally:
+            timer.cancel()
+
+    def _drop(self) -> None:
+        """What comes next begins a line."""
+        self._buffer.clear()
+        self._skipping = False
+
     async def _take(self, line: bytes, group: TaskGroup) -> bool:
         """Answers the line, now or later. True when the channel was upgraded."""
-        upgrade = UPGRADE.encode() in line and _upgrade_id(line)
+        upgrade = UPGRADE.encode() in line and _upgrade_of(line)
         if upgrade and self._upgraded is not None:
-            return await self._upgrade(upgrade[0], self._upgraded)
+            return await self._upgrade(*upgrade, self._upgraded)
         await self._lines.acquire_on_behalf_of(token := object())
         group.start_soon(self._answer, line, token)
         return False
@@ -90,9 +113,12 @@ class Channel:
         finally:
             self._lines.release_on_behalf_of(token)
 
-    async def _upgrade(self, number: str | int | None, upgraded: Callable[[], Upgraded]) -> bool:
-        if self._rpc.running or self._lines.borrowed_tokens:
-            error = RpcError(INVALID_REQUEST, "link.upgrade must wait until other requests are answered")
+    async def _upgrade(self, number: str | int | None, params: object, upgraded: Callable[[], Upgraded]) -> bool:
+        try:
+            _check(params)
+            if self._rpc.running or self._lines.borrowed_tokens:
+                raise RpcError(INVALID_REQUEST, "link.upgrade must wait until other requests are answered")
+        except RpcError as error:
             await self._send(encode({"jsonrpc": "2.0", "id": number, "error": error.error}))
             return False
         await self._send(encode({"jsonrpc": "2.0", "id": number, "result": upgraded()}))
@@ -102,8 +128,8 @@ class Channel:
         await self._connection.write(line + b"\n")
 
 
-def _upgrade_id(line: bytes) -> tuple[str | int | None] | None:
-    """The id of a well-formed upgrade request."""
+def _upgrade_of(line: bytes) -> tuple[str | int | None, object] | None:
+    """Id and params of a well-formed upgrade request."""
     try:
         value = parse(line)
     except RpcError:
@@ -111,4 +137,16 @@ def _upgrade_id(line: bytes) -> tuple[str | int | None] | None:
     number, has_id, error = envelope(value)
     if error is not None or not has_id or value["method"] != UPGRADE:
         return None
-    return (number,)
+    return number, value.get("params")
+
+
+def _check(params: object) -> None:
+    """As with every method; and whether both sides speak the same."""
+    try:
+        asked = msgspec.convert({} if params is None else params, Upgrade)
+        if asked.protocol:
+            agree(asked.protocol)
+    except msgspec.ValidationError as error:
+        raise RpcError(INVALID_PARAMS, str(error)) from None
+    except SteadError as error:
+        raise RpcError.of(error) from None

@@ -37,7 +37,7 @@ OUTPUT_BYTES = LINE_BYTES // 3
 def ready() -> bytes:
     """The notification that the guest is there."""
     params = wire.AgentReady(version=__version__, platform=SYSTEM)
-    return msgspec.json.encode({"jsonrpc": "2.0", "method": "agent_ready", "params": params})
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": wire.READY, "params": params})
 
 
 class Methods:

@@ -16,6 +16,8 @@ CHANNEL = "org.kvmmanager.agent.0"
 """The name of the virtio-serial port, as the protocol has it."""
 UPGRADE = "link.upgrade"
 """The request after which the channel carries the framed link; the channel itself answers it."""
+READY = "agent_ready"
+"""The notification that a guest is there, and has forgotten what it was asked before."""
 LINE_BYTES = 1 << 16
 EXEC_SECONDS = 30.0
 MAX_EXEC_SECONDS = 300.0
@@ -75,7 +77,9 @@ class Power(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Upgrade(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """link.upgrade: no params."""
+    """link.upgrade: the version of the framed link that the caller speaks; a guest that does not speak it refuses."""
+
+    protocol: str = ""
 
 
 class Pong(msgspec.Struct):

@@ -93,13 +93,16 @@ def _make_room(descriptor: int) -> None:
 
 
 def _listen(path: Path, by_link: bool) -> socket.socket:
-    path.unlink(missing_ok=True)
+    """The socket has its name only once it listens: whoever finds it can connect."""
+    unnamed = path.with_name(path.name + ".new")
+    unnamed.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _address(path, by_link) as address:
+        with _address(unnamed, by_link) as address:
             listener.bind(address)
-        path.chmod(0o600)
+        unnamed.chmod(0o600)
         listener.listen(128)
+        unnamed.replace(path)
     except BaseException:
         listener.close()
         raise

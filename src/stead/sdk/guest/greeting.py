@@ -14,11 +14,10 @@ import msgspec
 
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
-from stead.protocol.guest import LINE_BYTES
+from stead.protocol.guest import LINE_BYTES, READY
 
 AGAIN_SECONDS = 2.0
 """How soon a guest that does not answer at first is asked again."""
-READY = "agent_ready"
 READ = 1 << 16
 _STEP = "stead-step"
 

@@ -24,7 +24,7 @@ import msgspec
 from stead.protocol import guest as wire
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
-from stead.sdk.guest.greeting import READY, Greeting, decoded
+from stead.sdk.guest.greeting import Greeting, decoded
 from stead.sdk.guest.way import Way
 from stead.transport.attempts import UnansweredError, verdict
 from stead.transport.backoff import Backoff
@@ -105,7 +105,7 @@ class Connection:
         future = self.waiting.get(number) if isinstance(number, str) else None
         if future is not None and not future.done():
             future.set_result(value)
-        elif value.get("method") == READY:
+        elif value.get("method") == wire.READY:
             self._lose()
 
 

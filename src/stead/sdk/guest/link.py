@@ -29,6 +29,7 @@ from stead.transport.breaker import Breaker
 from stead.transport.framed import Framed
 from stead.transport.peer import Peer
 from stead.transport.streams import Stream, StreamEnds
+from stead.transport.upgrade import upgrade
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -40,7 +41,6 @@ PATIENCE = 30.0
 ABSENCE_SECONDS = 12.0
 """An absence as long as this counts as a failure."""
 UPGRADE_SECONDS = 15.0
-_ID = "stead-upgrade"
 
 
 class GuestLink:
@@ -125,7 +125,7 @@ class GuestLink:
     async def _attempt(self) -> None:
         channel = await self._way.channel()
         try:
-            peer = Peer(Framed(channel, await _upgrade(channel)), self, name="guest")
+            peer = Peer(await _linked(channel), self, name="guest")
             await peer.run()
         finally:
             await channel.close()
@@ -160,12 +160,10 @@ class GuestLink:
         changed.set()
 
 
-async def _upgrade(channel: Bytes) -> bytes:
-    """What was read after the answer to the upgrade."""
-    greeting = Greeting(channel)
+async def _linked(channel: Bytes) -> Framed:
+    """The framed form of it, once the two are in step."""
     with anyio.move_on_after(UPGRADE_SECONDS):
+        greeting = Greeting(channel)
         await greeting.step()
-        answer = await greeting.heard("link.upgrade", _ID, UPGRADE_SECONDS)
-        if answer is not None and "result" in answer:
-            return greeting.rest
-    raise SteadError("unavailable", "it did not grant the framed link; another request may be under way")
+        return await upgrade(channel, greeting.rest)
+    raise SteadError("unavailable", "it did not grant the framed link in time")
