@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from stead.toolbox.holding import tree
 from stead.toolbox.holding.log import FILE_BYTES, KEPT_READ
 from stead.toolbox.local import LocalToolbox, opened
 from support.deadline import eventually_async
+from support.disk import Disk, small_disk
 
 pytestmark = pytest.mark.anyio
 NEEDS_LINUX = pytest.mark.skipif(
@@ -435,45 +435,33 @@ async def test_many_at_once(toolbox: LocalToolbox) -> None:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of one MiB."""
-    if os.getuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a tiny filesystem needs root")
-    place = tmp_path / "tiny"
-    place.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    done = subprocess.run(options, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(tmp_path / "disk") as found:
+        yield found
 
 
-async def test_a_full_disk_under_the_logs(tmp_path: Path, tiny: Path) -> None:
+async def test_a_full_disk_under_the_logs(tmp_path: Path, disk: Disk) -> None:
     """What runs ends with a shortened log; what cannot be recorded is refused; with room again all is well."""
     (tmp_path / "root").mkdir()
-    async with opened(tmp_path / "root", tiny / "run") as toolbox:
+    async with opened(tmp_path / "root", disk.path / "run") as toolbox:
         flood = await toolbox.exec(["head -c 3000000 /dev/zero; exit 3"], shell=True)
         assert (flood.status.exit_code, flood.status.truncated) == (3, True)
         assert flood.status.output_bytes == 3_000_000
         full = await toolbox.exec(["echo", "x"])
         assert full.status.truncated or full.stdout == b"x\n"
-        with (tiny / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-            while True:
-                filler.write(b"x" * 4096)
+        disk.fill()
         with pytest.raises(SteadError) as found:
             for _ in range(1000):
                 await toolbox.exec(["true"])
         assert found.value.code == "disk_full"
-        (tiny / "filler").unlink()
-        toolbox.execs_.log(flood.status.exec_id).unlink()
+        disk.free()
         assert (await toolbox.exec(["echo", "y"])).stdout == b"y\n"
 
 
-async def test_a_full_disk_under_an_exec_that_waits_for_its_reader(tmp_path: Path, tiny: Path) -> None:
+async def test_a_full_disk_under_an_exec_that_waits_for_its_reader(tmp_path: Path, disk: Disk) -> None:
     """It does not wait for a disk that nobody empties; its reader gets what fits, and is told what became of the rest."""
     (tmp_path / "root").mkdir()
-    async with opened(tmp_path / "root", tiny / "run") as toolbox:
+    async with opened(tmp_path / "root", disk.path / "run") as toolbox:
         running = await toolbox.start(NUMBERS)
         status = await running.end()
         assert (status.exit_code, status.truncated, status.output_bytes) == (0, True, PRINTED)
@@ -482,7 +470,7 @@ async def test_a_full_disk_under_an_exec_that_waits_for_its_reader(tmp_path: Pat
         assert 500_000 < len(kept) < 1 << 20
         assert _numbers().startswith(kept)
         assert await toolbox.show(running.exec_id) == status
-    async with opened(tmp_path / "root", tiny / "run") as toolbox:
+    async with opened(tmp_path / "root", disk.path / "run") as toolbox:
         again = await toolbox.attach(running.exec_id)
         assert b"".join([piece.data async for piece in again.output()]) == kept
         assert (await again.wait()).truncated

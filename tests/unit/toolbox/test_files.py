@@ -1,8 +1,6 @@
 """Files: what the behaviours do not reach. Both ways to write: a file without a name, and a hidden one."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
 from stead.toolbox.contract import CALL_BYTES
 from stead.toolbox.files import LIST_DEPTH, Files
+from support.disk import small_disk
 
 
 @pytest.fixture(params=[True, False], ids=["unnamed", "hidden"])
@@ -175,23 +174,13 @@ def test_what_may_not_be_read(files: Files, tmp_path: Path) -> None:
     assert found.value.code == "permission_denied"
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of one MiB."""
-    if os.getuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a tiny filesystem needs root")
-    place = tmp_path / "tiny"
-    place.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    done = subprocess.run(options, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 @pytest.mark.parametrize("unnamed", [True, False])
-def test_a_full_disk(tiny: Path, unnamed: bool) -> None:
+def test_a_full_disk(tmp_path: Path, unnamed: bool) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        _fill_with_files(disk.path, unnamed)
+
+
+def _fill_with_files(tiny: Path, unnamed: bool) -> None:
     root = Root(tiny)
     files = Files(root, unnamed=unnamed)
     files.write("old", b"old")

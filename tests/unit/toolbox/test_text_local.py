@@ -1,8 +1,6 @@
 """Text files on a disk: changes at once, a full disk, files that others change, and nothing left behind."""
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from stead.toolbox.confine import Root
 from stead.toolbox.files import Files
 from stead.toolbox.text import contract as t
 from stead.toolbox.text.local import Texts
+from support.disk import small_disk
 
 
 @pytest.fixture
@@ -155,19 +154,13 @@ def test_a_patch_that_cannot_be_written_is_taken_back(texts: Texts, place: Path)
     assert inside(place) == ["a", "d"]
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="mounts a small filesystem")
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], check=True)
-    try:
-        (place / "f").write_text("one\n" + "x" * 700_000)
-        root = Root(place)
+    with small_disk(tmp_path / "small") as disk:
+        (disk.path / "f").write_text("one\n" + "x" * 700_000)
+        root = Root(disk.path)
         with pytest.raises(SteadError) as found:
             Texts(Files(root)).edit(edit("f", "one", "two"))
         root.close()
         assert found.value.code == "disk_full"
-        assert (place / "f").read_text().startswith("one\n")
-        assert inside(place) == ["f"]
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
+        assert (disk.path / "f").read_text().startswith("one\n")
+        assert inside(disk.path) == ["f"]

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +18,7 @@ from stead.toolbox.transfer import contract as t
 from stead.toolbox.transfer.chunks import TRANSFERS, Chunks
 from stead.toolbox.transfer.partial import DIRECTORY, KEPT, Partials
 from support.deadline import eventually_async
+from support.disk import small_disk
 from support.guests import WORKSPACE, GuestProcess
 
 pytestmark = pytest.mark.anyio
@@ -159,18 +159,10 @@ def test_a_link_in_the_way_of_what_is_kept_leads_nowhere(place: Place, tmp_path:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of one MiB inside of the root."""
-    if os.getuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a tiny filesystem needs root")
-    place = tmp_path / "root" / "tiny"
-    place.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    done = subprocess.run(options, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+def tiny(tmp_path: Path, place: Place) -> Iterator[Path]:
+    """A file system of one MiB inside of the root."""
+    with small_disk(tmp_path / "root" / "tiny") as disk:
+        yield disk.path
 
 
 def test_to_another_disk_and_to_a_full_one(place: Place, tiny: Path) -> None:

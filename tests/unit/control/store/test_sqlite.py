@@ -1,10 +1,7 @@
 """SQLite when things go wrong: locked, read-only, full, gone, damaged."""
 
 import asyncio
-import contextlib
-import os
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +16,7 @@ from stead.control.store.sqlite import SLOW, SqliteStore
 from stead.control.store.store import FILE, open_store
 from stead.control.store.units import long, quick
 from stead.protocol.errors import SteadError
+from support.disk import Disk, small_disk
 
 pytestmark = pytest.mark.anyio
 
@@ -134,49 +132,38 @@ async def test_the_file_is_private(impatient: SqliteStore) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 2 MiB."""
-    if os.getuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    argv = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if subprocess.run(argv, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no mounting here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(tmp_path / "disk", 2 << 20) as found:
+        yield found
 
 
-async def test_a_full_disk_is_told_and_gets_over(small_disk: Path) -> None:
-    store = await open_store("", small_disk)
+async def test_a_full_disk_is_told_and_gets_over(disk: Disk) -> None:
+    store = await open_store("", disk.path)
     assert isinstance(store, SqliteStore)
     await store.write(put, "before")
-    ballast = small_disk / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as out:
-        while out.write(b"x" * 4096):
-            pass
+    disk.fill()
     for number in range(5):
         await refused(store, f"full-{number}", "disk_full")
     assert await store.read(names) == {"before"}
-    ballast.unlink()
+    disk.free()
     await store.write(put, "after")
     assert await store.read(names) == {"before", "after"}
     await store.close()
-    with closing(sqlite3.connect(small_disk / FILE)) as raw:
+    with closing(sqlite3.connect(disk.path / FILE)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-async def test_a_read_only_disk_is_told_and_gets_over(small_disk: Path) -> None:
-    store = await open_store("", small_disk)
+async def test_a_read_only_disk_is_told_and_gets_over(disk: Disk) -> None:
+    store = await open_store("", disk.path)
     await store.write(put, "before")
     await store.close()
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    disk.read_only()
     with pytest.raises(SteadError) as caught:
-        await open_store("", small_disk)
+        await open_store("", disk.path)
     assert caught.value.code == "database_unavailable"
-    running = SqliteStore(small_disk / FILE, busy=0.2)
+    running = SqliteStore(disk.path / FILE, busy=0.2)
     await refused(running, "meanwhile", "database_unavailable")
-    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    disk.read_only(False)
     await running.write(put, "after")
     assert await running.read(names) == {"before", "after"}
     await running.close()
