@@ -33,6 +33,8 @@ BLOCK = 1 << 20
 _OPEN_LEVELS = 64
 """How many directories a recursive delete holds open; deeper ones are lifted up first."""
 
+_TRIES = 8
+"""How often an append looks again for a file that comes and goes."""
 _PASSES = 10_000
 """How often a recursive delete looks again: for what was lifted up and for what others put in meanwhile."""
 
@@ -98,19 +100,34 @@ class Files:
             return writer.commit()
 
     def append(self, path: str, content: bytes, parents: bool = False) -> Written:
-        """Adds to the end; on a full disk what was added is taken back where nobody else wrote meanwhile."""
+        """Adds to the end, or makes the file whole; on a full disk what was added is taken back where nobody else wrote
+        meanwhile."""
         _check_content(content)
         if parents:
             self._make_parents(path)
-        descriptor, created = self._open_append(path)
+        for _ in range(_TRIES):
+            try:
+                return self._append(path, content)
+            except SteadError as error:
+                if error.code != "not_found":
+                    raise
+            try:
+                with self.writer(path, exclusive=True) as writer:
+                    writer.write(content)
+                    return writer.commit()
+            except SteadError as error:
+                if error.code != "already_exists":
+                    raise
+        raise SteadError("conflict", f"{confine.shown(path)}: it comes and goes")
+
+    def _append(self, path: str, content: bytes) -> Written:
+        """To a file that is there."""
+        descriptor = self.root.open(path, os.O_WRONLY | os.O_APPEND | QUIET)
         with _closing(descriptor), confine.errors(path):
             before = confine.regular(descriptor, path).st_size
-            try:
-                _write_fully(descriptor, content)
-            except OSError:
-                os.ftruncate(descriptor, before)
-                raise
-            return Written(path=self.root.relative(path), size=os.fstat(descriptor).st_size, created=created)
+            check_size(path, before + len(content), self.most)
+            _add_fully(descriptor, content, before)
+            return Written(path=self.root.relative(path), size=os.fstat(descriptor).st_size, created=False)
 
     def stat(self, path: str) -> Stat:
         """What is there; a link is told as a link."""
@@ -217,23 +234,6 @@ class Files:
             at.close()
             raise
 
-    def _open_append(self, path: str) -> tuple[int, bool]:
-        flags = os.O_WRONLY | os.O_APPEND | QUIET
-        for _ in range(8):
-            try:
-                return self.root.open(path, flags), False
-            except SteadError as error:
-                if error.code != "not_found":
-                    raise
-            try:
-                return self.root.open(path, flags | os.O_CREAT | os.O_EXCL), True
-            except SteadError as error:
-                if error.code != "already_exists":
-                    raise
-                if self.stat(path).kind is FileKind.LINK:
-                    return self.root.open(path, flags | os.O_CREAT), True
-        raise SteadError("conflict", f"{confine.shown(path)}: it comes and goes")
-
     def _make_parents(self, path: str) -> None:
         names = self.root.parts(path)[:-1]
         for count in range(1 + self.root.given(names), len(names) + 1):
@@ -337,13 +337,20 @@ class Writer:
             self._hash = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
-        """Adds; more than the stated size, or than may be, is refused at once."""
-        self.size += len(data)
-        check_size(self._path, self.size, self._most)
-        if self._wanted.size is not None and self.size > self._wanted.size:
+        """Adds all or nothing, so that the same may come again; more than the stated size, or than may be, is refused at
+        once."""
+        size = self.size + len(data)
+        check_size(self._path, size, self._most)
+        if self._wanted.size is not None and size > self._wanted.size:
             raise SteadError("invalid", f"more content than the stated {self._wanted.size} bytes")
         with confine.errors(self._path):
-            _write_fully(self._descriptor, data)
+            try:
+                _write_fully(self._descriptor, data)
+            except OSError:
+                os.ftruncate(self._descriptor, self.size)
+                os.lseek(self._descriptor, self.size, os.SEEK_SET)
+                raise
+        self.size = size
         if self._hash is not None:
             self._hash.update(data)
 
@@ -364,7 +371,7 @@ class Writer:
             os.utime(self._descriptor, ns=(modified, modified))
 
     def commit(self) -> Written:
-        """Checks size and hash and puts the file in place."""
+        """Checks size and hash and puts the file in place; where the disk was full it may be tried again."""
         if self._wanted.size is not None and self.size != self._wanted.size:
             raise SteadError("invalid", f"{self.size} bytes came instead of the stated {self._wanted.size}")
         if self._hash is not None and self._hash.hexdigest() != self._wanted.sha256:
@@ -434,7 +441,11 @@ class Writer:
     def _put_over(self) -> bool:
         if not self._hidden:
             name = self._noted()
-            self._link(name)
+            try:
+                self._link(name)
+            except OSError:
+                self._drop_hidden()
+                raise
             self._hidden = name
             self._observer.at("file.linked", self._path)
         os.rename(self._hidden, self._at.name, src_dir_fd=self._at.directory, dst_dir_fd=self._at.directory)
@@ -506,6 +517,19 @@ def _write_fully(descriptor: int, data: bytes) -> None:
         view = memoryview(data)
         while done < len(view):
             done += os.write(descriptor, view[done:])
+
+
+def _add_fully(descriptor: int, data: bytes, before: int) -> None:
+    """Writes at the end of a file that had so many bytes, or takes back what it wrote."""
+    view = memoryview(data)
+    done = 0
+    try:
+        while done < len(view):
+            done += os.write(descriptor, view[done:])
+    except OSError:
+        if os.fstat(descriptor).st_size == before + done:
+            os.ftruncate(descriptor, before)
+        raise
 
 
 def _kind(mode: int) -> FileKind:

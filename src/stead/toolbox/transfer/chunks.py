@@ -155,7 +155,7 @@ class Chunks:
         transfer.next_seq += 1
 
     async def end(self, p: t.TransferId) -> t.Ended:
-        """In place, or refused and gone."""
+        """In place, or refused and gone; on a full disk it may be asked again."""
         transfer = self._find(p.transfer_id)
         async with transfer.lock:
             if transfer.ended is None:
@@ -180,8 +180,9 @@ class Chunks:
             return None
         try:
             return await self._place.in_thread(moves.writer.commit)
-        except SteadError:
-            self._forget(transfer_id)
+        except SteadError as error:
+            if error.code != "disk_full":
+                self._forget(transfer_id)
             raise
 
     def _check_size(self, size: int) -> None:

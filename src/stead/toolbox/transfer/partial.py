@@ -92,8 +92,7 @@ class Partials:
         self.files.writer(path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256).close()
         with self._lock:
             self._revoke(name)
-            self._prepare()
-            descriptor = self._root.open(f"{DIRECTORY}/{name}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | QUIET, 0o600)
+            descriptor = self._opened(name)
             self._sweep(name)
             writer = PartialWriter(self, name, path, descriptor, _Wanted(mode, exclusive, size, sha256.lower()))
             self._open[name] = writer
@@ -114,9 +113,15 @@ class Partials:
         if writer is not None:
             writer.revoke()
 
-    def _prepare(self) -> None:
-        self.files.mkdir(DIRECTORY)
-        self.files.write(f"{DIRECTORY}/{_IGNORE}", b"*\n")
+    def _opened(self, name: str) -> int:
+        """The file, in the directory that may have to be made for it."""
+        try:
+            self.files.mkdir(DIRECTORY)
+            self.files.write(f"{DIRECTORY}/{_IGNORE}", b"*\n")
+            return self._root.open(f"{DIRECTORY}/{name}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | QUIET, 0o600)
+        except SteadError:
+            self._tidy()
+            raise
 
     def _sweep(self, keep: str) -> None:
         """What is too old goes, and what is too much."""
@@ -132,7 +137,7 @@ class Partials:
     def _tidy(self) -> None:
         """The directory goes with the last of them."""
         with contextlib.suppress(SteadError):
-            if [entry.path for entry in self.files.list(DIRECTORY).entries] == [f"{DIRECTORY}/{_IGNORE}"]:
+            if all(entry.path == f"{DIRECTORY}/{_IGNORE}" for entry in self.files.list(DIRECTORY).entries):
                 self.files.delete(DIRECTORY, recursive=True)
 
 
@@ -166,7 +171,7 @@ class PartialWriter:
         self._hash = hashlib.sha256() if wanted.sha256 and not self.size else None
 
     def write(self, data: bytes) -> None:
-        """Adds to what is there."""
+        """Adds to what is there; where the disk becomes full, what fits stays."""
         if self._wanted.size is not None and self.size + len(data) > self._wanted.size:
             raise SteadError("invalid", f"more content than the stated {self._wanted.size} bytes")
         check_size(self._path, self.size + len(data), self._partials.files.most)
@@ -175,10 +180,10 @@ class PartialWriter:
             view = memoryview(data)
             while view:
                 done = os.pwrite(self._descriptor, view, self.size)
+                if self._hash is not None:
+                    self._hash.update(view[:done])
                 self.size += done
                 view = view[done:]
-        if self._hash is not None:
-            self._hash.update(data)
 
     def commit(self) -> Written:
         """Checks size and hash and puts the file in place."""

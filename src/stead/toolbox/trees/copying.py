@@ -7,6 +7,7 @@ hard links within the tree hard links. Modes and times are kept. A directory is 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import posixpath
@@ -104,17 +105,17 @@ def _directory(files: Files, p: Copy, found: os.stat_result, shown: str) -> Gene
                 raise FileExistsError(errno.EEXIST, "there already")
         with files.hidden(at.directory) as hidden:
             staged = f"{above}/{hidden}"
-            packer = Packer(root, p.source, Choice())
-            unpacker = Unpacker(files, staged, links=Links.KEEP)
             try:
-                while piece := packer.next():
-                    unpacker.feed(piece)
-                    yield
-                done = unpacker.finish()
-                files.move(staged, p.target)
+                with (
+                    contextlib.closing(Packer(root, p.source, Choice())) as packer,
+                    contextlib.closing(Unpacker(files, staged, links=Links.KEEP)) as unpacker,
+                ):
+                    while piece := packer.next():
+                        unpacker.feed(piece)
+                        yield
+                    done = unpacker.finish()
+                    files.move(staged, p.target)
             finally:
-                packer.close()
-                unpacker.close()
                 files.delete(staged, recursive=True)
     return Copied(
         path=shown,
