@@ -20,28 +20,20 @@ import sys
 import tarfile
 from pathlib import Path
 
+from stead import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "stead"
-VERSION = re.search(r'__version__ = "([^"]+)"', (SOURCE / "__init__.py").read_text())
 PARTS = ("guest", "model", "protocol", "toolbox", "transport")
 """Of ours; the guest imports nothing else."""
 LIBRARIES = ("anyio", "h11", "idna", "msgspec", "psutil", "sniffio", "typing_extensions")
 """Of others, by the name they are imported by."""
 LEFT_OUT = {
-    *(
-        "__pycache__",
-        "test",
-        "tests",
-        "idlelib",
-        "tkinter",
-        "turtledemo",
-        "ensurepip",
-        "lib2to3",
-        "distutils",
-        "pydoc_data",
-    ),
-    *("site-packages", "curses", "dbm", "unittest", "venv", "wsgiref", "xmlrpc", "turtle.py", "pydoc.py", "doctest.py"),
+    *("__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "distutils", "venv"),
+    *("site-packages", "curses", "dbm", "unittest", "wsgiref", "xmlrpc", "turtle.py", "pydoc.py", "doctest.py"),
+    "pydoc_data",
 }
+"""Of the standard library, here and on Windows."""
 EXTENSIONS_LEFT_OUT = re.compile(
     r"(_test\w*|_?xx\w*|_tkinter|_curses\w*|_dbm|_gdbm|nis|_ctypes_test|ossaudiodev|_codecs_\w\w)\.cpython"
 )
@@ -57,8 +49,7 @@ def main() -> int:
     if sys.platform != "linux":
         print("guest: the standalone guest is built on Linux", file=sys.stderr)
         return 1
-    assert VERSION is not None
-    name = f"stead-guest-{VERSION[1]}-{platform.machine()}"
+    name = f"stead-guest-{__version__}-{platform.machine()}"
     folder = ROOT / "dist" / name
     shutil.rmtree(folder, ignore_errors=True)
     build(folder)

@@ -7,14 +7,15 @@ documentation. The times of all files are fixed, so that the same content makes 
 
 import argparse
 import gzip
-import importlib.util
 import os
 import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+
+import guest
+from stead import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy" / "guest"
@@ -82,7 +83,6 @@ def main() -> int:
 
 def tree(root: Path) -> Path:
     """All files of the package where they will lie."""
-    guest = _guest()
     guest.build(root / AT)
     _put(root / "usr/lib/systemd/system" / f"{NAME}.service", (DEPLOY / f"{NAME}.service").read_bytes())
     _put(root / "etc/stead/guest.json", (DEPLOY / "guest.json").read_bytes())
@@ -110,7 +110,7 @@ def _put(file: Path, content: bytes, mode: int = 0o644) -> None:
 
 def deb(root: Path, place: Path) -> Path:
     """The Debian package."""
-    version, architecture = _guest().VERSION[1], ARCHITECTURES[platform.machine()]
+    version, architecture = __version__, ARCHITECTURES[platform.machine()]
     folder = place / "deb"
     shutil.copytree(root, folder, symlinks=True)
     size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) // 1024
@@ -141,7 +141,7 @@ def deb(root: Path, place: Path) -> Path:
 
 def rpm(root: Path, place: Path) -> Path:
     """The RPM. The files are ready: nothing is compiled, stripped or looked through for what they need."""
-    version, machine = _guest().VERSION[1], platform.machine()
+    version, machine = __version__, platform.machine()
     top = place / "rpm"
     spec = top / f"{NAME}.spec"
     _put(spec, _spec(root, version).encode())
@@ -185,18 +185,6 @@ def _spec(root: Path, version: str) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _guest() -> Any:
-    """`scripts/guest.py`."""
-    if "guest_builder" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("guest_builder", ROOT / "scripts" / "guest.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["guest_builder"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["guest_builder"]
 
 
 if __name__ == "__main__":

@@ -17,25 +17,14 @@ from pathlib import Path
 
 import grimp
 
+from guest import LEFT_OUT
+from stead import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "src" / "stead"
-VERSION = re.search(r'__version__ = "([^"]+)"', (SOURCE / "__init__.py").read_text())
 WING = "stead.guest.windows"
 LIBRARIES = ("anyio", "idna", "msgspec", "typing-extensions")
 """Of others, as the lock names them."""
 PYTHON = "3.12"
-LEFT_OUT = shutil.ignore_patterns(
-    "__pycache__",
-    "test",
-    "tests",
-    "idlelib",
-    "tkinter",
-    "turtledemo",
-    "ensurepip",
-    "pip",
-    "pydoc_data",
-    "site-packages",
-)
 RUNTIME_FILES = ("python.exe", "*.dll", "*.pyd", "python3*.zip", "LICENSE.txt")
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 INSTALL = r"""@echo off
@@ -56,8 +45,7 @@ def main() -> int:
     parser.add_argument("--runtime", type=Path, help="CPython for Windows: a zip or a folder")
     parser.add_argument("--to", type=Path, default=ROOT / "dist", help="where folder and zip are made")
     asked = parser.parse_args()
-    assert VERSION is not None
-    folder = asked.to.absolute() / f"stead-guest-windows-{VERSION[1]}-x86_64"
+    folder = asked.to.absolute() / f"stead-guest-windows-{__version__}-x86_64"
     shutil.rmtree(folder, ignore_errors=True)
     build(folder, asked.runtime)
     print(f"windows: {folder}, {pack(folder)}")
@@ -137,7 +125,7 @@ def _copy_runtime(source: Path, target: Path) -> str:
     lines = [f"{library.stem}.zip", ".", "..\\site"]
     stdlib = [folder for folder in source.iterdir() if folder.name.lower() == "lib"]
     if stdlib:
-        shutil.copytree(stdlib[0], target / "Lib", ignore=LEFT_OUT)
+        shutil.copytree(stdlib[0], target / "Lib", ignore=shutil.ignore_patterns(*LEFT_OUT))
         lines.insert(1, "Lib")
     (target / f"{library.stem}._pth").write_text("\r\n".join([*lines, ""]), newline="")
     return f"3.{library.stem.removeprefix('python3')}"
