@@ -24,7 +24,7 @@ import msgspec
 from stead import __version__
 from stead.protocol.errors import SteadError
 from stead.toolbox.areas import Areas
-from stead.toolbox.confine import Root
+from stead.toolbox.confine import Root, errors
 from stead.toolbox.contract import (
     CALL_BYTES,
     LIST_ENTRIES,
@@ -244,7 +244,11 @@ async def opened(
     """A toolbox with a holder of its own; `settings` are those of `holding.settings`."""
     config = {"version": 1, "workspace_id": workspace_id, "root": str(root), "run": str(run), **settings}
     ours, theirs = socket.socketpair()
-    process = await anyio.to_thread.run_sync(_start_holder, config, theirs)
+    try:
+        process = await anyio.to_thread.run_sync(_start_holder, config, theirs)
+    except BaseException:
+        ours.close()
+        raise
     holder = Holder(ours)
     confined = Root(root)
     info = Info(
@@ -272,10 +276,10 @@ async def opened(
 
 def _start_holder(config: dict[str, Any], theirs: socket.socket) -> subprocess.Popen[bytes]:
     file = Path(config["run"]) / "settings.json"
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.write_text(json.dumps(config))
     argv = python("-P", "-m", "stead.toolbox.holding", "--config", str(file), "--peer", str(theirs.fileno()))
-    with theirs:
+    with theirs, errors(config["run"]):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.write_text(json.dumps(config))
         return subprocess.Popen(
             argv,
             pass_fds=[theirs.fileno()],

@@ -141,6 +141,19 @@ async def test_a_call_on_a_full_disk(disk: Disk, toolbox: LocalToolbox, case: Ca
     assert not [path for path in lying(disk.path) if "stead" in path]
 
 
+async def test_a_toolbox_that_cannot_begin(disk: Disk, tmp_path: Path) -> None:
+    (disk.path / "there").write_bytes(b"x")
+    for way in (BYTES, NAMES):
+        way(disk)
+        with pytest.raises(SteadError) as caught:
+            async with opened(tmp_path, disk.path / "run"):
+                pass
+        assert caught.value.code == "disk_full"
+        disk.free()
+    async with opened(tmp_path, disk.path / "run") as toolbox:
+        assert (await toolbox.exec(["true"])).status.exit_code == 0
+
+
 # --- several calls ---------------------------------------------------------------------------------------------------
 
 

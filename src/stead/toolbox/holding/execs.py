@@ -116,7 +116,7 @@ class Execs:
             if not self._shelf.claim(exec_id, status):
                 raise RefusedError("conflict", "this exec id was used before and is forgotten")
         except OSError as error:
-            raise RefusedError("disk_full" if error.errno == errno.ENOSPC else "unavailable", str(error)) from error
+            raise unrecorded(error) from error
         self._observer.at("exec.claimed", exec_id)
         log = Log(self._shelf.log(exec_id), request["log_bytes"], held=bool(request.get("hold")))
         held = Held(status, log, request)
@@ -439,6 +439,12 @@ class Execs:
     def _too_many(self) -> bool:
         over = self._total > self._settings.total_log_bytes and len(self.finished) > 1
         return over or len(self.finished) > self._settings.kept
+
+
+def unrecorded(error: OSError) -> RefusedError:
+    """What is said of an exec that cannot be recorded, and so does not begin."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return RefusedError("disk_full" if full else "unavailable", f"the exec cannot be recorded: {error.strerror}")
 
 
 def _place(log: Kept) -> Status:

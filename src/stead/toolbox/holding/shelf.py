@@ -10,6 +10,7 @@ exec.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from typing import Any, NamedTuple
@@ -122,7 +123,7 @@ class Shelf:
         done = os.pwrite(self._journal, data, self._size)
         if done < len(data):
             os.ftruncate(self._journal, self._size)
-            raise OSError(28, os.strerror(28))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._size += done
         self._lines += 1
 
@@ -134,8 +135,15 @@ class Shelf:
         self._known = {exec_id: _ended(status) for exec_id, status in self._known.items()}
         self._size = len(content)
         if content and not content.endswith(b"\n"):
-            with contextlib.suppress(OSError):
-                self._compact()
+            self._mend(content.rfind(b"\n") + 1)
+
+    def _mend(self, whole: int) -> None:
+        """The last line is not whole: all is written anew, or where that cannot be, the line goes."""
+        try:
+            self._compact()
+        except OSError:
+            os.ftruncate(self._journal, whole)
+            self._size = whole
 
     def _take(self, line: Status) -> None:
         forgotten = line.get("forgotten")
@@ -155,10 +163,12 @@ class Shelf:
         fresh = os.open(part, flags, 0o600)
         try:
             if os.write(fresh, data) < len(data):
-                raise OSError(28, os.strerror(28))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.rename(part, self._path)
         except OSError:
             os.close(fresh)
+            with contextlib.suppress(OSError):
+                os.unlink(part)
             raise
         os.close(self._journal)
         self._journal, self._size, self._lines = fresh, len(data), data.count(b"\n")

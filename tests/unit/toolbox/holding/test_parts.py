@@ -14,10 +14,12 @@ import pytest
 
 from stead.toolbox import records
 from stead.toolbox.holding import settings, spawn, tree
+from stead.toolbox.holding.execs import unrecorded
 from stead.toolbox.holding.line import LINE_BYTES, QUEUE_BYTES, Line
 from stead.toolbox.holding.log import FILE_BYTES, KEPT_READ, LEAST_HELD, Log, file_of
 from stead.toolbox.holding.shelf import COMPACT_LINES, Kept, Shelf
 from support.deadline import eventually
+from support.disk import small_disk
 
 
 def _decoded(path: Path) -> list[tuple[int, bytes]]:
@@ -167,6 +169,46 @@ def test_a_shelf_with_nonsense_on_it(tmp_path: Path) -> None:
     shelf = _shelf(tmp_path)
     assert _states(shelf) == [("ex_a", "unknown"), ("ex_b", "unknown")]
     shelf.close()
+
+
+def test_a_shelf_on_a_full_disk(tmp_path: Path) -> None:
+    """A line that is not whole goes, nothing half is left, and what comes later is found again."""
+    with small_disk(tmp_path / "disk") as disk:
+        shelf = _shelf(disk.path)
+        shelf.claim("ex_a", BEGUN)
+        shelf.close()
+        with (disk.path / "execs" / "journal").open("ab") as journal:
+            journal.write(b'{"exec_id":"ex_b","sta')
+        for way in (disk.fill, disk.fill_names):
+            way()
+            used = disk.used()
+            shelf = _shelf(disk.path)
+            assert _states(shelf) == [("ex_a", "unknown")]
+            assert disk.used() == used
+            disk.free()
+            shelf.close()
+        disk.fill()
+        shelf = _shelf(disk.path)
+        with pytest.raises(OSError, match="No space left") as caught:
+            for number in range(1000):
+                shelf.claim(f"ex_{number}", BEGUN | {"exec_id": f"ex_{number}"})
+        assert unrecorded(caught.value).code == "disk_full"
+        known = len(_states(shelf))
+        disk.free()
+        assert shelf.claim("ex_late", BEGUN | {"exec_id": "ex_late"})
+        shelf.close()
+        shelf = _shelf(disk.path)
+        assert len(_states(shelf)) == known + 1
+        shelf.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOSPC, "disk_full"), (errno.EDQUOT, "disk_full"), (errno.EIO, "unavailable")],
+)
+def test_what_cannot_be_recorded_is_told(number: int, code: str) -> None:
+    told = unrecorded(OSError(number, os.strerror(number)))
+    assert (told.code, told.message) == (code, f"the exec cannot be recorded: {os.strerror(number)}")
 
 
 def test_a_journal_stays_small(tmp_path: Path) -> None:
