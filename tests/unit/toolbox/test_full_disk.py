@@ -146,7 +146,7 @@ async def test_a_toolbox_that_cannot_begin(disk: Disk, tmp_path: Path) -> None:
     for way in (BYTES, NAMES):
         way(disk)
         with pytest.raises(SteadError) as caught:
-            async with opened(tmp_path, disk.path / "run"):
+            async with opened(tmp_path, disk.path / way.__name__):
                 pass
         assert caught.value.code == "disk_full"
         disk.free()
