@@ -128,10 +128,14 @@ class Programs:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Nothing of its group stays, and the process is collected."""
+    """Nothing of its group stays, and the process is collected. Its pipes are closed, else one that is full and that nobody
+    reads is waited for; the transport as a whole is not, which would take the exit code from whoever waits for it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 (else a full pipe that nobody reads is waited for)
+    for number in range(3):
+        pipe = process._transport.get_pipe_transport(number)  # type: ignore[attr-defined]  # noqa: SLF001
+        if pipe is not None:
+            pipe.close()
     await process.wait()
 
 
