@@ -34,7 +34,7 @@ async def out(toolbox: LocalToolbox | RemoteToolbox, line: str) -> str:
 async def test_the_one_not_used_for_longest_makes_room(toolbox: LocalToolbox, tmp_path: Path) -> None:
     for number in range(SESSIONS):
         await toolbox.sessions.open(f"s{number}")
-        os.utime(tmp_path / "run" / "sessions" / f"s{number}" / "cwd", (number, number))
+        os.utime(tmp_path / "run" / "sessions" / f"s{number}" / "state", (number, number))
     await toolbox.sessions.open("s0", cwd="no such directory")
     assert len((await toolbox.sessions.list()).sessions) == SESSIONS, "one that is there needs no room"
     for refused in ({"cwd": "nothing"}, {"environment": {"a b": ""}}, {"environment": {"a": "\0"}}):
@@ -103,16 +103,15 @@ async def test_a_ruin_is_no_session_and_is_made_anew(
 async def test_hostile_files_are_only_text(toolbox: LocalToolbox, tmp_path: Path) -> None:
     await toolbox.sessions.open("one")
     files = tmp_path / "run" / "sessions" / "one"
-    (files / "env").write_bytes(
-        b"no variable\0=\0A B=1\0LD PRELOAD=x\0OK=fine\0BAD=\xff\0$(touch made)=1\0Q=`touch made`"
-    )
+    hostile = b"no variable\0=\0A B=1\0LD PRELOAD=x\0OK=fine\0BAD=\xff\0$(touch made)=1\0Q=`touch made`"
+    (files / "state").write_bytes(os.fsencode(tmp_path / "root") + b"\n\0" + hostile)
     shown = await toolbox.sessions.show("one")
     assert shown.environment == {"OK": "fine", "Q": "`touch made`"}
     (files / "run").write_text("touch made")
     assert await out(toolbox, 'echo "$OK $Q"') == "fine `touch made`\n"
     assert not any((tmp_path / "root").iterdir())
-    for wrong in (b"$(touch made)\n", b"\0\n", b"", b"\xff" * 10_000, b"/etc/passwd\n"):
-        (files / "cwd").write_bytes(wrong)
+    for wrong in (b"$(touch made)\n", b"\0\n", b"", b"\xff" * 10_000, b"/etc/passwd\n", b"/no\n/dir\n\0A=1"):
+        (files / "state").write_bytes(wrong)
         assert (await toolbox.sessions.list()).sessions[0].name == "one"
         with pytest.raises(SteadError) as found:
             await toolbox.sessions.run("one", "touch made")
@@ -126,6 +125,15 @@ async def test_what_is_no_text_does_not_end_a_session(toolbox: LocalToolbox) -> 
     assert (await toolbox.sessions.show("one")).cwd == "a\ufffd"
     done = await toolbox.sessions.run("one", 'printf %s "${PWD##*/}|$KEPT|${LOST-none}"')
     assert done.stdout == b"a\xff|1|none"
+
+
+@pytest.mark.parametrize("name", ["a b", "two\nlines", "\\0101 %s $HOME `id` 'x\"", "ä\\", "-n"])
+async def test_a_session_is_in_a_directory_of_any_name(toolbox: LocalToolbox, tmp_path: Path, name: str) -> None:
+    (tmp_path / "root" / name).mkdir()
+    await toolbox.sessions.open("one", cwd=name)
+    assert (await toolbox.sessions.show("one")).cwd == name
+    for _ in range(2):
+        assert await out(toolbox, 'printf %s "${PWD##*/}"') == name
 
 
 async def test_a_path_without_programs_is_kept_like_any_other(toolbox: LocalToolbox) -> None:
@@ -154,6 +162,36 @@ async def test_many_lines_at_once_leave_a_whole_session(toolbox: LocalToolbox) -
             group.start_soon(out, toolbox, f"export A={number} B={number}")
     shown = await toolbox.sessions.show("one")
     assert shown.environment["A"] == shown.environment["B"]
+
+
+async def test_directory_and_environment_are_saved_as_one(toolbox: LocalToolbox, tmp_path: Path) -> None:
+    """Whoever looks while lines save, and whatever is killed between: never a new one with an old one."""
+    await toolbox.sessions.open("one", environment={"A": "0"})
+    saved = anyio.Event()
+    root = tmp_path / "root"
+
+    async def save() -> None:
+        for number in range(1, 21):
+            await out(toolbox, f"mkdir {root}/{number}; cd {root}/{number}; export A={number}")
+        saved.set()
+
+    seen = set()
+    async with anyio.create_task_group() as group:
+        group.start_soon(save)
+        while not saved.is_set():
+            shown = await toolbox.sessions.show("one")
+            seen.add((shown.cwd, shown.environment["A"]))
+    assert seen <= {(".", "0"), *((str(number), str(number)) for number in range(1, 21))}
+
+
+async def test_a_line_begins_as_it_was_prepared(toolbox: LocalToolbox, tmp_path: Path) -> None:
+    """What another line saves between changes neither of the two."""
+    (tmp_path / "root" / "there").mkdir()
+    await toolbox.sessions.open("one", environment={"A": "before"})
+    prepared = await toolbox.sessions.prepare("one", 'echo "$A ${PWD##*/}"')
+    await out(toolbox, "export A=after; cd there")
+    done = await toolbox.exec(prepared.argv, environment=prepared.environment)
+    assert done.stdout == b"before root\n"
 
 
 async def test_a_session_outlives_the_guest_also_in_the_midst_of_a_line(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Sessions, here: a folder each, with the script that runs a line, and what it saves at its end: directory and environment.
+"""Sessions, here: a folder each, with the script that runs a line, and the state that it saves at its end.
 
-The files are the workspace user's own and are never believed: a directory is used only as one to change into, a variable only
-as text. A line is one argument of the shell, not pasted into its script.
+The state is one file, replaced as a whole: a directory, and an environment as `env -0` writes it. It is read once for a line,
+whatever other lines save before that one begins. It is the workspace user's own and is never believed: a directory is used only
+as one to change into, a variable only as text. Line and directory are arguments of the shell, not pasted into its script.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import re
 import secrets
 import shutil
 import stat
+import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import DIRECTORY
@@ -24,17 +27,20 @@ from stead.toolbox.sessions import contract as t
 FOLDER = "sessions"
 FILE_BYTES = 1 << 20
 """What is read of a session's file."""
+STATE = "state"
+BETWEEN = b"\n\0"
+"""Ends the directory; what follows are variables."""
 SHELL = "/bin/sh"
 """By its path: a line may have set any PATH."""
 SCRIPT = """stead_at=${0%/*}
 stead_line=$1
+cd -- "$(command -p printf %b "$2")" || exit 126
 set --
-cd -- "$(command -p cat "$stead_at/cwd")" || exit 126
 stead_save() {
   stead_code=$?
   trap - EXIT
-  pwd >"$stead_at/cwd.$$" && command -p mv -f "$stead_at/cwd.$$" "$stead_at/cwd"
-  command -p env -0 >"$stead_at/env.$$" && command -p mv -f "$stead_at/env.$$" "$stead_at/env"
+  { pwd && command -p printf '\\0' && command -p env -0; } >"$stead_at/state.$$" &&
+    command -p mv -f "$stead_at/state.$$" "$stead_at/state"
   exit $stead_code
 }
 trap stead_save EXIT
@@ -42,6 +48,7 @@ eval "$stead_line"
 """
 _OURS = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "STEAD_EXEC_ID", "STEAD_WORKSPACE_ID"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLAIN = frozenset(b"/._-" + string.ascii_letters.encode() + string.digits.encode())
 
 
 def work(place: Place) -> Work:
@@ -98,10 +105,8 @@ class LocalSessions:
         part = at.with_name(f".{at.name}-{secrets.token_hex(4)}")
         part.mkdir(mode=0o700, parents=True)
         _put_script(part)
-        (part / "cwd").write_bytes(os.fsencode(directory) + b"\n")
-        (part / "env").write_bytes(
-            b"".join(f"{key}={value}".encode(errors="replace") + b"\0" for key, value in environment.items())
-        )
+        variables = (f"{key}={value}".encode(errors="replace") + b"\0" for key, value in environment.items())
+        (part / STATE).write_bytes(os.fsencode(directory) + BETWEEN + b"".join(variables))
         try:
             if self._show_or_none(at) is None:
                 _remove(at)
@@ -130,22 +135,16 @@ class LocalSessions:
             return None
 
     def _show(self, at: Path) -> t.Session:
-        """As its files tell, or "not_found"."""
-        cwd, used = _read(at / "cwd")
-        environment = dict(self._variables(at))
-        return t.Session(
-            name=at.name,
-            cwd=_shown(cwd.removesuffix(b"\n").decode(errors="replace"), self._place.root.path),
-            environment={name: value for name, value in environment.items() if self._is_its_own(name, value)},
-            used=used,
-        )
+        """As its state tells, or "not_found"."""
+        kept = self._kept(at)
+        cwd = _shown(kept.cwd.decode(errors="replace"), self._place.root.path)
+        return t.Session(at.name, cwd, kept.environment, kept.used)
 
-    def _variables(self, at: Path) -> Iterator[tuple[str, str]]:
-        """Those that are text; no answer could carry others."""
-        for variable in _read(at / "env")[0].split(b"\0"):
-            name, _, value = _text(variable).partition("=")
-            if _VARIABLE.fullmatch(name):
-                yield name, value
+    def _kept(self, at: Path) -> _Kept:
+        """Of the variables those that are its own."""
+        data, used = _read(at / STATE)
+        cwd, _, variables = data.partition(BETWEEN)
+        return _Kept(cwd, {name: value for name, value in _variables(variables) if self._is_its_own(name, value)}, used)
 
     def _is_its_own(self, name: str, value: str) -> bool:
         return name not in _OURS and self._place.programs.environment.get(name) != value
@@ -154,28 +153,41 @@ class LocalSessions:
         """The script of the session with the line."""
         if "\0" in line:
             raise SteadError("invalid", "the line has a NUL byte", field="line")
-        session = self._show(at)
-        self._check_directory(at)
+        kept = self._kept(at)
+        _check_directory(kept.cwd)
         with contextlib.suppress(OSError):
-            os.utime(at / "cwd", follow_symlinks=False)
+            os.utime(at / STATE, follow_symlinks=False)
         _put_script(at)
-        return t.Prepared([SHELL, str(at / "run"), line], session.environment)
-
-    def _check_directory(self, at: Path) -> None:
-        """One that is gone is told before anything runs in another."""
-        cwd = _read(at / "cwd")[0].removesuffix(b"\n")
-        try:
-            os.close(os.open(cwd, DIRECTORY))
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            shown = cwd.decode(errors="replace")[:200]
-            raise SteadError("not_found", f"the session's directory {shown!r}: {why}") from None
+        return t.Prepared([SHELL, str(at / "run"), line, _escaped(kept.cwd)], kept.environment)
 
     def _close(self, name: str) -> t.Closed:
         at = self._at(name)
         existed = os.path.lexists(at)
         _remove(at)
         return t.Closed(name, existed)
+
+
+class _Kept(NamedTuple):
+    """The state of a session, and when it was last used."""
+
+    cwd: bytes
+    environment: dict[str, str]
+    used: float
+
+
+def _check_directory(cwd: bytes) -> None:
+    """One that is gone is told before anything runs in another."""
+    try:
+        os.close(os.open(cwd, DIRECTORY))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        shown = cwd.decode(errors="replace")[:200]
+        raise SteadError("not_found", f"the session's directory {shown!r}: {why}") from None
+
+
+def _escaped(path: bytes) -> str:
+    """Any bytes as an argument that is text, for `printf %b`."""
+    return "".join(chr(byte) if byte in _PLAIN else f"\\0{byte:03o}" for byte in path)
 
 
 def _put_script(at: Path) -> None:
@@ -215,6 +227,14 @@ def _remove(at: Path) -> None:
     with contextlib.suppress(OSError):
         at.unlink()
     shutil.rmtree(at, ignore_errors=True)
+
+
+def _variables(data: bytes) -> Iterator[tuple[str, str]]:
+    """Those that are text; no answer could carry others."""
+    for variable in data.split(b"\0"):
+        name, _, value = _text(variable).partition("=")
+        if _VARIABLE.fullmatch(name):
+            yield name, value
 
 
 def _text(data: bytes) -> str:
