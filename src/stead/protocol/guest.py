@@ -18,6 +18,9 @@ UPGRADE = "link.upgrade"
 """The request after which the channel carries the framed link; the channel itself answers it."""
 READY = "agent_ready"
 """The notification that a guest is there, and has forgotten what it was asked before."""
+LINK_PATH = "/link"
+LINK_PROTOCOL = "stead-guest"
+"""What `GET /link` of a guest that serves HTTP makes of its connection: a channel."""
 LINE_BYTES = 1 << 16
 EXEC_SECONDS = 30.0
 MAX_EXEC_SECONDS = 300.0

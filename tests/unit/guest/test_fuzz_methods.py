@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stead.guest.sidecar import commands, files, repository
-from stead.guest.sidecar.routes import LINK, Sidecar
+from stead.guest.sidecar.routes import Sidecar
 from stead.protocol import guest as wire
 from stead.testing.server import free_port
 from support.deadline import PATIENCE, eventually
@@ -513,7 +513,7 @@ def test_every_route_answers_whatever_it_is_given(door: Door, workspace: GuestPr
     def ask(asked: Asked) -> None:
         status = door.ask(route[0], asked)
         assert status < 500 or status in UNAVAILABLE
-        assert status == 426 or route[1] != LINK or status == 400
+        assert status == 426 or route[1] != wire.LINK_PATH or status == 400
 
     ask()
     assert door.healthy()

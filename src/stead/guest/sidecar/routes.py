@@ -22,6 +22,7 @@ from stead.guest.sidecar.http import Download, Events, Request, Response, Switch
 from stead.guest.sidecar.repository import GitRoutes
 from stead.guest.sidecar.terminal import TerminalRoutes
 from stead.protocol.errors import SteadError
+from stead.protocol.guest import LINK_PATH, LINK_PROTOCOL
 from stead.toolbox.local import LocalToolbox
 
 Answer = Response | Download | Events | Switch | Mapping[str, Any] | msgspec.Struct
@@ -40,14 +41,13 @@ CODES = {
     "internal": "INTERNAL_ERROR",
 }
 """Words of this face for codes of ours; the others are told in capitals."""
-LINK = "/link"
 TIMED_BY_THEMSELVES = ("/execute/", "/api/execute/", "/api/git/", "/files/")
 """Commands, programs, and bodies of any size, which end when nothing moves."""
 
 
 def uncounted(request: Request) -> bool:
     """What is never too much: an end, and a channel, whose own requests are counted."""
-    return request.path == LINK or (request.method == "DELETE" and request.path.startswith("/api/commands/"))
+    return request.path == LINK_PATH or (request.method == "DELETE" and request.path.startswith("/api/commands/"))
 
 
 class Sidecar:
@@ -61,7 +61,7 @@ class Sidecar:
         self._routes: dict[tuple[str, str], Route] = {
             ("GET", "/health"): self._health,
             ("GET", "/status"): self._status,
-            ("GET", LINK): self._link,
+            ("GET", LINK_PATH): self._link,
             **FileRoutes(toolbox).table(),
             **terminal.table(),
             **GitRoutes(toolbox).table(),
@@ -91,7 +91,7 @@ class Sidecar:
         raise SteadError("not_found", f"there is no {request.path[:200]}")
 
     async def _link(self, request: Request) -> Answer:
-        return Switch("stead-guest", self._connected)
+        return Switch(LINK_PROTOCOL, self._connected)
 
     async def _health(self, request: Request) -> Answer:
         return {"status": "healthy", "version": __version__}

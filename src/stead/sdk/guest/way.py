@@ -13,11 +13,12 @@ from typing import NamedTuple, Self
 
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
+from stead.protocol.guest import LINK_PATH, LINK_PROTOCOL
 from stead.sdk.guest.console import JsonLines, LinkLines
 from stead.transport import tcp, unix
+from stead.transport.begun import Begun
 
 HEAD_BYTES = 16 << 10
-PROTOCOL = "stead-guest"
 _CODES = {401: "unauthenticated", 404: "not_found", 429: "rate_limited"}
 
 
@@ -66,8 +67,8 @@ class Way(NamedTuple):
 async def _switched(connection: Bytes, address: str, token: str) -> Bytes:
     """Asks the server of HTTP for a channel."""
     request = (
-        f"GET /link HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n"
-        f"Connection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n"
+        f"GET {LINK_PATH} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n"
+        f"Connection: Upgrade\r\nUpgrade: {LINK_PROTOCOL}\r\n\r\n"
     )
     await connection.write(request.encode())
     came = b""
@@ -82,22 +83,4 @@ async def _switched(connection: Bytes, address: str, token: str) -> Bytes:
     if status != 101:
         said = words[-1].decode(errors="replace")
         raise SteadError(_CODES.get(status, "unavailable"), f"{address} gave no channel: {status} {said}")
-    return _After(connection, rest)
-
-
-class _After:
-    """A connection of which some was read already."""
-
-    def __init__(self, connection: Bytes, came: bytes) -> None:
-        self._connection = connection
-        self._came = came
-
-    async def read(self, limit: int) -> bytes:
-        data, self._came = self._came[:limit], self._came[limit:]
-        return data or await self._connection.read(limit)
-
-    async def write(self, data: bytes) -> None:
-        await self._connection.write(data)
-
-    async def close(self) -> None:
-        await self._connection.close()
+    return Begun(connection, rest)
