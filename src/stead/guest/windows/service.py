@@ -87,17 +87,14 @@ class _Entry(ctypes.Structure):
 def install(arguments: list[str]) -> None:
     """The service, with arguments for its `run`."""
     command = subprocess.list2cmdline([sys.executable, "-m", "stead.guest.windows", "run", *arguments])
-    with _manager() as manager, _said("install"):
-        kinds = (_SERVICE, _OWN_PROCESS, _AUTOMATIC, _NORMAL)
+    kinds = (_SERVICE, _OWN_PROCESS, _AUTOMATIC, _NORMAL)
+    action = _Action(_RESTART, AGAIN_SECONDS * 1000)
+    failures = _Failures(86_400, None, None, 1, ctypes.pointer(action))
+    with _manager() as manager:
         made = api.advapi32.CreateServiceW(manager, NAME, TITLE, *kinds, command, None, None, None, None, None)
-        handle = api.checked(made)
-        try:
-            action = _Action(_RESTART, AGAIN_SECONDS * 1000)
-            failures = _Failures(86_400, None, None, 1, ctypes.pointer(action))
-            api.checked(api.advapi32.ChangeServiceConfig2W(handle, _DESCRIPTION, ctypes.byref(_Text(TEXT))))
-            api.checked(api.advapi32.ChangeServiceConfig2W(handle, _FAILURES, ctypes.byref(failures)))
-        finally:
-            api.advapi32.CloseServiceHandle(handle)
+        with _held(made, "install") as service, _said("install"):
+            api.checked(api.advapi32.ChangeServiceConfig2W(service, _DESCRIPTION, ctypes.byref(_Text(TEXT))))
+            api.checked(api.advapi32.ChangeServiceConfig2W(service, _FAILURES, ctypes.byref(failures)))
 
 
 def remove() -> None:
@@ -142,20 +139,21 @@ def _state(service: int) -> int:
     return int(status.state)
 
 
-@contextlib.contextmanager
-def _manager() -> Iterator[int]:
-    with _said("the service control manager"):
-        handle = api.checked(api.advapi32.OpenSCManagerW(None, None, _ALL))
-    try:
-        yield handle
-    finally:
-        api.advapi32.CloseServiceHandle(handle)
+def _manager() -> contextlib.AbstractContextManager[int]:
+    return _held(api.advapi32.OpenSCManagerW(None, None, _ALL), "the service control manager")
 
 
 @contextlib.contextmanager
 def _opened() -> Iterator[int]:
-    with _manager() as manager, _said(NAME):
-        handle = api.checked(api.advapi32.OpenServiceW(manager, NAME, _SERVICE))
+    with _manager() as manager, _held(api.advapi32.OpenServiceW(manager, NAME, _SERVICE), NAME) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def _held(opened: object, what: str) -> Iterator[int]:
+    """What was opened, closed at the end; nothing is an error."""
+    with _said(what):
+        handle = api.checked(opened)
     try:
         yield handle
     finally:
