@@ -9,7 +9,7 @@ again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -107,5 +107,13 @@ class _Visit:
             raise SteadError("unavailable", "the connection is closed")
         await self._port.write(data)
 
+    def ready(self) -> bool:
+        return not self._over and self._port.ready()
+
+    def put(self, pieces: Sequence[bytes | memoryview]) -> None:
+        if not self._over:
+            self._port.put(pieces)
+
     async def close(self) -> None:
         self._over = True
+        self._port.drop()

@@ -40,6 +40,9 @@ SLOW_SECONDS = 0.02
 STEADY_PIECES = 32
 """How many quick writes in turn that is."""
 READ_BYTES = 1 << 18
+"""What is read of a file at once where it is in memory."""
+WAITED_BYTES = 1 << 20
+"""What is read of it at once in a thread, each of which costs as much as reading."""
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +224,7 @@ class Streams:
     async def _serve_read(self, stream: Stream, reader: Reader) -> None:
         first = reader.offset
         try:
-            while data := reader.ready(READ_BYTES) or await self._toolbox.in_thread(reader.next, READ_BYTES):
+            while data := reader.ready(READ_BYTES) or await self._toolbox.in_thread(reader.next, WAITED_BYTES):
                 await stream.send(data)
             await stream.end({"size": reader.offset - first})
         except SteadError as error:

@@ -44,6 +44,17 @@ class Bytes(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class Prompt(Bytes, Protocol):
+    """Bytes that can be handed over without waiting while the connection is not congested."""
+
+    def ready(self) -> bool:
+        """Whether `put` may be called now."""
+
+    def put(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Takes these at once; nothing happens once it is closed."""
+
+
 class Messages(Protocol):
     """An ordered connection of whole messages."""
 

@@ -261,6 +261,7 @@ class Reader:
     def __init__(self, descriptor: int, path: str, offset: int, size: int, length: int | None) -> None:
         self._descriptor = descriptor
         self._path = path
+        self._prompt = bool(_NOW)
         self.size = size
         self.offset = offset
         self._end = max(offset, size) if size else offset + CALL_BYTES
@@ -280,12 +281,13 @@ class Reader:
 
     def ready(self, limit: int = BLOCK) -> bytes:
         """The next bytes where the system has them in memory; empty when it would have to wait, and at the end."""
-        if not _NOW or self._end <= self.offset:
+        if not self._prompt or self._end <= self.offset:
             return b""
         buffer = bytearray(min(limit, self._end - self.offset))
         try:
             count = os.preadv(self._descriptor, [buffer], self.offset, _NOW)
-        except OSError:
+        except OSError as error:
+            self._prompt = error.errno == errno.EAGAIN
             return b""
         self.offset += count
         return bytes(memoryview(buffer)[:count])

@@ -2,7 +2,7 @@
 
 Contract: `find(name)` gives the device of a port by its name, also where udev made no links. `Device(path)` is the open port;
 `present()` tells whether anybody is at the other end. A port knows no connections: nobody there reads as the end, and the
-same port serves whoever comes next.
+same port serves whoever comes next. `put` may be called while `ready()`; what the system does not take at once waits.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import select
 import termios
 import tty
+from collections.abc import Sequence
 from pathlib import Path
 
 from stead.protocol.errors import SteadError
@@ -49,10 +50,12 @@ class Device:
         except OSError as error:
             raise SteadError("unavailable", f"{path}: {error.strerror}") from None
         self._loop = asyncio.get_running_loop()
-        self._waiting: set[asyncio.Future[None]] = set()
         self._reader: asyncio.Future[None] | None = None
         self._watched = False
         self._held = bytearray()
+        self._rest = memoryview(b"")
+        self._crowded = False
+        self._drained: asyncio.Future[None] | None = None
 
     def present(self) -> bool:
         """Whether the other side has opened it."""
@@ -117,41 +120,78 @@ class Device:
             self._loop.remove_reader(self._descriptor)
 
     async def write(self, data: bytes) -> None:
-        """Returns when all is taken."""
-        rest = memoryview(data)
-        while rest:
-            if self._descriptor < 0:
-                raise SteadError("unavailable", "the device is closed")
-            try:
-                rest = rest[os.write(self._descriptor, rest) :]
-                continue
-            except OSError as error:
-                if error.errno not in _WAIT or not self.present():
-                    raise SteadError("unavailable", "nobody is at the other end of the device") from None
-            await self._writable()
+        """Returns when all is taken; who writes meanwhile comes after."""
+        await self._drain()
+        if fault := self._give(data):
+            raise fault
+        await self._drain()
 
-    async def _writable(self) -> None:
-        """Until the system says that it is worth another try, or the device is closed."""
-        future = self._loop.create_future()
-        descriptor = self._descriptor
-        self._waiting.add(future)
-        self._loop.add_writer(descriptor, _wake, future)
+    def ready(self) -> bool:
+        """Whether `put` may be called."""
+        return self._descriptor >= 0 and not self._rest
+
+    def put(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Gives all to the system. When nobody is there any more it is dropped: whoever reads is told of that."""
+        self._give(b"".join((self._rest, *pieces)))
+
+    def drop(self) -> None:
+        """What still waits is for somebody who is gone."""
+        self._settle(SteadError("unavailable", "the connection is closed"))
+
+    def _give(self, data: bytes) -> SteadError | None:
+        if self._descriptor < 0:
+            return SteadError("unavailable", "the device is closed")
+        self._rest = memoryview(data)
+        return self._flush()
+
+    def _flush(self) -> SteadError | None:
+        """As much as the system takes; it says when another try is worth it."""
         try:
-            await future
-        finally:
-            self._waiting.discard(future)
-            if self._descriptor >= 0:
-                self._loop.remove_writer(descriptor)
+            while self._rest:
+                self._rest = self._rest[os.write(self._descriptor, self._rest) :]
+        except OSError as error:
+            if error.errno in _WAIT and self.present():
+                self._full()
+                return None
+            fault = SteadError("unavailable", "nobody is at the other end of the device")
+            self._settle(fault)
+            return fault
+        self._settle(None)
+        return None
+
+    def _full(self) -> None:
+        if not self._crowded:
+            self._crowded = True
+            self._loop.add_writer(self._descriptor, self._flush)
+
+    def _settle(self, fault: SteadError | None) -> None:
+        """Nothing waits any more."""
+        self._rest = memoryview(b"")
+        if self._crowded:
+            self._crowded = False
+            self._loop.remove_writer(self._descriptor)
+        drained, self._drained = self._drained, None
+        if drained is None:
+            return
+        if fault is None:
+            drained.set_result(None)
+        else:
+            drained.set_exception(fault)
+            drained.exception()
+
+    async def _drain(self) -> None:
+        while self._rest:
+            if self._drained is None:
+                self._drained = self._loop.create_future()
+            await asyncio.shield(self._drained)
 
     async def close(self) -> None:
         """Again changes nothing."""
         if self._descriptor >= 0:
             self._unwatch()
-            descriptor, self._descriptor = self._descriptor, -1
-            self._loop.remove_writer(descriptor)
-            os.close(descriptor)
-            for future in self._waiting:
-                _wake(future)
+            self._settle(SteadError("unavailable", "the device is closed"))
+            os.close(self._descriptor)
+            self._descriptor = -1
             if self._reader is not None:
                 _wake(self._reader)
 

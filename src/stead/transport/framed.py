@@ -11,9 +11,8 @@ import struct
 from collections.abc import Sequence
 
 from stead.protocol.codec import MESSAGE_BYTES
-from stead.protocol.connections import Bytes, Cut, Outgoing
+from stead.protocol.connections import Bytes, Cut, Outgoing, Prompt
 from stead.protocol.errors import SteadError
-from stead.transport.sockets import TransportBytes
 
 HEADER = struct.Struct(">IB")
 READ = 256 << 10
@@ -24,7 +23,7 @@ class Framed:
 
     def __init__(self, connection: Bytes, before: bytes = b"", limit: int = MESSAGE_BYTES) -> None:
         self._connection = connection
-        self._direct = connection if isinstance(connection, TransportBytes) else None
+        self._direct = connection if isinstance(connection, Prompt) else None
         self._chunk = before
         self._at = 0
         self._kind = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from stead.protocol.errors import SteadError
@@ -85,7 +85,7 @@ class TransportBytes(asyncio.Protocol):
         """Whether `put` may be called."""
         return not self._congested and self._sink is not None and not self._sink.is_closing()
 
-    def put(self, pieces: list[bytes | memoryview]) -> None:
+    def put(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Writes at once, and large pieces as they are."""
         if self._sink is not None and not self._sink.is_closing():
             if sum(map(len, pieces)) < JOINED_BYTES:

@@ -122,3 +122,65 @@ async def test_a_device_has_its_next_visitor_after_an_end(tmp_path: Path) -> Non
                     file.write(visitor)
         await device.close()
     assert found == [b"one", b"two"]
+
+
+async def _all(descriptor: int, size: int) -> bytes:
+    """Reads until so much is there."""
+    found = bytearray()
+    while len(found) < size:
+        await anyio.wait_readable(descriptor)
+        found += os.read(descriptor, 1 << 16)
+    return bytes(found)
+
+
+async def test_what_the_system_does_not_take_at_once_goes_out_in_order() -> None:
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    device = Device(Path(os.ttyname(theirs)))
+    first, second, third = b"1" * 70_000, b"2" * 70_000, b"3" * 70_000
+    with anyio.fail_after(30):
+        assert device.ready()
+        device.put([first[:10], memoryview(first)[10:]])
+        assert not device.ready()
+        async with anyio.create_task_group() as group:
+            group.start_soon(device.write, second)
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(device.write, third)
+            await anyio.wait_all_tasks_blocked()
+            assert await _all(ours, 210_000) == first + second + third
+        assert device.ready()
+        await device.close()
+        assert not device.ready()
+    os.close(ours)
+    os.close(theirs)
+
+
+async def test_what_waits_for_somebody_who_is_gone_never_reaches_the_next() -> None:
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    device = Device(Path(os.ttyname(theirs)))
+    failed: list[str] = []
+
+    async def write() -> None:
+        try:
+            await device.write(b"second")
+        except SteadError as error:
+            failed.append(error.code)
+
+    with anyio.fail_after(30):
+        device.put([b"1" * 70_000])
+        async with anyio.create_task_group() as group:
+            group.start_soon(write)
+            await anyio.wait_all_tasks_blocked()
+            device.drop()
+        assert failed == ["unavailable"]
+        assert device.ready()
+        device.put([b"next"])
+        found = b""
+        while not found.endswith(b"next"):
+            found += await _all(ours, 1)
+        assert len(found) < 70_000
+        assert found.strip(b"1") == b"next"
+        await device.close()
+    os.close(ours)
+    os.close(theirs)
