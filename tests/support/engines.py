@@ -85,6 +85,22 @@ def _debian() -> str | None:
     return None if machines.DEBIAN.exists() else f"there is no {machines.DEBIAN}"
 
 
+def _root(name: str) -> Probe:
+    """Whether `make engines` made this root, and it can be used."""
+
+    def probe() -> str | None:
+        from support import managers
+
+        if why := _bwrap():
+            return why
+        if os.geteuid() != 0:
+            return "a package manager in a folder of its own needs root"
+        file = managers.ROOTS / name
+        return None if file.exists() else f"there is no {file}"
+
+    return probe
+
+
 ENGINES: dict[str, Probe] = {
     "postgres": lambda: None if postgres_bin() else "postgres is not installed",
     "chromium": lambda: None if chromium() else "chromium is not installed",
@@ -100,6 +116,9 @@ ENGINES: dict[str, Probe] = {
     "rpm": _program("rpmbuild"),
     "busybox": _busybox,
     "debian": _debian,
+    "dnf4": _root("dnf4.tar"),
+    "dnf5": _root("dnf5.tar"),
+    "apk": _root("alpine.cpio.gz"),
 }
 
 

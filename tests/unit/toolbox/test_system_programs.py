@@ -161,7 +161,8 @@ async def test_apt_is_asked_without_questions(place: Place, fakes: Fakes, tmp_pa
     changed = await Installed(place).install(InstallPackages(names=["jq", "libc6:amd64=2.36"], refresh=True))
     assert (changed.before, changed.after, changed.output) == ({}, {"jq": "1.6"}, "Setting up jq\n")
     calls = [call for call in fakes.told if call[0] == "apt-get"]
-    options = ["-y", "-q", "-o", "DPkg::Lock::Timeout=60", "-o", "Dpkg::Options::=--force-confold"]
+    options = ["-y", "-q", "--allow-downgrades", "-o", "DPkg::Lock::Timeout=60"]
+    options += ["-o", "Dpkg::Options::=--force-confold", "-o", "APT::Cmd::Pattern-Only=true"]
     assert calls == [["apt-get", *options, "update"], ["apt-get", *options, "install", "--", "jq", "libc6:amd64=2.36"]]
     await Installed(place).remove(RemovePackages(names=["jq"]))
     assert fakes.told[-2] == ["apt-get", *options, "remove", "--", "jq"]
@@ -171,12 +172,33 @@ async def test_apt_is_asked_without_questions(place: Place, fakes: Fakes, tmp_pa
 
 
 async def test_dnf_is_asked_without_questions(place: Place, fakes: Fakes) -> None:
-    fakes.add("rpm", "ii \tbash\t5.2-1.fc40\tx86_64\t8000000\n")
+    fakes.add("rpm", "ii \tbash\t5.2-1.fc40\tx86_64\t8000000\nii \tgpg-pubkey\ta15b79cc-63d04c2c\t(none)\t0\n")
     fakes.add("dnf", "Complete!\n")
     found = await Installed(place).packages(ListPackages())
     assert [(p.name, p.version, p.size_bytes) for p in found.packages] == [("bash", "5.2-1.fc40", 8_000_000)]
-    await Installed(place).install(InstallPackages(names=["jq"]))
-    assert ["dnf", "-y", "-q", "install", "--", "jq"] in fakes.told
+    await Installed(place).install(InstallPackages(names=["jq", "gdb=14.2-1"], refresh=True))
+    await Installed(place).remove(RemovePackages(names=["jq"]))
+    assert [call for call in fakes.told if call[0] == "dnf"] == [
+        ["dnf", "-y", "-q", "--refresh", "makecache"],
+        ["dnf", "-y", "-q", "--best", "install", "--", "jq", "gdb-14.2-1"],
+        ["dnf", "-y", "-q", "remove", "--noautoremove", "--", "jq"],
+    ]
+
+
+async def test_what_comes_beside_another_of_its_name_is_told(place: Place, fakes: Fakes, tmp_path: Path) -> None:
+    kernel = "ii \tkernel\t6.{0}-1\tx86_64\t8\n"
+    fakes.add("rpm", kernel.format(8), does=f"test ! -e {tmp_path}/done || printf '{kernel.format(9)}'")
+    fakes.add("dnf", does=f": > {tmp_path}/done")
+    changed = await Installed(place).install(InstallPackages(names=["kernel"]))
+    assert (changed.before, changed.after) == ({"kernel": "6.8-1"}, {"kernel": "6.8-1 x86_64, 6.9-1 x86_64"})
+
+
+async def test_what_is_held_or_half_installed_is_listed(place: Place, fakes: Fakes) -> None:
+    lines = [f"{state} \t{state}\t1\tall\t1" for state in ("ii", "hi", "iU", "iF", "iW", "it", "iHR", "rc", "un", "pn")]
+    fakes.add("dpkg-query", "\n".join(lines))
+    fakes.add("apt-get")
+    names = [each.name for each in (await Installed(place).packages(ListPackages())).packages]
+    assert names == ["hi", "iF", "iHR", "iU", "iW", "ii", "it"]
 
 
 async def test_apk_has_a_list_of_its_own(place: Place, fakes: Fakes, tmp_path: Path) -> None:
@@ -190,12 +212,15 @@ async def test_apk_has_a_list_of_its_own(place: Place, fakes: Fakes, tmp_path: P
         ("busybox", "1.36", 9),
         ("musl", "1.2.5-r0", 600),
     ]
-    await installed.remove(RemovePackages(names=["musl"]))
-    assert fakes.told == [["apk", "del", "--", "musl"]]
+    await installed.remove(RemovePackages(names=["musl", "gone"]))
+    await installed.remove(RemovePackages(names=["gone"]))
+    await installed.install(InstallPackages(names=["jq=1.7-r1"], refresh=True))
+    apk = ["apk", "--wait", "60"]
+    assert fakes.told == [[*apk, "del", "-r", "--", "musl"], [*apk, "update"], [*apk, "add", "-u", "--", "jq=1.7-r1"]]
 
 
 @pytest.mark.parametrize(
-    "names", [[], ["-y"], ["--allow"], ["./a.deb"], ["/etc/x"], ["a b"], ["a;b"], ["a\n"], ["x"] * 300]
+    "names", [[], ["-y"], ["--allow"], ["./a.deb"], ["/etc/x"], ["a b"], ["a;b"], ["a\n"], ["nano-"], ["x"] * 300]
 )
 async def test_what_is_no_name_of_a_package_is_refused(place: Place, fakes: Fakes, names: list[str]) -> None:
     fakes.add("apk")
@@ -204,19 +229,62 @@ async def test_what_is_no_name_of_a_package_is_refused(place: Place, fakes: Fake
     assert fakes.told == []
 
 
+APT_HELD = (
+    "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)\nE: Unable to lock directory"
+)
+DNF_HELD = "RPM: error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)"
+APK_HELD = "ERROR: Unable to lock database: Resource temporarily unavailable\nERROR: Failed to open apk database"
+APK_CLASH = "ERROR: unable to select packages:\n  a-1:\n    satisfies: world[a=1]\n  a-2:\n    breaks: world[a=1]"
+
+
 @pytest.mark.parametrize(
-    ("complains", "code"),
+    ("manager", "complains", "code"),
     [
-        ("E: Unable to locate package nothing", "not_found"),
-        ("E: Could not open lock file - open (13: Permission denied)\nE: are you root?", "permission_denied"),
-        ("E: Sub-process /usr/bin/dpkg returned an error code (1)", "program_failed"),
+        ("apt-get", "E: Unable to locate package a", "not_found"),
+        ("apt-get", "E: Version '9' for 'a' was not found", "not_found"),
+        (
+            "apt-get",
+            "E: Could not open lock file - open (13: Permission denied)\nE: are you root?",
+            "permission_denied",
+        ),
+        ("apt-get", "E: Sub-process /usr/bin/dpkg returned an error code (1)", "program_failed"),
+        ("apt-get", "a : Depends: b but it is not installable\nE: Unable to correct problems", "program_failed"),
+        ("apt-get", APT_HELD, "unavailable"),
+        ("apt-get", "E: Could not open lock file - open (30: Read-only file system)", "program_failed"),
+        ("dnf", "Error: Unable to find a match: a", "not_found"),
+        ("dnf", "Failed to resolve the transaction:\nNo match for argument: a", "not_found"),
+        ("dnf", "Error:\n Problem: conflicting requests\n  - nothing provides b needed by a-1", "program_failed"),
+        ("dnf", "Error: This command has to be run with superuser privileges", "permission_denied"),
+        ("dnf", f"{DNF_HELD}\nError: Could not run transaction.", "unavailable"),
+        ("dnf", "Error: Transaction test error:\n  package a-1-1.noarch is already installed\n", "unavailable"),
+        ("dnf", "Transaction failed: Rpm transaction failed.", "unavailable"),
+        ("dnf", "[1/2] Prepare transaction\nTransaction failed: Rpm transaction failed.", "program_failed"),
+        ("apk", "ERROR: unable to select packages:\n  a (no such package):\n    required by: world[a]", "not_found"),
+        ("apk", "ERROR: unable to select packages:\n  a-2:\n    breaks: world[a=1]", "not_found"),
+        ("apk", APK_CLASH, "program_failed"),
+        ("apk", "  b (no such package):\n    required by: a-1[b]", "program_failed"),
+        ("apk", "ERROR: Unable to lock database: Permission denied", "permission_denied"),
+        ("apk", APK_HELD, "unavailable"),
     ],
 )
-async def test_what_apt_complains_of(place: Place, fakes: Fakes, complains: str, code: str) -> None:
+async def test_what_a_manager_complains_of(place: Place, fakes: Fakes, manager: str, complains: str, code: str) -> None:
+    """Words of real ones: apt 2.6, dnf 4.14, dnf 5.4, apk 3.0."""
     fakes.add("dpkg-query")
-    fakes.add("apt-get", complains=complains, code=100)
-    error = await refused(code, Installed(place).install(InstallPackages(names=["nothing"])))
-    assert complains in error.message
+    fakes.add("rpm")
+    fakes.add(manager, complains=complains, code=100)
+    error = await refused(code, Installed(place, lock_seconds=0).install(InstallPackages(names=["a", "a=1"])))
+    assert complains.strip() in error.message
+
+
+async def test_a_held_lock_is_waited_for(place: Place, fakes: Fakes, tmp_path: Path) -> None:
+    fakes.add("dpkg-query")
+    fakes.add(
+        "apt-get",
+        "done",
+        does=f"test -e {tmp_path}/free || {{ : > {tmp_path}/free; echo '{APT_HELD}' >&2; exit 100; }}",
+    )
+    assert (await Installed(place).install(InstallPackages(names=["a"]))).output == "done"
+    assert [call[0] for call in fakes.told].count("apt-get") == 2
 
 
 # --- power -----------------------------------------------------------------------------------------------------------

@@ -1,12 +1,16 @@
 """Packages of the system, by whichever manager it has: apt, dnf or apk. Nothing is ever asked of a person.
 
-Contract: without one of them, "unsupported". Names are checked, so that none is an option or a file. Two calls at once wait
-for each other where the manager does.
+Contract: without one of them, "unsupported". Names are checked, so that none is an option, a file or a pattern; `name=version`
+is one version of it. What is installed already comes to the newest version known, or to the one named, be it older; what is
+to go and is not there is gone already. Changes wait for each other, and for other programs that hold the manager's lock:
+"unavailable" after a minute. A name or a version that is not known is "not_found".
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,17 +32,36 @@ from stead.toolbox.system.contract import (
 LIST_BYTES = 64 << 20
 NAMES = 200
 APK_LISTS = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
+LOCK_SECONDS = 60.0
+_AGAIN_SECONDS = 1.0
 _UNKNOWN = re.compile(
     r"Unable to locate package|Version '[^']*' for '[^']*' was not found|has no installation candidate"
-    r"|No match for argument|Unable to find a match|no such package"
+    r"|No match for argument|Unable to find a match|\(no such package\):\s+required by:[^\n]* world\["
 )
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:~=-]{0,200}")
-_APT = ("-y", "-q", "-o", "DPkg::Lock::Timeout=60", "-o", "Dpkg::Options::=--force-confold")
+_FORBIDDEN = re.compile(r"are you root|Permission denied|superuser|must be root", re.IGNORECASE)
+_HELD = re.compile(
+    r"Could not get lock|Unable to lock database: (?:Resource|Interrupted)|can't create transaction lock"
+    r"|Transaction test error:\s+package \S+ is already installed"
+)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9+._:~=-]{0,200}[A-Za-z0-9+._~])?")
+"""None ends with `-`: for apt that would be a wish to remove it."""
+_APT = (
+    *("-y", "-q", "--allow-downgrades", "-o", f"DPkg::Lock::Timeout={LOCK_SECONDS:g}"),
+    *("-o", "Dpkg::Options::=--force-confold", "-o", "APT::Cmd::Pattern-Only=true"),
+)
+"""Else `python3.1` would be a regular expression where there is no such package."""
+_AWAY = ("", "n", "c")
+"""What dpkg says of a package of which at most the configuration is there."""
+_KEYS = "gpg-pubkey"
+"""What rpm lists as packages and dnf does not: keys that it trusts."""
+_DNF = ("dnf", "-y", "-q")
+_APK = ("apk", "--wait", f"{LOCK_SECONDS:g}")
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_MODE": "a"}
 
 
 class Manager(NamedTuple):
-    """The programs of one manager. The names of packages are added to `install` and `remove`."""
+    """The programs of one manager. The names of packages are added to `install` and `remove`; `mark` stands before a
+    version; `minds` tells that removing what is not there is an error to it."""
 
     name: str
     program: str
@@ -46,6 +69,8 @@ class Manager(NamedTuple):
     install: Sequence[str]
     remove: Sequence[str]
     listing: Sequence[str]
+    mark: str = "="
+    minds: bool = True
 
 
 MANAGERS = (
@@ -64,21 +89,25 @@ MANAGERS = (
     Manager(
         "dnf",
         "dnf",
-        ("dnf", "-y", "-q", "makecache"),
-        ("dnf", "-y", "-q", "install", "--"),
-        ("dnf", "-y", "-q", "remove", "--"),
-        ("rpm", "-qa", "--qf", "ii \\t%{NAME}\\t%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SIZE}\\n"),
+        (*_DNF, "--refresh", "makecache"),
+        (*_DNF, "--best", "install", "--"),
+        (*_DNF, "remove", "--noautoremove", "--"),
+        ("rpm", "-qa", "--qf", "ii \\t%{NAME}\\t%{EVR}\\t%{ARCH}\\t%{SIZE}\\n"),
+        mark="-",
+        minds=False,
     ),
-    Manager("apk", "apk", ("apk", "update"), ("apk", "add", "--"), ("apk", "del", "--"), ()),
+    Manager("apk", "apk", (*_APK, "update"), (*_APK, "add", "-u", "--"), (*_APK, "del", "-r", "--"), ()),
 )
 
 
 class Installed:
     """The packages of one place."""
 
-    def __init__(self, place: Place, apk_lists: Sequence[str] = APK_LISTS) -> None:
+    def __init__(self, place: Place, apk_lists: Sequence[str] = APK_LISTS, lock_seconds: float = LOCK_SECONDS) -> None:
         self._place = place
         self._apk_lists = apk_lists
+        self._lock_seconds = lock_seconds
+        self._turn = asyncio.Lock()
 
     async def packages(self, asked: ListPackages) -> Packages:
         """By name."""
@@ -92,15 +121,24 @@ class Installed:
     async def install(self, asked: InstallPackages) -> PackagesChanged:
         """With what they need."""
         manager = self._manager()
-        argv = [*manager.install, *_checked(asked.names)]
-        if asked.refresh:
-            await self._run(manager.refresh)
-        return await self._change(manager, argv)
+        names = [name.replace("=", manager.mark, 1) for name in _checked(asked.names)]
+        async with self._turn:
+            if asked.refresh:
+                await self._run(manager.refresh)
+            return await self._change(manager, [*manager.install, *names], await self._list(manager))
 
     async def remove(self, asked: RemovePackages) -> PackagesChanged:
-        """Their configuration stays."""
+        """Their configuration stays, and so does what they needed where the manager leaves it."""
         manager = self._manager()
-        return await self._change(manager, [*manager.remove, *_checked(asked.names)])
+        names = _checked(asked.names)
+        async with self._turn:
+            before = await self._list(manager)
+            if manager.minds:
+                there = {package.name for package in before}
+                names = [name for name in names if re.split("[:=]", name)[0] in there]
+            if not names:
+                return PackagesChanged(manager=manager.name, output="")
+            return await self._change(manager, [*manager.remove, *names], before)
 
     def _manager(self) -> Manager:
         for manager in MANAGERS:
@@ -112,15 +150,15 @@ class Installed:
         if manager.listing:
             lines = (await self._run(manager.listing)).stdout.decode(errors="replace").splitlines()
             unit = 1024 if manager.name == "apt" else 1
-            found = [_package(line.split("\t"), unit) for line in lines if line.startswith("ii")]
+            listed = [_package(line.split("\t"), unit) for line in lines if line[1:2] not in _AWAY]
+            found = [package for package in listed if package.name != _KEYS]
         else:
             found = await self._place.in_thread(_of_apk, self._apk_lists)
-        return sorted(found, key=lambda package: (package.name, package.architecture))
+        return sorted(found, key=lambda package: (package.name, package.architecture, package.version))
 
-    async def _change(self, manager: Manager, argv: Sequence[str]) -> PackagesChanged:
-        before = _versions(await self._list(manager))
+    async def _change(self, manager: Manager, argv: Sequence[str], listed: Sequence[Package]) -> PackagesChanged:
         done = await self._run(argv)
-        after = _versions(await self._list(manager))
+        before, after = _versions(listed), _versions(await self._list(manager))
         changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
         return PackagesChanged(
             manager=manager.name,
@@ -130,21 +168,39 @@ class Installed:
         )
 
     async def _run(self, argv: Sequence[str]) -> Finished:
-        done = await self._place.programs.run(
-            argv, cwd=self._place.root.path, environment=_QUIET, seconds=PACKAGE_SECONDS, limit=LIST_BYTES
-        )
-        if done.ok:
-            return done
-        words = f"{done.complaint}\n{done.stdout.decode(errors='replace')[-1000:]}".strip()
-        raise SteadError(_refusal(words), f"{argv[0]}: {words}", exit_code=done.code)
+        """Again and again while another program holds the lock, for a time."""
+        until = time.monotonic() + self._lock_seconds
+        while True:
+            done = await self._place.programs.run(
+                argv, cwd=self._place.root.path, environment=_QUIET, seconds=PACKAGE_SECONDS, limit=LIST_BYTES
+            )
+            if done.ok:
+                return done
+            words = f"{done.complaint}\n{done.stdout.decode(errors='replace')[-1000:]}".strip()
+            code = _refusal(words, argv)
+            if code != "unavailable" or time.monotonic() >= until:
+                raise SteadError(code, f"{argv[0]}: {words}", exit_code=done.code)
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
-def _refusal(words: str) -> str:
-    if re.search(r"are you root|Permission denied|superuser|must be root", words, re.IGNORECASE):
+def _refusal(words: str, argv: Sequence[str]) -> str:
+    if _FORBIDDEN.search(words):
         return "permission_denied"
-    if _UNKNOWN.search(words):
+    if _HELD.search(words) or _never_began(words):
+        return "unavailable"
+    if _UNKNOWN.search(words) or any(_breaks(words, name) for name in argv):
         return "not_found"
     return "program_failed"
+
+
+def _never_began(words: str) -> bool:
+    """All that dnf 5 tells of a held lock of rpm is that nothing came of it."""
+    return "Rpm transaction failed" in words and "Prepare transaction" not in words
+
+
+def _breaks(words: str, name: str) -> bool:
+    """apk knows packages of this name, but none with this version."""
+    return f"breaks: world[{name}]" in words and f"satisfies: world[{name}]" not in words
 
 
 def _checked(names: Sequence[str]) -> list[str]:
@@ -175,7 +231,14 @@ def _of_apk(lists: Sequence[str]) -> list[Package]:
 
 
 def _versions(packages: Sequence[Package]) -> dict[str, str]:
-    return {package.name: package.version for package in packages}
+    """By name; of several with one name, each with its architecture."""
+    found: dict[str, list[Package]] = {}
+    for package in packages:
+        found.setdefault(package.name, []).append(package)
+    return {
+        name: ", ".join(f"{each.version} {each.architecture}" for each in same) if len(same) > 1 else same[0].version
+        for name, same in found.items()
+    }
 
 
 def _fitting(found: list[Package]) -> list[Package]:
