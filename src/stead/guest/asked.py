@@ -31,7 +31,8 @@ class Toolbox(Protocol):
     @property
     def system(self) -> Facts: ...
 
-    async def run(self, exec: Exec) -> ExecResult: ...
+    async def run(self, exec: Exec) -> ExecResult:
+        """To its end; a caller that goes away ends it."""
 
     async def read(self, path: str, offset: int = 0, limit: int = 0) -> FileContent: ...
 

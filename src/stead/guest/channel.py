@@ -44,6 +44,12 @@ class Channel:
         self._skipping = False
         self._patience = patience
         self._lines = anyio.CapacityLimiter(LINES)
+        self._over = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether it asks for nothing: its peer would miss nothing that is under way."""
+        return not self._over and not self._lines.borrowed_tokens
 
     async def run(self) -> bytes | None:
         """Until the upgrade (what was read after it) or the end (None)."""
@@ -55,6 +61,7 @@ class Channel:
                     break
             else:
                 group.cancel_scope.cancel()
+        self._over = True
         return rest
 
     async def _line(self) -> bytes | None:

@@ -80,6 +80,7 @@ class Configuration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             concurrent=self.max_concurrent_requests,
             per_second=self.max_requests_per_second,
             seconds=self.request_timeout_seconds,
+            exec_seconds=(self.security or Security()).max_command_timeout_seconds,
         )
 
 

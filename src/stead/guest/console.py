@@ -1,14 +1,17 @@
 """A serial line as a door, for machines that have nothing else: what goes over it is told apart by the beginning of each line.
 
     JSON:{...}     a request or answer of the guest protocol
-    EXEC:LINE      runs a shell line; its output and its end come back as EXEC:{"id", "stream", "data"} and EXEC:{"id", "exit"}
+    EXEC:LINE      runs a shell line; its output and its end come back as EXEC:{"id", "stream", "data"} and EXEC:{"id", "exit"};
+                   the lines are numbered from 1 on, as they come
+    KILL:3         ends what the third one started
     TERM:BASE64    keys for a shell on a terminal of its own, and what it shows
     SIZE:24x80     rows and columns of that terminal
     LINK:LINE      a channel of its own as on any other door, upgraded to the framed link or not, as `transport.carried` has it
 
 Contract: `Console(connection, rpc, toolbox, connected, limiter).run(greeting)` serves one line until it is gone; `connected`
 serves a channel. Lines that begin otherwise, such as what the kernel prints, are passed over on both sides. No line that is
-written has more than `LINE_BYTES`.
+written has more than `LINE_BYTES`. Half a line of which nothing comes any more is dropped after `patience` seconds. What runs
+when the line goes is ended.
 """
 
 from __future__ import annotations
@@ -26,29 +29,39 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from stead.guest.channel import Connected
+from stead.guest.channel import LINES, PATIENCE, Connected
+from stead.guest.foreground import ended
 from stead.guest.limiter import Limiter
 from stead.guest.rpc import Rpc
-from stead.guest.terminal import ENTER, Terminal
+from stead.guest.terminal import ENTER, Terminal, hang_up
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 from stead.protocol.guest import LINE_BYTES
 from stead.toolbox.contract import Exec
+from stead.toolbox.execs import LocalRunning, new_id
 from stead.toolbox.local import LocalToolbox
 from stead.transport.carried import Carried, ending, name_of, opened_by
 
 PIECE = 3000
 """Bytes of output in one line."""
 AT_ONCE = 16
-"""Requests and commands of one line at once; then nothing more is read."""
+"""Commands of one line at once."""
+READ = 1 << 16
 _SIZE = re.compile(rb"(\d{1,4})x(\d{1,4})")
+_NUMBER = re.compile(rb"\d{1,18}")
 
 
 class Console:
     """One serial line."""
 
     def __init__(
-        self, connection: Bytes, rpc: Rpc, toolbox: LocalToolbox, connected: Connected, limiter: Limiter
+        self,
+        connection: Bytes,
+        rpc: Rpc,
+        toolbox: LocalToolbox,
+        connected: Connected,
+        limiter: Limiter,
+        patience: float = PATIENCE,
     ) -> None:
         self._connection = connection
         self._rpc = rpc
@@ -57,8 +70,12 @@ class Console:
         self._limiter = limiter
         self._channel: Carried | None = None
         self._writing = anyio.Lock()
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(LINES)
         self._numbers = itertools.count(1)
+        self._commands: dict[int, str] = {}
+        self._buffer = bytearray()
+        self._skipping = False
+        self._patience = patience
         self._terminal: Terminal | None = None
         self._size = (24, 80)
 
@@ -75,13 +92,30 @@ class Console:
             self._channel.end()
 
     async def _read(self, group: TaskGroup) -> None:
-        buffer = bytearray()
-        while data := await self._connection.read(1 << 16):
-            buffer += data.replace(b"\r", b"\n")
-            *lines, rest = buffer.split(b"\n")
-            buffer = bytearray(b"" if len(rest) > LINE_BYTES else rest)
+        while data := await self._more():
+            self._buffer += data.replace(b"\r", b"\n")
+            *lines, rest = self._buffer.split(b"\n")
+            if lines and self._skipping:
+                lines, self._skipping = lines[1:], False
+            self._skipping = self._skipping or len(rest) > LINE_BYTES
+            self._buffer = bytearray(b"" if self._skipping else rest)
             for line in lines:
                 await self._take(bytes(line), group)
+
+    async def _more(self) -> bytes:
+        """What comes next."""
+        if not (self._buffer or self._skipping):
+            return await self._connection.read(READ)
+        timer = asyncio.get_running_loop().call_later(self._patience, self._drop)
+        try:
+            return await self._connection.read(READ)
+        finally:
+            timer.cancel()
+
+    def _drop(self) -> None:
+        """What comes next begins a line."""
+        self._buffer.clear()
+        self._skipping = False
 
     async def _take(self, line: bytes, group: TaskGroup) -> None:
         """One line, by its beginning."""
@@ -97,18 +131,18 @@ class Console:
                 self._terminal.resize(*self._size)
         elif kind == b"LINK":
             await self._carry(rest, group)
-        elif kind in {b"JSON", b"EXEC"} and rest:
+        elif kind == b"EXEC" and rest:
+            await self._begin(rest.decode(errors="replace"), group)
+        elif kind in {b"JSON", b"KILL"} and rest:
             await self._slots.acquire()
-            group.start_soon(self._serve, kind, rest)
+            group.start_soon(self._answer, kind, rest)
 
-    async def _serve(self, kind: bytes, rest: bytes) -> None:
+    async def _answer(self, kind: bytes, rest: bytes) -> None:
         try:
-            if kind == b"JSON":
-                answer = await self._rpc.answer(rest)
-                if answer is not None:
-                    await self._say(b"JSON:" + answer)
-            else:
-                await self._run(rest.decode(errors="replace"))
+            if kind == b"KILL":
+                await self._kill(rest)
+            elif (answer := await self._rpc.answer(rest)) is not None:
+                await self._say(b"JSON:" + answer)
         except SteadError:
             return
         finally:
@@ -141,16 +175,36 @@ class Console:
 
     # --- commands --------------------------------------------------------------------------------------------------------
 
-    async def _run(self, line: str) -> None:
+    async def _begin(self, line: str, group: TaskGroup) -> None:
+        """What is too much is told before anything else is read."""
         number = next(self._numbers)
-        try:
-            with self._limiter.admitted():
-                await self._follow(number, line)
-        except SteadError as error:
-            await self._tell(id=number, error={"code": error.code, "message": error.message})
+        if len(self._commands) >= AT_ONCE:
+            error = {"code": "too_many", "message": f"at most {AT_ONCE} commands of one serial line at once"}
+            await self._tell(id=number, error=error)
+            return
+        self._commands[number] = new_id()
+        group.start_soon(self._run, number, line)
+
+    async def _run(self, number: int, line: str) -> None:
+        with contextlib.suppress(SteadError):
+            try:
+                with self._limiter.admitted():
+                    await self._follow(number, line)
+            except SteadError as error:
+                await self._tell(id=number, error={"code": error.code, "message": error.message})
+            finally:
+                del self._commands[number]
 
     async def _follow(self, number: int, line: str) -> None:
-        running = await self._toolbox.start(Exec(argv=[line], shell=True))
+        """To its end, whatever that is."""
+        exec_id = self._commands[number]
+        seconds = self._limiter.limits.exec_seconds
+        async with ended(self._toolbox, exec_id):
+            running = await self._toolbox.start(Exec(argv=[line], shell=True, exec_id=exec_id, timeout=seconds))
+            with contextlib.closing(running):
+                await self._pass_on(number, running)
+
+    async def _pass_on(self, number: int, running: LocalRunning) -> None:
         make = codecs.getincrementaldecoder("utf-8")
         decoders = {"stdout": make("replace"), "stderr": make("replace")}
         async for piece in running.output():
@@ -160,6 +214,16 @@ class Console:
         status = await running.wait()
         end = {"state": status.state, "code": status.exit_code, "signal": status.signal, "error": status.error}
         await self._tell(id=number, exit=end)
+
+    async def _kill(self, rest: bytes) -> None:
+        """Its end is told as every other."""
+        exec_id = self._commands.get(int(rest)) if _NUMBER.fullmatch(rest) else None
+        try:
+            if exec_id is None:
+                raise SteadError("exec_unknown", "KILL: takes the number of a command that runs")
+            await self._toolbox.kill(exec_id)
+        except SteadError as error:
+            await self._tell(error={"code": error.code, "message": error.message})
 
     async def _tell(self, **fields: object) -> None:
         await self._say(b"EXEC:" + msgspec.json.encode(fields))
@@ -188,7 +252,11 @@ class Console:
                 anyio.create_task_group() as group,
             ):
                 group.start_soon(self._show, terminal)
-                await process.wait()
+                try:
+                    await process.wait()
+                except BaseException:
+                    hang_up(process.pid)
+                    raise
                 group.cancel_scope.cancel()
             rest = terminal.pending(PIECE)
             await self._say(b"TERM:" + base64.b64encode(rest + b"\r\n[the shell has ended]\r\n"))

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 import msgspec
 
 from stead.protocol.errors import SteadError
-from stead.protocol.guest import LINE_BYTES
+from stead.protocol.guest import LINE_BYTES, MAX_EXEC_SECONDS
 
 CONCURRENT = 16
 """Requests of one JSON-RPC channel at once, where no configuration says otherwise; a ping is always answered."""
@@ -25,12 +25,14 @@ AGAIN_SECONDS = 1.0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The numbers; 0 is none. `seconds` holds for what has no time limit of its own."""
+    """The numbers; 0 is none. `seconds` holds for what has no time limit of its own, `exec_seconds` for a shell line of
+    a serial line, which names none."""
 
     line_bytes: int = LINE_BYTES
     concurrent: int = CONCURRENT
     per_second: float = 0.0
     seconds: float = 0.0
+    exec_seconds: float = MAX_EXEC_SECONDS
 
 
 DEFAULT = Limits()

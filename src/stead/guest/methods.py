@@ -20,7 +20,7 @@ from stead.guest.rpc import Params, RpcError
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.protocol.guest import COMMAND_FAILED, LINE_BYTES, TIMED_OUT
-from stead.toolbox.contract import CALL_BYTES, Exec, ExecState
+from stead.toolbox.contract import CALL_BYTES, Exec, ExecResult, ExecState
 from stead.toolbox.permits import Policy
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Methods:
         )
         status = result.status
         if status.state is ExecState.TIMED_OUT:
-            raise RpcError(TIMED_OUT, f"still running after {seconds:g} s; it was ended")
+            raise _timed_out(seconds, result)
         if status.state not in {ExecState.EXITED, ExecState.SIGNALLED}:
             raise RpcError(COMMAND_FAILED, status.error or f"the command is {status.state}")
         answer = {
@@ -124,13 +124,19 @@ class Methods:
             raise SteadError("too_large", f"a file of {found.size} bytes does not fit one line; use link.upgrade")
         base = params.encoding == "base64"
         content = base64.b64encode(found.content).decode() if base else _text(found.content)
-        return {"content": content, "size_bytes": found.size, "encoding": params.encoding}
+        return {"content": content, "size_bytes": len(found.content), "encoding": params.encoding}
 
     async def file_write(self, params: wire.FileWrite) -> dict[str, Any]:
         mode = None if params.permissions is None else _mode(params.permissions)
         content = _bytes(params.content) if params.encoding == "base64" else params.content.encode()
         done = await self._toolbox.write(params.path, content, mode=mode, parents=params.create_dirs)
         return {"bytes_written": done.size, "path": done.path}
+
+
+def _timed_out(seconds: float, result: ExecResult) -> RpcError:
+    """The error, with what was printed until then."""
+    printed = _fitting(result.stdout, result.stderr, truncated=result.status.truncated or result.clipped)
+    return RpcError(TIMED_OUT, f"still running after {seconds:g} s; it was ended", {"code": "timeout"} | printed)
 
 
 def _filesystem(found: Filesystem) -> wire.Filesystem:

@@ -23,6 +23,7 @@ from stead.guest.calls import Calls
 from stead.guest.channel import Channel
 from stead.guest.config import SOCKET
 from stead.guest.doors import attend
+from stead.guest.foreground import Foreground
 from stead.guest.limiter import NONE as UNLIMITED
 from stead.guest.limiter import Limiter
 from stead.guest.methods import Methods
@@ -51,6 +52,9 @@ from stead.transport.peer import Peer
 from stead.transport.sockets import TransportBytes
 from stead.transport.streams import StreamEnds
 
+CONNECTIONS = 64
+"""Channels of one door at once."""
+
 
 class Guest:
     """One guest. Its own socket is one door, `door()` makes others."""
@@ -67,7 +71,7 @@ class Guest:
         self.boot_id = boot_id
         self._observer = observer
         self._settings = settings
-        self._methods = Methods(toolbox, orders.policy).table()
+        self._methods = Methods(Foreground(toolbox), orders.policy).table()
         self._orders = orders
         self._toolbox = toolbox
         self.attendance = Attendance(settings.detach_seconds, toolbox.show, toolbox.cancel)
@@ -132,6 +136,7 @@ class Entrance:
         self._guest = guest
         self._methods = methods
         self._orders = orders
+        self._open: dict[Channel, Bytes] = {}
         self.limiter = Limiter(orders.limits if orders.together else UNLIMITED)
 
     def rpc(self) -> Rpc:
@@ -140,7 +145,25 @@ class Entrance:
 
     async def connected(self, connection: Bytes) -> None:
         """One channel, from its first byte to its last."""
-        rest = await Channel(connection, self.rpc(), self._guest.upgraded).run()
+        if len(self._open) >= CONNECTIONS and not await self._make_room():
+            return
+        channel = Channel(connection, self.rpc(), self._guest.upgraded)
+        self._open[channel] = connection
+        try:
+            await self._serve(channel, connection)
+        finally:
+            self._open.pop(channel, None)
+
+    async def _make_room(self) -> bool:
+        """Whether one that asks for nothing, the oldest, could be closed for another."""
+        idle = next((channel for channel in self._open if channel.idle), None)
+        if idle is None:
+            return False
+        await self._open.pop(idle).close()
+        return True
+
+    async def _serve(self, channel: Channel, connection: Bytes) -> None:
+        rest = await channel.run()
         if rest is None:
             return
         peer = Peer(Framed(connection, rest), self, name="node")

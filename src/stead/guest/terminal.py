@@ -1,14 +1,17 @@
 """A terminal for one program: this side of it.
 
 Contract: `Terminal(size)`; `name` is what a program opens. `read` gives what it shows and waits for more; empty once it is
-closed. `write` types; what nobody reads is dropped beyond a bound, as terminals do.
+closed. `write` types; what nobody reads is dropped beyond a bound, as terminals do. `hang_up(session)` is what a line that is
+gone means to all who were on it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
+import signal
 import struct
 import termios
 
@@ -84,6 +87,15 @@ class Terminal:
         os.close(self._theirs)
         if self._waiting is not None:
             _wake(self._waiting)
+
+
+def hang_up(session: int) -> None:
+    """Also those that a shell put into the background: not every shell tells them. Who wants to live on ignores it."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir("/proc"):  # noqa: PTH208 (without pathlib)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if name.isdigit() and os.getsid(int(name)) == session:
+                    os.kill(int(name), signal.SIGHUP)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

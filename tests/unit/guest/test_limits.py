@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stead.guest import console, limiter, rpc, streams, terminal
+from stead.guest import channel, console, limiter, rpc, server, streams, terminal
 from stead.guest.sidecar import commands, history, http
 from stead.protocol import guest as wire
 from stead.toolbox import confine, contract, execs, files, place
@@ -21,6 +21,7 @@ from stead.toolbox.trees import contract as trees
 from stead.toolbox.trees import unpack, walk
 from stead.toolbox.watch import contract as watch
 from stead.toolbox.watch import tree
+from stead.transport import peer
 
 PAGE = Path(__file__).parents[3] / "docs" / "workspace-limits.md"
 
@@ -79,7 +80,12 @@ IN_FORCE = {
     "JSON-RPC requests of one channel at once": [limiter.CONCURRENT],
     "JSON-RPC batch": [rpc.BATCH],
     "one line of a serial line": [wire.LINE_BYTES],
-    "requests and commands of one serial line at once": [console.AT_ONCE],
+    "lines of one channel that wait for their answers": [channel.LINES],
+    "half a line of which nothing comes any more": [int(channel.PATIENCE)],
+    "half a message of the framed link": [int(peer.DEFAULT.silence_seconds)],
+    "channels of one door at once": [server.CONNECTIONS],
+    "commands of one serial line at once": [console.AT_ONCE],
+    "a command of a serial line": [int(limiter.DEFAULT.exec_seconds)],
     "keys that wait for a program that reads none": [terminal.TYPED_BYTES],
     "JSON body of one HTTP request": [http.BODY_BYTES],
     "head of one HTTP request": [http.HEADER_BYTES],
@@ -90,6 +96,7 @@ IN_FORCE = {
     ],
     "silence on an event stream over HTTP": [int(http.PATIENT.keepalive)],
     "a command over HTTP that names no time limit, in the foreground": [int(commands.SECONDS)],
+    "a client of HTTP that sends its next requests before its answer": [http.HEADER_BYTES],
     "output in one answer over HTTP": [commands.TEXT_CHARACTERS],
     "history of what was printed, over HTTP": [history.ENTRIES, history.BYTES],
     "sessions of one workspace": [sessions.SESSIONS],

@@ -1,6 +1,7 @@
 """A peer: asking, answering, order, bounds, liveness, bad input."""
 
 import json
+import socket
 from typing import Any
 
 import anyio
@@ -10,7 +11,8 @@ from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame, FrameKind
 from stead.protocol.link import OVERHEAD
 from stead.protocol.messages import Drain, EventNotice
-from stead.transport import memory
+from stead.transport import memory, unix
+from stead.transport.framed import HEADER, Framed
 from stead.transport.peer import Limits, Peer
 from support.deadline import eventually_async
 from unit.transport.parts import Recorder, call, linked
@@ -210,6 +212,19 @@ async def test_silence_is_pinged_and_then_ends_the_link() -> None:
         await peer.run()
     assert "nothing was heard" in near.reason
     assert any(isinstance(message, str) and "link.ping" in message for message in stalled.sent)
+
+
+async def test_half_a_message_is_no_word() -> None:
+    """It keeps the link no longer than silence would, whatever was announced."""
+    ours, theirs = socket.socketpair()
+    connection, other = await unix.over(ours), await unix.over(theirs)
+    near = Recorder()
+    peer = Peer(Framed(connection), near, name="half", limits=Limits(ping_seconds=0.02, silence_seconds=0.3))
+    await other.write(HEADER.pack(1 << 20, 1) + bytes(1000))
+    with anyio.fail_after(30):
+        await peer.run()
+    assert "nothing was heard" in near.reason
+    await other.close()
 
 
 async def test_an_idle_link_is_kept_alive_by_answers_to_pings() -> None:

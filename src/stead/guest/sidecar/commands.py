@@ -1,7 +1,7 @@
 """Commands that came over HTTP: run to the end, streamed, or in the background; what they print goes into the history too.
 
-Contract: a command that fails is a result with its exit code. One in the background goes on when nobody listens; its output
-is in the history and, whole, under its id.
+Contract: a command that fails is a result with its exit code. One in the foreground ends with its caller. One in the background
+goes on when nobody listens; its output is in the history and, whole, under its id.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 import msgspec
 from anyio.abc import TaskGroup
 
+from stead.guest.foreground import ended
 from stead.guest.sidecar.history import History
 from stead.guest.sidecar.http import Event
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import Exec, ExecState, ExecStatus
-from stead.toolbox.execs import LocalRunning
+from stead.toolbox.execs import LocalRunning, new_id
 from stead.toolbox.local import LocalToolbox
 
 SECONDS = 30.0
@@ -38,7 +39,7 @@ class Command(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     environment: dict[str, str] = {}
     explanation: str = ""
 
-    def exec(self, *, background: bool = False) -> Exec:
+    def exec(self, exec_id: str, *, background: bool) -> Exec:
         """As the toolbox has it."""
         if bool(self.command) == bool(self.argv):
             raise SteadError("invalid", "either command (a shell line) or argv (a program and its arguments) is needed")
@@ -47,6 +48,7 @@ class Command(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
             raise SteadError("invalid", "timeout: milliseconds from 0 on", field="timeout")
         return Exec(
             argv=self.argv or [self.command],
+            exec_id=exec_id,
             shell=not self.argv,
             cwd=self.cwd,
             environment=self.environment,
@@ -71,34 +73,32 @@ class Commands:
         """To its end, or only its start."""
         if command.is_background:
             return await self.background(command)
-        running = await self._begin(command, background=False)
         kept = {"stdout": "", "stderr": ""}
         clipped = False
-        async for channel, text in self._pieces(running):
-            clipped = clipped or len(kept[channel]) + len(text) > TEXT_CHARACTERS
-            kept[channel] += text[: TEXT_CHARACTERS - len(kept[channel])]
-        status = await running.wait()
+        async with ended(self._toolbox, exec_id := new_id()):
+            running = await self._begin(command, exec_id, background=False)
+            with contextlib.closing(running):
+                async for channel, text in self._pieces(running):
+                    clipped = clipped or len(kept[channel]) + len(text) > TEXT_CHARACTERS
+                    kept[channel] += text[: TEXT_CHARACTERS - len(kept[channel])]
+                status = await running.wait()
         return _ended(status) | kept | {"truncated": clipped or status.truncated}
 
     async def background(self, command: Command) -> dict[str, Any]:
         """Its id; it goes on by itself."""
-        running = await self._begin(command, background=True)
+        running = await self._begin(command, new_id(), background=True)
         self._group.start_soon(self._follow, running)
         return {"success": True, "commandId": running.exec_id, "isBackground": True}
 
     async def stream(self, command: Command) -> AsyncGenerator[Event, None]:
         """What it prints as it comes, and its end. Who stops listening ends it."""
-        running = await self._begin(command, background=False)
-        over = False
-        try:
-            async for channel, text in self._pieces(running):
-                yield Event(channel, {"content": text})
-            status = await running.wait()
-            over = True
-            yield Event("exit", _ended(status))
-        finally:
-            if not over:
-                await self._toolbox.cancel(running.exec_id)
+        async with ended(self._toolbox, exec_id := new_id()):
+            running = await self._begin(command, exec_id, background=False)
+            with contextlib.closing(running):
+                async for channel, text in self._pieces(running):
+                    yield Event(channel, {"content": text})
+                status = await running.wait()
+        yield Event("exit", _ended(status))
 
     async def show(self, exec_id: str) -> dict[str, Any]:
         status = await self._toolbox.show(exec_id)
@@ -107,8 +107,8 @@ class Commands:
     async def kill(self, exec_id: str) -> dict[str, Any]:
         return _ended(await self._toolbox.kill(exec_id))
 
-    async def _begin(self, command: Command, *, background: bool) -> LocalRunning:
-        running = await self._toolbox.start(command.exec(background=background))
+    async def _begin(self, command: Command, exec_id: str, *, background: bool) -> LocalRunning:
+        running = await self._toolbox.start(command.exec(exec_id, background=background))
         self._history.add("command", command.line, running.exec_id, time.time())
         if running.status.state is ExecState.FAILED:
             self._history.add("system", running.status.error, running.exec_id, time.time())

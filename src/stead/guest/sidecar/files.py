@@ -184,15 +184,14 @@ class FileRoutes:
     # --- whole files -----------------------------------------------------------------------------------------------------
 
     async def download(self, request: Request) -> Download | Response:
-        """The bytes, from `offset` on where asked. What does not tell its size, as files of /proc, is read first."""
+        """The bytes, from `offset` on where asked; as many as there were at the beginning. What does not tell its size, as
+        files of /proc, is read first."""
         offset = _number(request, "offset")
         reader = await self._toolbox.reader(_path(request, "/files/"), offset)
         if reader.size:
             return Download(max(0, reader.size - offset), _pieces(self._toolbox, reader), reader.close)
-        try:
-            return Response(200, await self._toolbox.in_thread(reader.next), "application/octet-stream")
-        finally:
-            reader.close()
+        content = b"".join([piece async for piece in _pieces(self._toolbox, reader)])
+        return Response(200, content, "application/octet-stream")
 
     async def upload(self, request: Request) -> dict[str, Any]:
         """The body becomes the file, in one step at its end."""
@@ -225,5 +224,8 @@ def _entry(found: Stat) -> dict[str, Any]:
 
 
 async def _pieces(toolbox: LocalToolbox, reader: Reader) -> AsyncGenerator[bytes, None]:
-    while piece := await toolbox.in_thread(reader.next):
-        yield piece
+    try:
+        while piece := await toolbox.in_thread(reader.next):
+            yield piece
+    finally:
+        reader.close()

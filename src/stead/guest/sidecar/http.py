@@ -13,8 +13,8 @@ import contextlib
 import hmac
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import anyio
@@ -99,13 +99,27 @@ Answer = Response | Download | Events | Switch
 class Request:
     """One request; its body is read by whoever wants it."""
 
-    def __init__(self, head: h11.Request, body: AsyncIterator[bytes]) -> None:
+    def __init__(self, head: h11.Request, body: AsyncIterator[bytes], gone: Callable[[], Awaitable[None]]) -> None:
         path, query = _target(head.target.decode("latin-1"))
         self.method = head.method.decode()
         self.path = unquote(path)
         self.query = dict(parse_qsl(query, keep_blank_values=True))
         self.headers = {name.decode().lower(): value.decode("latin-1") for name, value in head.headers}
         self._body = body
+        self._gone = gone
+
+    async def attended(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work answers; it is cancelled when the client hangs up. Only once the body was read."""
+        working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise SteadError("cancelled", "the client hung up")
+        finally:
+            for future in (working, gone):
+                future.cancel()
+            await asyncio.gather(working, gone, return_exceptions=True)
 
     def stream(self) -> AsyncIterator[bytes]:
         """The body as it comes."""
@@ -319,6 +333,17 @@ class _Connection:
                 await self._send(h11.InformationalResponse(status_code=100, headers=[]))
             self._wire.receive_data(await self._reader.read(PIECE))
 
+    async def _gone(self) -> None:
+        """Until the client hangs up. Of what it sends before its answer so much is kept; then it is not heard any more."""
+        kept = 0
+        while kept < HEADER_BYTES:
+            data = await self._reader.read(HEADER_BYTES)
+            if not data:
+                return
+            kept += len(data)
+            self._wire.receive_data(data)
+        await anyio.sleep_forever()
+
     async def _body(self) -> AsyncIterator[bytes]:
         while self._wire.their_state is h11.SEND_BODY:
             try:
@@ -335,7 +360,7 @@ class _Connection:
 
     async def _answer(self, head: h11.Request) -> None:
         try:
-            request = Request(head, self._body())
+            request = Request(head, self._body(), self._gone)
             counted = self._served.enter(request)
         except SteadError as error:
             await self._whole(_refusal(error))

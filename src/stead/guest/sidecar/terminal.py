@@ -51,7 +51,8 @@ class TerminalRoutes:
         }
 
     async def run(self, request: Request) -> dict[str, Any]:
-        return await self._commands.run(await request.json(Command))
+        command = await request.json(Command)
+        return await request.attended(self._commands.run(command))
 
     async def background(self, request: Request) -> dict[str, Any]:
         return await self._commands.background(await request.json(Command))
