@@ -16,6 +16,8 @@ from stead.toolbox.git.contract import (
     InRepository,
     ListBranches,
 )
+from stead.toolbox.git.trouble import failure, is_full
+from stead.toolbox.git.undoing import moving
 
 _FIELDS = (
     "%(refname)",
@@ -49,8 +51,11 @@ async def create(git: Git, asked: CreateBranch) -> Branch:
     name = names.branch(asked.name, "name")
     repository = await git.find(asked.directory)
     commit = await git.commit(repository, asked.base)
-    verb = ["switch", "--no-track", f"--create={name}"] if asked.checkout else ["branch", "--no-track", name]
-    await git.act(repository.top, [*verb, commit])
+    if asked.checkout:
+        async with moving(git, repository, commit, branch=name):
+            await _switch(git, repository, ["--no-track", f"--create={name}", commit])
+    else:
+        await git.act(repository.top, ["branch", "--no-track", name, commit])
     return await _one(git, repository, name)
 
 
@@ -68,12 +73,34 @@ async def checkout(git: Git, asked: Checkout) -> Head:
     if bool(asked.branch) == bool(asked.commit):
         raise SteadError("invalid", "either a branch or a commit is needed", field="branch")
     repository = await git.find(asked.directory)
-    target = [asked.branch and names.branch(asked.branch)]
     if asked.commit:
-        target = ["--detach", await git.commit(repository, asked.commit)]
+        commit, made = await git.commit(repository, asked.commit), ""
+        arguments = ["--detach", commit]
+    else:
+        branch = names.branch(asked.branch)
+        commit, made = await _where(git, repository, branch)
+        arguments = [branch]
     force = ["--discard-changes"] if asked.force else []
-    await git.act(repository.top, ["switch", "--quiet", "--guess", *force, *target])
+    async with moving(git, repository, commit, branch=made):
+        await _switch(git, repository, [*force, *arguments])
     return await git.head(repository)
+
+
+async def _switch(git: Git, repository: Repository, arguments: list[str]) -> None:
+    """Git may say that there was no room for files, and yet that all went well."""
+    done = await git.act(repository.top, ["switch", "--quiet", "--guess", *arguments])
+    if is_full(done.complaint):
+        raise failure("switch", done)
+
+
+async def _where(git: Git, repository: Repository, branch: str) -> tuple[str, str]:
+    """The commit of a branch, or of that of a remote which it is made from; and its name if it is made."""
+    ours = f"refs/heads/{branch}"
+    asked = ["for-each-ref", "--format=%(objectname) %(refname)", ours, f"refs/remotes/*/{branch}"]
+    for line in lines((await git.look(repository.top, asked)).stdout):
+        commit, _, name = line.partition(" ")
+        return commit, "" if name == ours else branch
+    return "", ""
 
 
 async def _one(git: Git, repository: Repository, name: str) -> Branch:

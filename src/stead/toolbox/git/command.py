@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from stead.protocol.errors import SteadError
-from stead.toolbox.git import names, trouble
+from stead.toolbox.git import names, trouble, undoing
 from stead.toolbox.git.contract import HOOK_SECONDS, Credential, Head
 from stead.toolbox.git.credentials import NONE, Lent
 from stead.toolbox.place import Place
@@ -45,10 +46,11 @@ _ACTING = [word for setting in _ACTING_SETTINGS for word in ("-c", setting)]
 
 
 class Repository(NamedTuple):
-    """The working tree's top: its absolute path, and as answers give it."""
+    """The working tree's top: its absolute path, and as answers give it; and its own directory of git's files."""
 
     top: str
     shown: str
+    directory: str
 
 
 class Git:
@@ -70,8 +72,8 @@ class Git:
         if len(told) != 3:
             raise SteadError("path_invalid", "the repository's path has a line break in it")
         absolute = [path if path.startswith("/") else f"{cwd}/{path}" for path in told]
-        _, _, top = await self.place.in_thread(lambda: [self.place.directory(path) for path in absolute])
-        return Repository(top, self.place.root.relative(top))
+        own, _, top = await self.place.in_thread(lambda: [self.place.directory(path) for path in absolute])
+        return Repository(top, self.place.root.relative(top), own)
 
     async def look(
         self, cwd: str, arguments: Sequence[str], *, limit: int = LOOK_BYTES, accept: Collection[int] = (0,)
@@ -93,6 +95,7 @@ class Git:
         lent: Lent = NONE,
     ) -> Finished:
         """A command that changes something, or reaches another repository; with a credential when one is lent."""
+        since = time.time()
         done = await self._programs.run(
             ["git", *_ACTING, *lent.options, *arguments],
             cwd=cwd,
@@ -101,6 +104,8 @@ class Git:
             seconds=seconds,
             descriptors=lent.descriptors,
         )
+        if done.code and trouble.is_full(done.complaint):
+            await undoing.sweep(self, cwd, since)
         return _checked(done, arguments[0], accept, lent.credential)
 
     async def commit(self, repository: Repository, revision: str) -> str:

@@ -22,6 +22,8 @@ from stead.toolbox.git.contract import (
     ReadMessages,
     Signature,
 )
+from stead.toolbox.git.trouble import is_full
+from stead.toolbox.git.undoing import staging
 
 MESSAGE_BYTES = 64 << 10
 """The longest message that a log answers; more is cut."""
@@ -49,15 +51,17 @@ async def commit(git: Git, asked: MakeCommit) -> Committed:
     author = names.person(asked.author, "author") if asked.author else ""
     paths = names.paths(asked.paths)
     repository = await git.find(asked.directory)
-    if asked.all or paths:
-        await git.act(repository.top, ["add", "--all", "--", *(paths or ["."])])
     arguments = ["commit", "--quiet", "--cleanup=verbatim", "--file=-", "--no-edit"]
     arguments += [f"--author={author}"] if author else []
     arguments += ["--allow-empty"] if asked.allow_empty else []
     arguments += ["--only", "--", *paths] if paths else []
     environment = await _committer(git, repository, asked.author) if asked.author else {}
-    done = await git.act(repository.top, arguments, stdin=message.encode(), environment=environment, accept=(0, 1))
-    return await _made(git, repository, done.code, done.stdout, done.complaint)
+    async with staging(git, repository):
+        if asked.all or paths:
+            await git.act(repository.top, ["add", "--all", "--", *(paths or ["."])])
+        done = await git.act(repository.top, arguments, stdin=message.encode(), environment=environment, accept=(0, 1))
+        _check(done.code, done.stdout, done.complaint)
+    return await _made(git, repository)
 
 
 async def log(git: Git, asked: ReadLog) -> Log:
@@ -144,11 +148,15 @@ async def _committer(git: Git, repository: Repository, author: Person) -> dict[s
     return {"GIT_COMMITTER_NAME": author.name.strip(), "GIT_COMMITTER_EMAIL": author.email.strip()}
 
 
-async def _made(git: Git, repository: Repository, code: int, said: bytes, complaint: str) -> Committed:
+def _check(code: int, said: bytes, complaint: str) -> None:
     if code and _NOTHING.search(said):
         raise SteadError("nothing_to_commit", "there is nothing to commit")
     if code:
-        raise SteadError("program_failed", f"git commit: {complaint}", exit_code=code)
+        full = is_full(complaint)
+        raise SteadError("disk_full" if full else "program_failed", f"git commit: {complaint}", exit_code=code)
+
+
+async def _made(git: Git, repository: Repository) -> Committed:
     at = await git.head(repository)
     asked = ["diff-tree", "--root", "--no-commit-id", "--name-only", "-r", "-z", "HEAD"]
     files = (await git.look(repository.top, asked)).stdout.count(b"\0")

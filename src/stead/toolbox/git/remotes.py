@@ -23,7 +23,8 @@ from stead.toolbox.git.contract import (
     Pushed,
 )
 from stead.toolbox.git.credentials import lent
-from stead.toolbox.git.trouble import scrubbed
+from stead.toolbox.git.trouble import failure, scrubbed
+from stead.toolbox.git.undoing import moving
 from stead.toolbox.programs import Finished
 
 
@@ -61,7 +62,8 @@ async def pull(git: Git, asked: Pull) -> Pulled:
     if not branch:
         raise SteadError("conflict", "no branch is checked out; say which one to pull")
     await _fetch(git, repository, remote, ["--", remote, f"refs/heads/{branch}"], asked.credential)
-    await git.act(repository.top, ["merge", "--quiet", "--ff-only", "FETCH_HEAD"])
+    async with moving(git, repository, await _fetched(git, repository)):
+        await git.act(repository.top, ["merge", "--quiet", "--ff-only", "FETCH_HEAD"])
     after = await git.head(repository)
     return Pulled(root=after.root, branch=after.branch, commit=after.commit, before=before.commit)
 
@@ -100,6 +102,16 @@ async def _fetch(
         )
 
 
+async def _fetched(git: Git, repository: Repository) -> str:
+    """The commit that came; git says nothing when it had no room to note it."""
+    try:
+        return await git.commit(repository, "FETCH_HEAD")
+    except SteadError as error:
+        if error.code != "ref_unknown":
+            raise
+        raise SteadError("disk_full", "git fetch: there was no room to note what came (FETCH_HEAD)") from error
+
+
 async def _host(
     git: Git, repository: Repository, remote: str, credential: Credential | None, *, push: bool = False
 ) -> str:
@@ -129,7 +141,7 @@ def _taken(done: Finished, credential: Credential | None) -> bool:
         if flag == "=":
             return False
     if done.code:
-        raise SteadError("program_failed", f"git push: {scrubbed(done.complaint, credential)}", exit_code=done.code)
+        raise failure("push", done, credential)
     return True
 
 

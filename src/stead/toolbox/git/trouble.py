@@ -39,9 +39,14 @@ _SAYS: dict[str, tuple[str, ...]] = {
         *("You have not concluded your merge", r"index\.lock", "locked working tree", "annot delete branch"),
         *("commit your changes or stash them", "need to resolve your current index", "iverging branches"),
     ),
-    "disk_full": ("No space left on device",),
     "invalid": ("Please tell me who you are", "empty ident name", "unable to auto-detect email", "no email was given"),
 }
+_FULL = re.compile(
+    r"^(?!remote: ).*(No space left on device|Disk quota exceeded|Out of diskspace|couldn't write '"
+    r"|unable to write (file|new.index file)|disk is not full|failed to write new config)",
+    re.MULTILINE,
+)
+"""Not what another machine says of itself. Git does not always say why it could not write."""
 _KNOWN = [(re.compile("|".join(says)), code) for code, says in _SAYS.items()]
 _USER_IN_URL = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s@'\"]*@", re.IGNORECASE)
 
@@ -49,10 +54,16 @@ _USER_IN_URL = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s@'\"]*@", re.IGNORECASE)
 def failure(command: str, done: Finished, credential: Credential | None = None) -> SteadError:
     """The error for a git that ended badly."""
     words = scrubbed(done.complaint, credential)
-    code = next((code for pattern, code in _KNOWN if pattern.search(words)), "program_failed")
+    known = (code for pattern, code in _KNOWN if pattern.search(words))
+    code = "disk_full" if is_full(words) else next(known, "program_failed")
     if code == "invalid":
         return SteadError(code, "nobody is known as the author: give `author`, or set one (git.config)", field="author")
     return SteadError(code, f"git {command}: {words}", exit_code=done.code)
+
+
+def is_full(words: str) -> bool:
+    """Whether it had no room to write."""
+    return _FULL.search(words) is not None
 
 
 def scrubbed(words: str, credential: Credential | None = None) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import anyio
+
 from stead.protocol.errors import SteadError
 from stead.toolbox.git import names
 from stead.toolbox.git.command import Git, Repository, text
 from stead.toolbox.git.contract import AddWorktree, InRepository, RemoveWorktree, Worktree, Worktrees
+from stead.toolbox.git.undoing import reserved
 
 _USAGE = 129
 """What git before 2.36 ends with, which knows no `-z` here."""
@@ -24,6 +27,7 @@ async def add(git: Git, asked: AddWorktree) -> Worktree:
     if asked.create:
         what = ["--no-track", "-b", branch]
         commit = await git.commit(repository, asked.base)
+        await _check_new(git, repository, branch)
     else:
         commit = ""
         await git.commit(repository, f"refs/heads/{branch}")
@@ -31,12 +35,23 @@ async def add(git: Git, asked: AddWorktree) -> Worktree:
     target = await git.place.in_thread(git.place.directory, asked.path)
     arguments = [*what, "--", target, commit] if asked.create else ["--", target, branch]
     try:
-        await git.act(repository.top, ["worktree", "add", "--quiet", *arguments])
+        async with reserved(git, repository):
+            await git.act(repository.top, ["worktree", "add", "--quiet", *arguments])
     except BaseException:
-        await git.place.in_thread(git.place.files.delete, asked.path)
+        with anyio.CancelScope(shield=True):
+            await git.place.in_thread(git.place.files.delete, asked.path, recursive=True)
+            if asked.create:
+                await git.act(repository.top, ["update-ref", "-d", f"refs/heads/{branch}", commit], accept=(0, 1, 128))
         raise
     added = await git.find(asked.path)
     return next(each for each in (await _all(git, repository)).worktrees if each.path == added.shown)
+
+
+async def _check_new(git: Git, repository: Repository, branch: str) -> None:
+    """Before anything is made: what is made goes again when the rest fails."""
+    known = await git.look(repository.top, ["rev-parse", "--verify", "--quiet", f"refs/heads/{branch}"], accept=(0, 1))
+    if known.ok:
+        raise SteadError("already_exists", f"there is a branch {branch} already", field="branch")
 
 
 async def remove(git: Git, asked: RemoveWorktree) -> Worktrees:
