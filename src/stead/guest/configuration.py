@@ -8,7 +8,6 @@ user; a file restricts to what the protocol's defaults permit unless it says mor
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,17 @@ from stead.toolbox.permits import Policy
 FILE = Path("/etc/stead/guest.json")
 LEVELS = ("debug", "info", "warning", "warn", "error", "trace")
 MEGABYTE = 1 << 20
-READABLE = (tempfile.gettempdir(), *(("/var/log", "/etc/hostname", "/etc/os-release") if os.name == "posix" else ()))
-CHANGEABLE = (str(Path(tempfile.gettempdir()) / "kvmmanager"),)
+
+
+def temporary() -> str:
+    """The folder for temporary files, whether anything can be written there or not."""
+    named = (os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP"))
+    usual = "/tmp" if os.name == "posix" else "C:\\Windows\\Temp"  # noqa: S108
+    return next((each for each in named if os.path.isabs(each) and os.path.isdir(each)), usual)  # noqa: PTH112, PTH117
+
+
+READABLE = (temporary(), *(("/var/log", "/etc/hostname", "/etc/os-release") if os.name == "posix" else ()))
+CHANGEABLE = (str(Path(temporary()) / "kvmmanager"),)
 
 
 def rooted(path: str) -> bool:

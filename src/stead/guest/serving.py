@@ -19,7 +19,6 @@ import secrets
 import signal
 import socket
 import sys
-import tempfile
 from pathlib import Path
 
 import anyio
@@ -144,11 +143,15 @@ def _run_directory(given: str) -> Path:
     elif os.geteuid() == 0:
         run = Path("/run/stead-guest")
     else:
-        run = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"stead-guest-{os.geteuid()}"
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if run.is_symlink() or run.stat().st_uid != os.geteuid():
-        raise SteadError("refused", f"{run} belongs to somebody else")
-    run.chmod(0o700)
+        run = Path(os.environ.get("XDG_RUNTIME_DIR") or configuration.temporary()) / f"stead-guest-{os.geteuid()}"
+    try:
+        run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if run.is_symlink() or run.stat().st_uid != os.geteuid():
+            raise SteadError("refused", f"{run} belongs to somebody else")
+        run.chmod(0o700)
+    except OSError as error:
+        words = f"{run} cannot be made ({error.strerror}); name a folder for what runs as `run` in the configuration"
+        raise SteadError("invalid", words) from None
     return run
 
 

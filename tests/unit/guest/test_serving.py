@@ -1,6 +1,7 @@
 """`stead guest serve`: its doors, its configuration in both of the original's shapes, and its limits as a client meets them."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -275,3 +276,43 @@ def test_a_file_that_is_no_json_object_stops_the_start(tmp_path: Path, content: 
     assert str(file) in done.stderr
     missing = subprocess.run([*SERVE, "--config", "/no/file"], capture_output=True, timeout=PATIENCE, check=False)
     assert missing.returncode == 1
+
+
+@pytest.mark.needs_engine("bwrap")
+def test_where_nothing_can_be_written_but_one_folder(tmp_path: Path) -> None:
+    """No folder for temporary files is usable: that is none of its business, and where its own cannot be made it says so."""
+    system = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/"]
+    (tmp_path / "home").mkdir()
+    bare = {"XDG_RUNTIME_DIR": "", "TMPDIR": ""}
+    file = _write(tmp_path, run=str(tmp_path / "home" / "run"), security=None)
+    argv = [*system, "--bind", str(tmp_path / "home"), str(tmp_path / "home"), "--", *SERVE, "--config", str(file)]
+    ping = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
+    with subprocess.Popen(
+        [*argv, "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | bare
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(ping)
+        process.stdin.flush()
+        assert msgspec.json.decode(process.stdout.readline())["result"]["pong"] is True
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
+    file = _write(tmp_path, run="", security=None)
+    argv = [*system, "--", *SERVE, "--config", str(file), "--stdio"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False, env=os.environ | bare)
+    assert done.returncode == 1
+    assert "name a folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_folder_for_temporary_files_is_the_one_that_is_named_and_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    assert configuration.temporary() == "/tmp"
+    monkeypatch.setenv("TEMP", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nothing"))
+    assert configuration.temporary() == str(tmp_path)
+    monkeypatch.setenv("TEMP", "relative")
+    assert configuration.temporary() == "/tmp"
