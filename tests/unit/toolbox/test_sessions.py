@@ -12,7 +12,9 @@ from stead.protocol.errors import SteadError
 from stead.sdk.remote import RemoteToolbox
 from stead.toolbox.contract import Exec
 from stead.toolbox.local import LocalToolbox, opened
-from stead.toolbox.sessions.contract import SESSIONS
+from stead.toolbox.sessions.contract import NOT_KEPT, SESSIONS, OneSession, OpenSession, PrepareLine
+from stead.toolbox.sessions.local import LocalSessions
+from support.disk import Disk, small_disk
 from support.guests import WORKSPACE, GuestProcess
 
 pytestmark = pytest.mark.anyio
@@ -214,3 +216,39 @@ async def test_a_session_outlives_the_guest_also_in_the_midst_of_a_line(tmp_path
             attached = await toolbox.attach(running.exec_id)
             assert (await attached.wait()).ok
             assert await out(toolbox, 'echo "$A"; ls') == "2\nd\ngo\n"
+
+
+@pytest.mark.parametrize("way", [Disk.fill, Disk.fill_names])
+async def test_a_full_disk_under_the_sessions(tmp_path: Path, way: Callable[..., None]) -> None:
+    """What cannot be kept is told; the session is as before the line, and nothing half written stays."""
+    (tmp_path / "root/inner").mkdir(parents=True)
+    with small_disk(tmp_path / "disk") as disk:
+        disk.free()
+        async with opened(tmp_path / "root", tmp_path / "run") as toolbox:
+            toolbox.place.state = disk.path / "state"
+            sessions = LocalSessions(toolbox.place)
+            await sessions.open(OpenSession(name="one", environment={"A": "1"}))
+            way(disk)
+            before, used = await sessions.show(OneSession(name="one")), disk.used()
+            prepared = await sessions.prepare(PrepareLine(name="one", line="cd inner; export A=2; echo $A; exit 3"))
+            done = await toolbox.exec(prepared.argv, environment=prepared.environment)
+            assert (done.status.exit_code, done.stdout) == (NOT_KEPT, b"2\n")
+            assert b"the line ended with 3; directory and environment could not be kept" in done.stderr
+            after = await sessions.show(OneSession(name="one"))
+            assert (after.cwd, after.environment, disk.used()) == (before.cwd, {"A": "1"}, used)
+            with pytest.raises(SteadError) as caught:
+                await sessions.open(OpenSession(name="two"))
+            assert (caught.value.code, disk.used()) == ("disk_full", used)
+            (disk.path / "state/sessions/one/run").unlink()
+            (disk.path / "state/sessions/one/run").write_bytes(b"")
+            way(disk)
+            used = disk.used()
+            with pytest.raises(SteadError) as caught:
+                await sessions.prepare(PrepareLine(name="one", line="true"))
+            assert (caught.value.code, disk.used()) == ("disk_full", used)
+            disk.free()
+            await sessions.open(OpenSession(name="two"))
+            prepared = await sessions.prepare(PrepareLine(name="one", line="cd inner"))
+            done = await toolbox.exec(prepared.argv, environment=prepared.environment)
+            assert done.status.exit_code == 0
+            assert (await sessions.show(OneSession(name="one"))).cwd == "inner"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stead.protocol.errors import SteadError
-from stead.toolbox.confine import DIRECTORY
+from stead.toolbox.confine import DIRECTORY, errors
 from stead.toolbox.operations import Work
 from stead.toolbox.place import Place
 from stead.toolbox.sessions import contract as t
@@ -40,12 +40,14 @@ stead_save() {
   stead_code=$?
   trap - EXIT
   { pwd && command -p printf '\\0' && command -p env -0; } >"$stead_at/state.$$" &&
-    command -p mv -f "$stead_at/state.$$" "$stead_at/state"
-  exit $stead_code
+    command -p mv -f "$stead_at/state.$$" "$stead_at/state" && exit $stead_code
+  command -p rm -f "$stead_at/state.$$"
+  echo "the line ended with $stead_code; directory and environment could not be kept and are as before it" >&2
+  exit NOT_KEPT
 }
 trap stead_save EXIT
 eval "$stead_line"
-"""
+""".replace("NOT_KEPT", str(t.NOT_KEPT))
 _OURS = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "STEAD_EXEC_ID", "STEAD_WORKSPACE_ID"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN = frozenset(b"/._-" + string.ascii_letters.encode() + string.digits.encode())
@@ -103,18 +105,19 @@ class LocalSessions:
     def _make(self, at: Path, directory: str, environment: Mapping[str, str]) -> None:
         """All of it at once: a session is there whole or not at all. What is broken makes room for it."""
         part = at.with_name(f".{at.name}-{secrets.token_hex(4)}")
-        part.mkdir(mode=0o700, parents=True)
-        _put_script(part)
-        variables = (f"{key}={value}".encode(errors="replace") + b"\0" for key, value in environment.items())
-        (part / STATE).write_bytes(os.fsencode(directory) + BETWEEN + b"".join(variables))
-        try:
-            if self._show_or_none(at) is None:
-                _remove(at)
-            part.rename(at)
-        except OSError:
-            _remove(part)
-            if self._show_or_none(at) is None:
-                raise
+        variables = [f"{key}={value}".encode(errors="replace") + b"\0" for key, value in environment.items()]
+        with errors(at.name):
+            try:
+                part.mkdir(mode=0o700, parents=True)
+                _put_script(part)
+                (part / STATE).write_bytes(os.fsencode(directory) + BETWEEN + b"".join(variables))
+                if self._show_or_none(at) is None:
+                    _remove(at)
+                part.rename(at)
+            except OSError:
+                _remove(part)
+                if self._show_or_none(at) is None:
+                    raise
 
     def _make_room(self) -> None:
         found = self._list().sessions
@@ -157,7 +160,8 @@ class LocalSessions:
         _check_directory(kept.cwd)
         with contextlib.suppress(OSError):
             os.utime(at / STATE, follow_symlinks=False)
-        _put_script(at)
+        with errors(at.name):
+            _put_script(at)
         return t.Prepared([SHELL, str(at / "run"), line, _escaped(kept.cwd)], kept.environment)
 
     def _close(self, name: str) -> t.Closed:
@@ -197,9 +201,13 @@ def _put_script(at: Path) -> None:
         if _read(run)[0] == SCRIPT.encode():
             return
     fresh = at / f"run.{secrets.token_hex(4)}"
-    fresh.write_text(SCRIPT)
-    _remove(run)
-    fresh.rename(run)
+    try:
+        fresh.write_text(SCRIPT)
+        _remove(run)
+        fresh.rename(run)
+    except OSError:
+        _remove(fresh)
+        raise
 
 
 def _check(environment: Mapping[str, str]) -> None:
