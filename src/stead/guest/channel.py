@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
-import anyio
 import msgspec
-from anyio.abc import TaskGroup
 
 from stead.guest.rpc import Rpc, RpcError, encode, envelope, parse, too_long
 from stead.protocol.connections import Bytes
@@ -43,24 +42,24 @@ class Channel:
         self._buffer = bytearray()
         self._skipping = False
         self._patience = patience
-        self._lines = anyio.CapacityLimiter(LINES)
+        self._answers: set[asyncio.Task[None]] = set()
         self._over = False
 
     @property
     def idle(self) -> bool:
         """Whether it asks for nothing: its peer would miss nothing that is under way."""
-        return not self._over and not self._lines.borrowed_tokens
+        return not self._over and not self._answers
 
     async def run(self) -> bytes | None:
         """Until the upgrade (what was read after it) or the end (None)."""
         rest: bytes | None = None
-        async with anyio.create_task_group() as group:
+        async with asyncio.TaskGroup() as group:
             while (line := await self._line()) is not None:
                 if line and await self._take(line, group):
                     rest = bytes(self._buffer)
                     break
-            else:
-                group.cancel_scope.cancel()
+            for answer in self._answers:
+                answer.cancel()
         self._over = True
         return rest
 
@@ -101,16 +100,17 @@ class Channel:
         self._buffer.clear()
         self._skipping = False
 
-    async def _take(self, line: bytes, group: TaskGroup) -> bool:
+    async def _take(self, line: bytes, group: asyncio.TaskGroup) -> bool:
         """Answers the line, now or later. True when the channel was upgraded."""
         upgrade = UPGRADE.encode() in line and _upgrade_of(line)
         if upgrade and self._upgraded is not None:
             return await self._upgrade(*upgrade, self._upgraded)
-        await self._lines.acquire_on_behalf_of(token := object())
-        group.start_soon(self._answer, line, token)
+        while len(self._answers) >= LINES:
+            await asyncio.wait(self._answers, return_when=asyncio.FIRST_COMPLETED)
+        self._answers.add(group.create_task(self._answer(line)))
         return False
 
-    async def _answer(self, line: bytes, token: object) -> None:
+    async def _answer(self, line: bytes) -> None:
         try:
             answer = await self._rpc.answer(line)
             if answer is not None:
@@ -118,12 +118,12 @@ class Channel:
         except SteadError:
             return
         finally:
-            self._lines.release_on_behalf_of(token)
+            self._answers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _upgrade(self, number: str | int | None, params: object, upgraded: Callable[[], Upgraded]) -> bool:
         try:
             _check(params)
-            if self._rpc.running or self._lines.borrowed_tokens:
+            if self._rpc.running or self._answers:
                 raise RpcError(INVALID_REQUEST, "link.upgrade must wait until other requests are answered")
         except RpcError as error:
             await self._send(encode({"jsonrpc": "2.0", "id": number, "error": error.error}))
