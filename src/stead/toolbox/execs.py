@@ -34,6 +34,7 @@ from stead.toolbox.contract import (
     ExecStatus,
     Output,
 )
+from stead.toolbox.holding.line import READ_BYTES
 from stead.toolbox.holding.log import FILE_BYTES, file_of
 
 ARGV_BYTES = 1 << 19
@@ -175,7 +176,7 @@ class Holder:
 
     def _readable(self) -> None:
         try:
-            data = self._connection.recv(1 << 18)
+            data = self._connection.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -402,6 +403,8 @@ class LocalRunning:
         held = self._followed.held > 0
         if not held:
             await self.end()
+        if not held and self._cursor == self._followed.size:
+            return ExecResult(status=self.status)
         self._cursor = max(self._cursor, self.status.first_cursor)
         parts: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         room, clipped = RESULT_BYTES, self._cursor > 0

@@ -10,6 +10,8 @@ import json
 import socket
 from typing import Any
 
+READ_BYTES = 64 << 10
+"""What is read at once: little enough that the memory for it is not asked of the system anew each time."""
 LINE_BYTES = 4 << 20
 QUEUE_BYTES = 8 << 20
 
@@ -43,7 +45,7 @@ class Line:
     def readable(self) -> list[Value] | None:
         """Whole lines; None when the peer is gone or broke the rules."""
         try:
-            data = self.connection.recv(1 << 18)
+            data = self.connection.recv(READ_BYTES)
         except BlockingIOError:
             return []
         except OSError:

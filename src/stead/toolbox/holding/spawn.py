@@ -16,7 +16,8 @@ CANNOT_RUN = 126
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _DESCRIPTORS = 256
-_RESET = [signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP]
+_RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+"""All signals: also cheaper than some, for the system is not asked what each of the others does now."""
 
 
 class CannotStartError(Exception):
