@@ -19,6 +19,7 @@ from stead import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy" / "guest"
+DIST = ROOT / "dist"
 NAME = "stead-guest"
 AT = f"usr/lib/{NAME}"
 SUMMARY = "the program in a machine through which Stead works in it"
@@ -108,9 +109,9 @@ def _put(file: Path, content: bytes, mode: int = 0o644) -> None:
     file.chmod(mode)
 
 
-def deb(root: Path, place: Path) -> Path:
+def deb(root: Path, place: Path, into: Path = DIST, version: str = __version__) -> Path:
     """The Debian package."""
-    version, architecture = __version__, ARCHITECTURES[platform.machine()]
+    architecture = ARCHITECTURES[platform.machine()]
     folder = place / "deb"
     shutil.copytree(root, folder, symlinks=True)
     size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) // 1024
@@ -132,16 +133,16 @@ def deb(root: Path, place: Path) -> Path:
     for name, script in SCRIPTS.items():
         _put(folder / "DEBIAN" / name, script.encode(), 0o755)
     _timeless(folder)
-    target = ROOT / "dist" / f"{NAME}_{version}_{architecture}.deb"
-    target.parent.mkdir(exist_ok=True)
+    target = into / f"{NAME}_{version}_{architecture}.deb"
+    into.mkdir(exist_ok=True)
     argv = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", str(folder), str(target)]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
     return target
 
 
-def rpm(root: Path, place: Path) -> Path:
+def rpm(root: Path, place: Path, into: Path = DIST, version: str = __version__) -> Path:
     """The RPM. The files are ready: nothing is compiled, stripped or looked through for what they need."""
-    version, machine = __version__, platform.machine()
+    machine = platform.machine()
     top = place / "rpm"
     spec = top / f"{NAME}.spec"
     _put(spec, _spec(root, version).encode())
@@ -152,8 +153,8 @@ def rpm(root: Path, place: Path) -> Path:
     if done.returncode:
         raise SystemExit(f"packages: rpmbuild: {done.stderr.strip()}")
     [made] = top.glob("RPMS/*/*.rpm")
-    target = ROOT / "dist" / f"{NAME}-{version}-1.{machine}.rpm"
-    target.parent.mkdir(exist_ok=True)
+    target = into / f"{NAME}-{version}-1.{machine}.rpm"
+    into.mkdir(exist_ok=True)
     shutil.move(made, target)
     return target
 

@@ -19,6 +19,7 @@ from support.repository import ROOT
 ROOTS = ROOT / ".engines"
 REPOSITORY = "srv/repository"
 SCRIPT = "#!/bin/sh\nset -e\n"
+SIGNED = ("--sign-key", "/root/tiny.rsa")
 APK_KEY = "etc/apk/keys/tiny.rsa.pub"
 
 
@@ -34,13 +35,15 @@ class Tiny(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One manager. `release` is what it adds to a version; `locks` are the files by which others are kept out, `flock` how."""
+    """One manager. `release` is what it adds to a version; `build` makes packages in the repository of a root, `refresh` tells
+    of all that lie there; `locks` are the files by which others are kept out, `flock` how."""
 
     name: str
     engine: str
     release: str
     unpack: Callable[[Path], None]
-    publish: Callable[[Path, Sequence[Tiny]], None]
+    build: Callable[[Path, Sequence[Tiny]], None]
+    refresh: Callable[[Path], None]
     locks: Sequence[str]
     architecture: str
     flock: bool = False
@@ -60,7 +63,12 @@ class Managed(NamedTuple):
 
     def publish(self, *packages: Tiny) -> None:
         """Adds these to the repository; the manager knows them when it looks again."""
-        self.kind.publish(self.root, packages)
+        self.kind.build(self.root, packages)
+
+    def add(self, package: Path) -> None:
+        """So it does with one that is built already."""
+        shutil.copy2(package, self.root / REPOSITORY)
+        self.kind.refresh(self.root)
 
 
 @contextmanager
@@ -70,21 +78,17 @@ def managed(kind: Kind, place: Path, guest: Path) -> Iterator[Managed]:
     root.mkdir(parents=True)
     kind.unpack(root)
     (root / REPOSITORY).mkdir(parents=True)
-    run = place / "run"
-    run.mkdir()
-    binds = ["--dir", machines.GUEST, "--ro-bind", str(guest), machines.GUEST, "--bind", str(run), "/run/stead-guest"]
-    with serving([*sandbox(kind, root), *binds], machines.command(), run):
-        yield Managed(kind, root, run / "guest.sock")
-
-
-def sandbox(kind: Kind, root: Path) -> list[str]:
-    return [*machines.sandbox(root), *kind.also]
+    binds = ["--dir", machines.GUEST, "--ro-bind", str(guest), machines.GUEST]
+    with serving(kind, root, place / "run", [*machines.command(), "serve"], binds) as socket:
+        yield Managed(kind, root, socket)
 
 
 @contextmanager
-def serving(sandbox: Sequence[str], command: Sequence[str], run: Path) -> Iterator[Path]:
-    """Runs a guest in this sandbox; gives its socket, which lies in this folder."""
-    process = subprocess.Popen([*sandbox, "--", *command, "serve", "--socket", "/run/stead-guest/door.sock"])
+def serving(kind: Kind, root: Path, run: Path, command: Sequence[str], binds: Sequence[str] = ()) -> Iterator[Path]:
+    """Runs a guest with this root as its whole system; gives its socket, which lies in the folder `run`."""
+    run.mkdir()
+    argv = [*machines.sandbox(root), *kind.also, *binds, "--bind", str(run), "/run/stead-guest", "--"]
+    process = subprocess.Popen([*argv, *command, "--socket", "/run/stead-guest/door.sock"])
     socket = run / "guest.sock"
     try:
         eventually(lambda: socket.exists() or process.poll() is not None, "the guest is there")
@@ -95,10 +99,10 @@ def serving(sandbox: Sequence[str], command: Sequence[str], run: Path) -> Iterat
         process.wait(PATIENCE)
 
 
-def _run(*argv: str, **kwargs: object) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, **kwargs)  # type: ignore[call-overload]
+def _run(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
-    return str(done.stdout)
+    return done.stdout
 
 
 def _folder(root: Path, name: str) -> Path:
@@ -125,7 +129,6 @@ def _debian(root: Path) -> None:
 
 
 def _debs(root: Path, packages: Sequence[Tiny]) -> None:
-    repository = root / REPOSITORY
     for each in packages:
         folder = _folder(root, "var/tmp/deb")
         (folder / "opt").mkdir()
@@ -139,7 +142,12 @@ def _debs(root: Path, packages: Sequence[Tiny]) -> None:
         for name, lines in (("preinst", each.before), ("postinst", each.after)):
             if lines:
                 _program(folder / "DEBIAN" / name, lines)
-        _run("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(folder), str(repository))
+        _run("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(folder), str(root / REPOSITORY))
+    _index_debs(root)
+
+
+def _index_debs(root: Path) -> None:
+    repository = root / REPOSITORY
     blocks = []
     for file in sorted(repository.glob("*.deb")):
         content = file.read_bytes()
@@ -183,17 +191,12 @@ def _rpms(root: Path, packages: Sequence[Tiny]) -> None:
             spec += [f"%{name}", "set -e", lines] if lines else []
         file = place / f"{each.name}.spec"
         file.write_text("\n".join([*spec, "%files", f"/opt/{each.name}", ""]))
-        rpmbuild(file, place, root / REPOSITORY)
-    index_rpms(root)
+        argv = ["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {place}/top", "--define", f"_dbpath {place}/none"]
+        _run(*argv, "--define", f"_rpmdir {root / REPOSITORY}", str(file))
+    _index_rpms(root)
 
 
-def rpmbuild(spec: Path, place: Path, target: Path) -> None:
-    """Builds it with the programs of this machine."""
-    argv = ["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {place}/top", "--define", f"_rpmdir {target}"]
-    _run(*argv, "--define", f"_dbpath {place}/none", str(spec))
-
-
-def index_rpms(root: Path) -> None:
+def _index_rpms(root: Path) -> None:
     machines.inside(root, "createrepo_c", "--quiet", f"/{REPOSITORY}")
 
 
@@ -222,7 +225,6 @@ def _run_bytes(*argv: str) -> bytes:
 
 
 def _apks(root: Path, packages: Sequence[Tiny]) -> None:
-    signed = ["--sign-key", "/root/tiny.rsa"]
     for each in packages:
         folder = _folder(root, "var/tmp/apk")
         (folder / "files/opt").mkdir(parents=True)
@@ -230,30 +232,34 @@ def _apks(root: Path, packages: Sequence[Tiny]) -> None:
         version = f"{each.version}-r0"
         facts = [f"name:{each.name}", f"version:{version}", "arch:noarch", "license:none", "description:t"]
         facts += [f"depends:{each.needs}"] if each.needs else []
-        argv = ["apk", "mkpkg", *signed, "-F", "/var/tmp/apk/files", *(part for fact in facts for part in ("-I", fact))]
+        argv = ["apk", "mkpkg", *SIGNED, "-F", "/var/tmp/apk/files", *(part for fact in facts for part in ("-I", fact))]
         for name, lines in (("pre-install", each.before), ("post-install", each.after)):
             if lines:
                 _program(folder / name, lines)
                 argv += ["-s", f"{name}:/var/tmp/apk/{name}"]
         machines.inside(root, *argv, "-o", f"/{REPOSITORY}/{each.name}-{version}.apk")
+    _index_apks(root)
+
+
+def _index_apks(root: Path) -> None:
     files = [f"/{REPOSITORY}/{file.name}" for file in sorted((root / REPOSITORY).glob("*.apk"))]
-    machines.inside(root, "apk", "mkndx", *signed, "-o", f"/{REPOSITORY}/Packages.adb", *files)
+    machines.inside(root, "apk", "mkndx", *SIGNED, "-o", f"/{REPOSITORY}/Packages.adb", *files)
 
 
 def _dnf(version: int) -> Kind:
-    return Kind("dnf", f"dnf{version}", "-1", _fedora(version), _rpms, ["var/lib/rpm/.rpm.lock"], "noarch")
+    return Kind("dnf", f"dnf{version}", "-1", _fedora(version), _rpms, _index_rpms, ["var/lib/rpm/.rpm.lock"], "noarch")
 
 
 KINDS = {
     "apt": Kind(
-        *("apt", "debian", "", _debian, _debs),
+        *("apt", "debian", "", _debian, _debs, _index_debs),
         ["var/lib/apt/lists/lock", "var/cache/apt/archives/lock", "var/lib/dpkg/lock-frontend"],
         architecture="all",
     ),
     "dnf4": _dnf(4),
     "dnf5": _dnf(5),
     "apk": Kind(
-        *("apk", "apk", "-r0", _alpine, _apks, ["lib/apk/db/lock"], "noarch"),
+        *("apk", "apk", "-r0", _alpine, _apks, _index_apks, ["lib/apk/db/lock"], "noarch"),
         flock=True,
         also=["--unshare-user", "--uid", "0", "--gid", "0"],
     ),

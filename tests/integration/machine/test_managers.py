@@ -2,21 +2,29 @@
 
 import contextlib
 import fcntl
-from collections.abc import AsyncIterator, Iterator
+import re
+import runpy
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import anyio
 import pytest
 
+from stead import __version__
 from stead.protocol.errors import SteadError
+from stead.sdk.guest.client import connect
 from stead.sdk.guest.link import GuestLink
 from stead.toolbox.system.contract import Package, PackagesChanged, System
+from stead.toolbox.system.packages import MANAGERS
+from support import machines
 from support.deadline import PATIENCE
-from support.managers import KINDS, Managed, Tiny, managed
+from support.managers import KINDS, Managed, Tiny, managed, serving
+from support.repository import ROOT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
-SOON = 1.5
+SOON = 0.7
 """How long another program holds a lock."""
 PUBLISHED = [
     Tiny("tiny-base"),
@@ -31,23 +39,23 @@ SHELL = Tiny("shell", gives="/bin/sh")
 """What rpm wants of a package with scripts; in a Fedora it is of bash."""
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=pytest.mark.needs_engine(kind.engine)) for name, kind in KINDS.items()],
-)
+REAL = {name: pytest.param(name, marks=pytest.mark.needs_engine(kind.engine)) for name, kind in KINDS.items()}
+
+
+@pytest.fixture(scope="module", params=REAL.values())
 def real(
     request: pytest.FixtureRequest, standalone: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Managed]:
     kind = KINDS[request.param]
     with managed(kind, tmp_path_factory.mktemp(request.param), standalone) as found:
-        packages = [*PUBLISHED, *([SHELL] if kind.name == "dnf" else [])]
-        found.publish(*packages)
+        found.publish(*PUBLISHED, *([SHELL] if kind.name == "dnf" else []))
+        machines.inside(found.root, *next(manager.refresh for manager in MANAGERS if manager.name == kind.name))
         yield found
 
 
 @contextlib.asynccontextmanager
 async def _link(real: Managed) -> AsyncIterator[GuestLink]:
-    """To the guest there, when the manager knows what is in its repository and has installed none of it."""
+    """To the guest there."""
     with anyio.fail_after(PATIENCE * 4):
         async with GuestLink(real.socket) as link:
             yield link
@@ -55,10 +63,11 @@ async def _link(real: Managed) -> AsyncIterator[GuestLink]:
 
 @contextlib.asynccontextmanager
 async def _system(real: Managed) -> AsyncIterator[System]:
+    """With nothing installed of what is in the repository."""
     async with _link(real) as link:
         system = link.toolbox.system
-        await system.install_packages(["python9.11"], refresh=True)
-        await system.remove_packages(["tiny", "tiny-base", "python9.11", "slow"])
+        if left := {each.name for each in (await system.packages()).packages} & {each.name for each in PUBLISHED}:
+            await system.remove_packages(sorted(left))
         yield system
 
 
@@ -178,17 +187,81 @@ async def _later(file: Path) -> None:
 
 async def test_a_lock_is_waited_for(real: Managed) -> None:
     async with _system(real) as system:
-        for name in real.kind.locks:
-            file = real.root / name
-            with file.open("a+") as opened:
-                (fcntl.flock if real.kind.flock else fcntl.lockf)(opened, fcntl.LOCK_EX)
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_closed, opened)
-                    done = await system.install_packages(["tiny"], refresh=True)
-            assert "tiny" in done.after
-            await system.remove_packages(["tiny", "tiny-base"])
+        with contextlib.ExitStack() as held:
+            files = [held.enter_context((real.root / name).open("a+")) for name in real.kind.locks]
+            for file in files:
+                (fcntl.flock if real.kind.flock else fcntl.lockf)(file, fcntl.LOCK_EX)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_closed, files)
+                done = await system.install_packages(["tiny"], refresh=True)
+        assert "tiny" in done.after
 
 
-async def _closed(file: contextlib.AbstractContextManager[object]) -> None:
-    await anyio.sleep(SOON)
-    file.__exit__(None, None, None)
+async def _closed(files: Sequence[IO[str]]) -> None:
+    """One after the other."""
+    for file in files:
+        await anyio.sleep(SOON)
+        file.close()
+
+
+# --- our own packages ----------------------------------------------------------------------------------------------------
+
+UNIT = "usr/lib/systemd/system/stead-guest.service"
+WANTED = "etc/systemd/system/multi-user.target.wants/stead-guest.service"
+CONFIGURATION = "etc/stead/guest.json"
+OWN = {"apt": "deb", "dnf": "rpm"}
+
+
+@pytest.mark.parametrize("real", [REAL["apt"], REAL["dnf4"], REAL["dnf5"]], indirect=True)
+@pytest.mark.needs_engine("rpm")
+async def test_our_own_package_comes_is_renewed_and_goes(
+    real: Managed, packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its manager, with all that it needs and its scripts; systemd does not run here, as where an image is made."""
+    kind, root = real.kind, real.root
+    real.add(packages[OWN[kind.name]])
+    version = kind.shown(__version__)
+    async with _system(real) as system:
+        came = await system.install_packages(["stead-guest"], refresh=True)
+        assert came.after["stead-guest"] == version
+        assert (root / WANTED).readlink() == Path("/", UNIT)
+        machines.inside(root, *({"apt": ["dpkg", "--verify"], "dnf": ["rpm", "-V"]}[kind.name]), "stead-guest")
+        await _it_works(real, tmp_path / "run")
+        (root / WANTED).unlink()
+        (root / CONFIGURATION).write_text('{"name": "ours"}')
+        real.add(_newer(OWN[kind.name], tmp_path, monkeypatch))
+        newer = await system.install_packages(["stead-guest"], refresh=True)
+        assert _changed(newer) == ({"stead-guest": version}, {"stead-guest": kind.shown("99")})
+        assert not (root / WANTED).is_symlink()
+        assert (root / CONFIGURATION).read_text() == '{"name": "ours"}'
+        assert sorted(path.name for path in (root / "usr/lib/stead-guest").iterdir()) == ["newer"]
+        assert list((await system.remove_packages(["stead-guest"])).before) == ["stead-guest"]
+        assert not (root / UNIT).exists()
+        assert not (root / "usr/lib/stead-guest").exists()
+
+
+async def _it_works(real: Managed, run: Path) -> None:
+    """Started as its unit does."""
+    found = re.search(r"^ExecStart=(.*)$", (real.root / UNIT).read_text(), re.MULTILINE)
+    assert found is not None
+    with serving(real.kind, real.root, run, found[1].split()) as socket, anyio.fail_after(PATIENCE * 2):
+        async with connect(socket) as client:
+            assert (await client.exec("echo", ["packaged"])).stdout == "packaged\n"
+
+
+def _newer(kind: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same package of a later version, with less in it."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    makers = runpy.run_path(str(ROOT / "scripts" / "packages.py"))
+    for name in (
+        "usr/lib/stead-guest/newer",
+        "usr/bin/stead-guest",
+        UNIT,
+        "usr/share/doc/stead-guest/x",
+        CONFIGURATION,
+    ):
+        file = place / "tree" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
+    made: Path = makers[kind](place / "tree", place, place, "99")
+    return made
