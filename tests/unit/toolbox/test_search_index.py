@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -19,6 +19,7 @@ from stead.toolbox.search.ranked import RankedSearch, SymbolSearch
 from stead.toolbox.search.symbols import Symbol
 from stead.toolbox.search.words import expression, words
 from support.deadline import PATIENCE
+from support.disk import Disk, small_disk
 
 pytestmark = pytest.mark.anyio
 pytest.importorskip("tree_sitter", reason="the grammars are not installed (stead[toolbox])")
@@ -135,6 +136,60 @@ async def test_a_damaged_index_is_made_anew(place: Place, root: Path) -> None:
         await ranked(place, "walrus")
     assert damaged.value.code == "unavailable"
     assert len((await ranked(place, "walrus")).results) == 1
+
+
+@pytest.mark.parametrize("way", [Disk.fill, Disk.fill_names])
+async def test_a_full_disk_before_there_is_an_index(
+    place: Place, root: Path, tmp_path: Path, way: Callable[[Disk], None]
+) -> None:
+    """A few files are read without it; of many it is said that they are not there yet."""
+    (root / "a.md").write_text("walrus\n")
+    with small_disk(tmp_path / "disk") as disk:
+        (disk.path / "there").write_text("x")
+        place.state = disk.path
+        way(disk)
+        used = disk.used()
+        found = await ranked(place, "walrus")
+        assert ([piece.path for piece in found.results], found.index.complete) == (["a.md"], True)
+        for number in range(FEW + 1):
+            (root / f"b{number}.md").write_text("badger\n")
+        found = await ranked(place, "badger")
+        assert not found.index.complete
+        assert found.index.waiting == FEW + 1
+        assert "the index cannot be kept" in found.index.problem
+        assert len((await ranked(place, "walrus")).results) == 1
+        assert disk.used().bytes == used.bytes
+        disk.free()
+        found = await ranked(place, "badger")
+        assert (found.index.complete, found.index.problem, len(found.results)) == (True, "", 15)
+        place.close()
+
+
+@pytest.mark.parametrize("many", [1, FEW + 1], ids=["here", "in_a_process"])
+async def test_a_full_disk_under_the_index(place: Place, root: Path, tmp_path: Path, many: int) -> None:
+    """What was known is found, and what is missing is told."""
+    (root / "a.md").write_text("walrus\n")
+    (root / "gone.md").write_text("walrus\n")
+    with small_disk(tmp_path / "disk", 64 << 20) as disk:
+        place.state = disk.path
+        assert len((await ranked(place, "walrus")).results) == 2
+        (root / "gone.md").unlink()
+        for number in range(many):
+            (root / f"b{number}.md").write_text("badger\n" * 2000)
+        disk.fill()
+        used = disk.used()
+        for _ in range(2):
+            found = await ranked(place, "walrus")
+            assert not found.index.complete
+            assert found.index.waiting >= many
+            assert "full" in found.index.problem
+            assert "a.md" in {piece.path for piece in found.results}
+            assert disk.used() == used
+        disk.free()
+        found = await ranked(place, "badger")
+        assert (found.index.complete, found.index.problem, len(found.results)) == (True, "", 15)
+        assert [piece.path for piece in (await ranked(place, "walrus")).results] == ["a.md"]
+        place.close()
 
 
 async def test_nothing_is_written_among_the_files(place: Place, root: Path) -> None:

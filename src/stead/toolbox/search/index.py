@@ -3,7 +3,8 @@
 Contract: `Index(place)` is owned by the place. `await index.ask(wait, question)` brings in what has changed, waiting at most so
 many seconds, asks, and tells how far the index was: `complete` is true only when everything that is to be in it is in it as of
 now. A few files are brought in at once, many by a process of their own, which goes on when the caller has waited long enough.
-When that process fails, `problem` says so, and the next question tries again.
+When that process fails, `problem` says so, and the next question tries again. A disk that takes nothing, such as a full one, is
+such a problem too: what there is of the index is asked, and where there is none, a few files are read into memory instead.
 
 The index lies in the run directory of the workspace, never among the user's files.
 """
@@ -23,7 +24,7 @@ from stead.toolbox.place import Place
 from stead.toolbox.programs import python
 from stead.toolbox.search import indexer, ripgrep
 from stead.toolbox.search.files import FileList
-from stead.toolbox.search.store import Store
+from stead.toolbox.search.store import Store, unwritable
 from stead.toolbox.watch.contract import Change, ChangeKind, WatchFiles
 from stead.toolbox.watch.hub import Reading, hub
 
@@ -58,6 +59,7 @@ class Index:
         self._building: asyncio.Task[None] | None = None
         self._left = 0
         self._problem = ""
+        self._unkept = ""
         self._timer: TimerHandle | None = None
 
     async def ask(self, wait: float, question: Callable[[Store], T]) -> tuple[T, Progress]:
@@ -67,6 +69,8 @@ class Index:
             return await self._place.in_thread(question, self.store), progress
         except sqlite3.Error as error:
             self._let_go()
+            if unwritable(error):
+                raise SteadError("unavailable", f"the index cannot be read now: {error}") from error
             (self._place.state / NAME).unlink(missing_ok=True)
             raise SteadError(
                 "unavailable", f"the index is damaged and will be made anew; ask again ({error})"
@@ -81,13 +85,19 @@ class Index:
     async def fresh(self, wait: float) -> Progress:
         self._rest()
         async with self._lock:
+            if self._building is None:
+                self._problem = ""
             try:
                 await self._gather()
+                if self._todo and self._building is None:
+                    await self._bring()
             except SteadError:
                 self._let_go()
                 raise
-            if self._todo and self._building is None:
-                await self._bring()
+            except sqlite3.Error as error:
+                if not unwritable(error):
+                    raise
+                self._problem = f"the index cannot be kept: {error}"
         if self._building is not None:
             await asyncio.wait([self._building], timeout=wait)
         return await self._progress()
@@ -104,8 +114,8 @@ class Index:
 
     async def _gather(self) -> None:
         """What has to be brought in."""
-        if self._store is None:
-            self._store = await self._place.in_thread(Store, self._place.state / NAME)
+        if self._store is None or self._store.file is None:
+            await self._open()
         if self._reading is None:
             self._reading = await hub(self._place).join(WatchFiles())
             self._compared = False
@@ -117,6 +127,22 @@ class Index:
                 if not change.directory:
                     self._todo |= dict.fromkeys(path for path in (change.previous, change.path) if path)
 
+    async def _open(self) -> None:
+        """On the disk, or else in memory, and on the disk as soon as that is possible."""
+        try:
+            store = await self._place.in_thread(Store, self._place.state / NAME)
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.Error) and not unwritable(error):
+                raise
+            self._unkept = f"the index cannot be kept: {error}"
+            if self._store is not None:
+                return
+            store = await self._place.in_thread(Store, None)
+        if self._store is not None:
+            self._store.close()
+        self._store = store
+        self._compared = False
+
     async def _compare(self) -> None:
         """Every file with what is known of it; what is gone, or left out now, is forgotten."""
         listing = await self._place.own(FileList).of(ignored=False)
@@ -125,17 +151,19 @@ class Index:
 
     def _different(self, paths: list[str]) -> dict[str, None]:
         known, now = self.store.known(), indexer.states(self._place.root, paths)
-        self.store.begin()
-        self.store.forget(path for path in known if path not in now)
-        self.store.commit()
+        if gone := [path for path in known if path not in now]:
+            with self.store.changing():
+                self.store.forget(gone)
         return dict.fromkeys(path for path, state in now.items() if known.get(path) != state)
 
     # --- bringing it in ----------------------------------------------------------------------------------------------
 
     async def _bring(self) -> None:
         paths = list(self._todo)
+        if len(paths) > FEW and self.store.file is None:
+            self._problem = self._unkept
+            return
         if len(paths) > FEW:
-            self._problem = ""
             self._building = asyncio.create_task(self._build())
             return
         await self._place.in_thread(indexer.update, self._place.root, self.store, paths)

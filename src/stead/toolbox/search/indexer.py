@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -38,8 +39,7 @@ def update(root: Root, store: Store, paths: Sequence[str], told: Callable[[int],
     for start in range(0, len(paths), BATCH):
         read = [(path, _read(root, path)) for path in paths[start : start + BATCH]]
         all_made = [(path, found, _made(path, found)) for path, found in read]
-        store.begin()
-        try:
+        with store.changing():
             for path, found, made in all_made:
                 if found is None:
                     store.forget([path])
@@ -47,8 +47,6 @@ def update(root: Root, store: Store, paths: Sequence[str], told: Callable[[int],
                 skipped = made.skipped or ("the index is full" if room < 0 else "")
                 room -= 0 if skipped else found[1][1]
                 store.replace(path, found[1], language_of(path), Made(skipped) if skipped else made)
-        finally:
-            store.commit()
         told(min(len(paths), start + BATCH))
 
 
@@ -100,9 +98,13 @@ def main() -> None:
     os.nice(10)
     asked = json.loads(sys.stdin.buffer.readline())
     paths = [os.fsdecode(path) for path in sys.stdin.buffer.read().split(b"\0") if path]
-    root, store = Root(asked["root"]), Store(Path(asked["store"]))
-    update(root, store, paths, _print)
-    store.close()
+    root = Root(asked["root"])
+    try:
+        store = Store(Path(asked["store"]))
+        update(root, store, paths, _print)
+        store.close()
+    except sqlite3.OperationalError as error:
+        sys.exit(str(error))
     root.close()
 
 

@@ -1,7 +1,9 @@
 """The index on disk: files as they were seen, their pieces for full text search, and their symbols, in one SQLite file.
 
 Contract: `Store(file)` opens or makes it; one that cannot be read is thrown away and made anew, because all of it can be made
-again. `replace` and `forget` change it, `commit` keeps the changes. May be used from several threads and processes.
+again. Without a file it is in memory. `replace` and `forget` change it, inside of `changing`: all of it is kept or nothing, and
+what cannot be kept, as on a full disk, takes no room. `unwritable` tells that from damage. May be used from several threads and
+processes.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,37 +64,46 @@ class Found(NamedTuple):
     score: float
 
 
+_UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
+
+
+def unwritable(error: sqlite3.Error) -> bool:
+    """Whether the disk is at fault, and not what is on it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNWRITABLE
+
+
 class Store:
     """One index."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self.file = file
         self._lock = threading.RLock()
         try:
             self._database = self._open()
-        except sqlite3.DatabaseError:
-            self._remove()
+        except sqlite3.DatabaseError as error:
+            if file is None or unwritable(error):
+                raise
+            _remove(file)
             self._database = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = sqlite3.connect(self.file, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+        if self.file is not None:
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = self.file or ":memory:"
+        database = sqlite3.connect(place, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
         try:
             for pragma in ("journal_mode = WAL", "synchronous = OFF", "temp_store = MEMORY"):
                 database.execute(f"PRAGMA {pragma}")
-            if database.execute("PRAGMA user_version").fetchone()[0] not in {0, VERSION}:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version not in {0, VERSION}:
                 raise sqlite3.DatabaseError("another version")
             database.executescript(_SCHEMA)
-            database.execute(f"PRAGMA user_version = {VERSION}")
+            if version != VERSION:
+                database.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.DatabaseError:
             database.close()
             raise
         return database
-
-    def _remove(self) -> None:
-        for end in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                self.file.with_name(self.file.name + end).unlink()
 
     def close(self) -> None:
         with self._lock:
@@ -115,14 +126,23 @@ class Store:
     def skipped(self) -> int:
         return int(self.all("SELECT COUNT(*) FROM file WHERE skipped != ''")[0][0])
 
-    def begin(self) -> None:
-        """Changes until `commit` are one."""
-        self._lock.acquire()
-        self._database.execute("BEGIN IMMEDIATE")
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Changes in here are one."""
+        with self._lock:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._undo()
+                raise
 
-    def commit(self) -> None:
-        self._database.execute("COMMIT")
-        self._lock.release()
+    def _undo(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def replace(self, path: str, state: tuple[int, int], language: str, made: Made) -> None:
         """A file as it is now."""
@@ -179,3 +199,9 @@ class Store:
             limit,
         )
         return [(path, language, Symbol(*rest)) for path, language, *rest in rows]
+
+
+def _remove(file: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            file.with_name(file.name + end).unlink()
