@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox.system import keys
 from stead.toolbox.system.contract import AddKey, Keys
 from stead.toolbox.system.keys import Person
+from support.disk import Disk, small_disk
 
 Private = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -173,3 +175,27 @@ def test_what_is_no_key_is_refused(bad: str) -> None:
     with pytest.raises(SteadError) as caught:
         keys.wanted(bad)
     assert caught.value.code == "invalid"
+
+
+@pytest.mark.parametrize("way", [Disk.fill, Disk.fill_names])
+def test_a_full_disk_loses_no_line(tmp_path: Path, way: Callable[[Disk], None]) -> None:
+    first, second = line(ed(), "first"), line(ed(), "second")
+    with small_disk(tmp_path / "home") as disk:
+        bob = Person("bob", str(disk.path), os.getuid(), os.getgid())
+        add(bob, first)
+        known = keys.of(bob).keys[0].fingerprint
+        text = f"# by hand\n{first}\ncert-authority odd line\n\xff"
+        file_of(bob).write_text(text, encoding="latin-1")
+        way(disk)
+        used = disk.used()
+        changes: list[Callable[[], Keys]] = [lambda: add(bob, second), lambda: remove(bob, known)]
+        for change in changes:
+            with pytest.raises(SteadError) as caught:
+                change()
+            assert caught.value.code == "disk_full"
+            assert (file_of(bob).read_text(encoding="latin-1"), disk.used()) == (text, used)
+        assert [key.comment for key in keys.of(bob).keys] == ["first"]
+        disk.free()
+        assert add(bob, second).changed
+        assert file_of(bob).read_text(encoding="latin-1") == f"{text}\n{second}\n"
+        assert remove(bob, known).other_lines == 2

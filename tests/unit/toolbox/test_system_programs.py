@@ -233,6 +233,7 @@ APT_HELD = (
     "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)\nE: Unable to lock directory"
 )
 DNF_HELD = "RPM: error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)"
+DNF_FULL = "Error: Transaction test error:\n  installing package a-1-1.noarch needs 9MB more space on the / filesystem"
 APK_HELD = "ERROR: Unable to lock database: Resource temporarily unavailable\nERROR: Failed to open apk database"
 APK_CLASH = "ERROR: unable to select packages:\n  a-1:\n    satisfies: world[a=1]\n  a-2:\n    breaks: world[a=1]"
 
@@ -251,6 +252,8 @@ APK_CLASH = "ERROR: unable to select packages:\n  a-1:\n    satisfies: world[a=1
         ("apt-get", "a : Depends: b but it is not installable\nE: Unable to correct problems", "program_failed"),
         ("apt-get", APT_HELD, "unavailable"),
         ("apt-get", "E: Could not open lock file - open (30: Read-only file system)", "program_failed"),
+        ("apt-get", "E: You don't have enough free space in /var/cache/apt/archives/.", "disk_full"),
+        ("apt-get", "dpkg: error processing archive a.deb: failed to write (No space left on device)", "disk_full"),
         ("dnf", "Error: Unable to find a match: a", "not_found"),
         ("dnf", "Failed to resolve the transaction:\nNo match for argument: a", "not_found"),
         ("dnf", "Error:\n Problem: conflicting requests\n  - nothing provides b needed by a-1", "program_failed"),
@@ -259,6 +262,8 @@ APK_CLASH = "ERROR: unable to select packages:\n  a-1:\n    satisfies: world[a=1
         ("dnf", "Error: Transaction test error:\n  package a-1-1.noarch is already installed\n", "unavailable"),
         ("dnf", "Transaction failed: Rpm transaction failed.", "unavailable"),
         ("dnf", "[1/2] Prepare transaction\nTransaction failed: Rpm transaction failed.", "program_failed"),
+        ("dnf", DNF_FULL, "disk_full"),
+        ("apk", "ERROR: Failed to write database: No space left on device", "disk_full"),
         ("apk", "ERROR: unable to select packages:\n  a (no such package):\n    required by: world[a]", "not_found"),
         ("apk", "ERROR: unable to select packages:\n  a-2:\n    breaks: world[a=1]", "not_found"),
         ("apk", APK_CLASH, "program_failed"),

@@ -39,6 +39,10 @@ _UNKNOWN = re.compile(
     r"|No match for argument|Unable to find a match|\(no such package\):\s+required by:[^\n]* world\["
 )
 _FORBIDDEN = re.compile(r"are you root|Permission denied|superuser|must be root", re.IGNORECASE)
+_FULL = re.compile(
+    r"No space left on device|Disk quota exceeded|have enough free space in|needs \d+\S* (?:more space|inodes) on the"
+    r"|more space needed on the"
+)
 _HELD = re.compile(
     r"Could not get lock|Unable to lock database: (?:Resource|Interrupted)|can't create transaction lock"
     r"|Transaction test error:\s+package \S+ is already installed"
@@ -184,6 +188,8 @@ class Installed:
 
 
 def _refusal(words: str, argv: Sequence[str]) -> str:
+    if _FULL.search(words):
+        return "disk_full"
     if _FORBIDDEN.search(words):
         return "permission_denied"
     if _HELD.search(words) or _never_began(words):
