@@ -23,6 +23,7 @@ from stead.sdk.guest.way import Way
 from stead.testing.server import free_port
 from stead.toolbox.contract import Exec
 from support.deadline import PATIENCE, eventually
+from support.disk import small_disk
 
 TOKEN = "the-token-of-these-tests"
 SERVE = (sys.executable, "-P", "-m", "stead.guest", "serve")
@@ -163,6 +164,23 @@ def test_whole_files_of_any_size(served: Served) -> None:
     assert served.client.get("/files/deep/er/large").content == content
     assert served.client.delete("/files/deep?recursive").json()["wasAlreadyDeleted"] is False
     assert served.client.get("/files/deep/er/large").status_code == 404
+
+
+def test_a_full_disk(served: Served) -> None:
+    content = os.urandom(3 << 20)
+    with small_disk(served.root / "disk") as disk:
+        (disk.path / "old").write_bytes(b"old")
+        for fill in (disk.fill, disk.fill_names):
+            fill()
+            used = disk.used()
+            for path, body in (("old", content), ("new", content), ("small", b"x")):
+                refused = served.client.put(f"/files/disk/{path}", content=body)
+                assert (refused.status_code, refused.json()["error"]) == (507, "DISK_FULL")
+            assert served.refused("POST", "/api/files/write", path="disk/old", content="new") == (507, "DISK_FULL")
+            assert ((disk.path / "old").read_bytes(), disk.used()) == (b"old", used)
+            disk.free()
+        assert served.client.put("/files/disk/old", content=content).json()["size"] == len(content)
+        assert (disk.path / "old").read_bytes() == content
 
 
 def test_a_file_that_grows_and_shrinks_is_cut_not_mixed_up(served: Served) -> None:
