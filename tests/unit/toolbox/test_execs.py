@@ -458,6 +458,25 @@ async def test_a_full_disk_under_the_logs(tmp_path: Path, disk: Disk) -> None:
         assert (await toolbox.exec(["echo", "y"])).stdout == b"y\n"
 
 
+async def test_a_disk_on_which_no_file_can_be_made(tmp_path: Path, disk: Disk) -> None:
+    """What runs ends without a log; what needs a file for its input does not begin; both say why."""
+    (tmp_path / "root").mkdir()
+    async with opened(tmp_path / "root", disk.path / "run") as toolbox:
+        await toolbox.exec(["true"])
+        disk.fill_names()
+        done = await toolbox.exec(["sh", "-c", "echo lost; exit 3"])
+        assert (done.status.exit_code, done.status.truncated, done.stdout) == (3, True, b"")
+        assert done.status.error == "the output cannot be kept: No space left on device"
+        unread = await toolbox.start(Exec(argv=["cat"], stdin=True))
+        status = await unread.wait()
+        assert (status.state, status.error) == (ExecState.FAILED, "cannot be started: No space left on device")
+        disk.free()
+        reading = await toolbox.start(Exec(argv=["cat"], stdin=True))
+        await reading.write(b"x")
+        await reading.close_stdin()
+        assert (await reading.collect()).stdout == b"x"
+
+
 async def test_a_full_disk_under_an_exec_that_waits_for_its_reader(tmp_path: Path, disk: Disk) -> None:
     """It does not wait for a disk that nobody empties; its reader gets what fits, and is told what became of the rest."""
     (tmp_path / "root").mkdir()
