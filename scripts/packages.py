@@ -12,6 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import guest
@@ -73,12 +74,13 @@ def main() -> int:
     if missing:
         print(f"packages: not installed: {', '.join(missing)} (Debian: apt-get install dpkg rpm)", file=sys.stderr)
         return 1
-    place = ROOT / "build" / "packages"
-    shutil.rmtree(place, ignore_errors=True)
-    root = tree(place / "root")
     makers = {"deb": deb, "rpm": rpm}
-    for kind in kinds:
-        print(f"packages: {makers[kind](root, place).relative_to(ROOT)}")
+    (ROOT / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="packages-", dir=ROOT / "build") as folder:
+        place = Path(folder)
+        root = tree(place / "root")
+        for kind in kinds:
+            print(f"packages: {makers[kind](root, place, DIST).relative_to(ROOT)}")
     return 0
 
 
@@ -109,8 +111,8 @@ def _put(file: Path, content: bytes, mode: int = 0o644) -> None:
     file.chmod(mode)
 
 
-def deb(root: Path, place: Path, into: Path = DIST, version: str = __version__) -> Path:
-    """The Debian package."""
+def deb(root: Path, place: Path, into: Path, version: str = __version__) -> Path:
+    """The Debian package, in the folder `into` once it is whole."""
     architecture = ARCHITECTURES[platform.machine()]
     folder = place / "deb"
     shutil.copytree(root, folder, symlinks=True)
@@ -133,14 +135,14 @@ def deb(root: Path, place: Path, into: Path = DIST, version: str = __version__) 
     for name, script in SCRIPTS.items():
         _put(folder / "DEBIAN" / name, script.encode(), 0o755)
     _timeless(folder)
-    target = into / f"{NAME}_{version}_{architecture}.deb"
-    into.mkdir(exist_ok=True)
-    argv = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", str(folder), str(target)]
+    made = place / f"{NAME}_{version}_{architecture}.deb"
+    argv = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", str(folder), str(made)]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
-    return target
+    into.mkdir(exist_ok=True)
+    return made.replace(into / made.name)
 
 
-def rpm(root: Path, place: Path, into: Path = DIST, version: str = __version__) -> Path:
+def rpm(root: Path, place: Path, into: Path, version: str = __version__) -> Path:
     """The RPM. The files are ready: nothing is compiled, stripped or looked through for what they need."""
     machine = platform.machine()
     top = place / "rpm"
@@ -153,10 +155,8 @@ def rpm(root: Path, place: Path, into: Path = DIST, version: str = __version__) 
     if done.returncode:
         raise SystemExit(f"packages: rpmbuild: {done.stderr.strip()}")
     [made] = top.glob("RPMS/*/*.rpm")
-    target = into / f"{NAME}-{version}-1.{machine}.rpm"
     into.mkdir(exist_ok=True)
-    shutil.move(made, target)
-    return target
+    return made.replace(into / f"{NAME}-{version}-1.{machine}.rpm")
 
 
 def _spec(root: Path, version: str) -> str:

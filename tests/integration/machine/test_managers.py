@@ -263,5 +263,5 @@ def _newer(kind: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file = place / "tree" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("{}")
-    made: Path = makers[kind](place / "tree", place, place, "99")
+    made: Path = makers[kind](place / "tree", place, place / "made", "99")
     return made
