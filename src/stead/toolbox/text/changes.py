@@ -99,6 +99,7 @@ class Changes:
                     self._files.delete(path)
                     done.append((path, file))
             except SteadError:
+                stack.close()
                 self._undo(done)
                 raise
 
