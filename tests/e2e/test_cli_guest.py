@@ -35,8 +35,26 @@ def test_a_command_has_its_output_and_its_code(stead: Cli, socket: tuple[str, st
     done = stead("guest", "exec", *socket, "--", "sh", "-c", "echo out; echo err >&2; exit 5")
     assert (done.returncode, done.stdout, done.stderr) == (5, b"out\n", b"err\n")
     assert stead("guest", "exec", *socket, "--timeout", "500ms", "--", "sleep", "600").returncode == 124
-    assert stead("guest", "exec", *socket, "--", "no-such-program").returncode == 125
+    assert stead("guest", "exec", *socket, "--", "no-such-program").returncode == 127
     assert stead("guest", "exec", "--socket", "/nowhere.sock", "--", "true").returncode == 125
+
+
+def test_all_that_a_command_prints_comes_and_one_answer_says_what_it_left_out(
+    stead: Cli, socket: tuple[str, str]
+) -> None:
+    argv = ("--", "sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo end >&2")
+    done = stead("guest", "exec", *socket, *argv)
+    assert (done.returncode, len(done.stdout), done.stderr) == (0, 3_000_000, b"end\n")
+    answer = stead("guest", "exec", *socket, "--json", *argv)
+    assert json.loads(answer.stdout)["truncated"] is True
+    assert b"without --json" in answer.stderr
+
+
+def test_what_was_printed_until_the_time_was_over_is_shown(stead: Cli, socket: tuple[str, str]) -> None:
+    argv = ("--timeout", "2s", "--", "sh", "-c", "echo begun; exec sleep 600")
+    done = stead("guest", "exec", *socket, *argv)
+    assert (done.returncode, done.stdout) == (124, b"begun\n")
+    assert b"time" in done.stderr
 
 
 def test_files_go_both_ways(stead: Cli, socket: tuple[str, str], tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def run(context: Context, arguments: Namespace) -> int:
         running = await _started(toolbox, wanted, arguments.session)
         if arguments.detach:
             return _detached(context, running.exec_id)
-        return await _foreground(context, toolbox, running, stdin=wanted.stdin)
+        return await foreground(context, toolbox, running, stdin=wanted.stdin)
 
 
 def _line(argv: list[str], *, shell: bool) -> str:
@@ -218,7 +218,8 @@ async def _put_status(context: Context, status: ExecStatus) -> None:
         await put(1, msgspec.json.encode({"status": status}) + b"\n")
 
 
-async def _foreground(context: Context, toolbox: RemoteToolbox, running: RemoteRunning, *, stdin: bool) -> int:
+async def foreground(context: Context, toolbox: RemoteToolbox, running: RemoteRunning, *, stdin: bool) -> int:
+    """All that it prints, as it comes, and its end as an exit code."""
     async with anyio.create_task_group() as tasks:
         await tasks.start(_pass_signals, toolbox, running.exec_id)
         if sys.stderr.isatty():
@@ -263,8 +264,7 @@ async def _tell_of_losses(context: Context, toolbox: RemoteToolbox) -> None:
     from stead.sdk.link import ClientLink
 
     link = toolbox.link
-    assert isinstance(link, ClientLink)
-    while True:
+    while isinstance(link, ClientLink):
         await link.until("lost")
         with anyio.move_on_after(PATIENCE):
             await link.until("connected")

@@ -1,7 +1,9 @@
 """`stead guest`: serve a toolbox from this machine, or talk to the guest of a machine over its socket, without a control plane.
 
 The socket is the one that QEMU or libvirt makes for a virtio-serial channel, or any other on which a guest listens. Who is
-behind it is found out: a guest of ours, or qemu-ga. `exec` exits with the code of the command as `stead exec` does.
+behind it is found out: a guest of ours, or qemu-ga. `exec` exits with the code of the command as `stead exec` does, and shows
+what the command prints as it comes where the guest has the framed link; with --json, and elsewhere, it gives one answer at its
+end.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from stead.protocol.errors import SteadError
 
 if TYPE_CHECKING:
     from stead.sdk.guest.client import GuestClient
+    from stead.sdk.guest.link import GuestLink
     from stead.sdk.guest.way import Way
+    from stead.sdk.remote import RemoteToolbox
 
 TIMED_OUT, SIGNALLED = 124, 137
 
@@ -128,24 +132,61 @@ async def execute(context: Context, arguments: Namespace) -> int:
     argv = [*arguments.command, *arguments.rest]
     if not argv:
         raise SteadError("invalid", "no command was given: stead guest exec --socket PATH -- CMD ...")
+    async with _client(arguments) as client:
+        if not context.out.json and (link := await _link(client)) is not None:
+            async with link as linked:
+                return await _streamed(context, linked.toolbox, argv, arguments)
+        return await _answered(context, client, argv, arguments)
+
+
+async def _link(client: GuestClient) -> AbstractAsyncContextManager[GuestLink] | None:
+    """The framed link, where the guest has it."""
+    from stead.sdk.guest.client import RpcGuest
+
+    if not isinstance(client, RpcGuest) or wire.UPGRADE not in (await client.info()).capabilities:
+        return None
+    return client.linked()
+
+
+async def _streamed(context: Context, toolbox: RemoteToolbox, argv: list[str], arguments: Namespace) -> int:
+    """Where nothing is said of its time, a guest that permits less is not asked for more."""
+    from stead.cli.exec import foreground
+    from stead.toolbox.contract import Exec
+
+    wanted = Exec(argv=argv, cwd=arguments.cwd or ".", timeout=arguments.timeout)
     try:
-        async with _client(arguments) as client:
-            done = await client.exec(argv[0], argv[1:], seconds=arguments.timeout, cwd=arguments.cwd)
+        running = await toolbox.start(wanted)
+    except SteadError as error:
+        if error.code != "refused" or arguments.timeout != wire.EXEC_SECONDS:
+            raise
+        wanted.timeout = 0.0
+        running = await toolbox.start(wanted)
+    return await foreground(context, toolbox, running, stdin=False)
+
+
+async def _answered(context: Context, client: GuestClient, argv: list[str], arguments: Namespace) -> int:
+    try:
+        done = await client.exec(argv[0], argv[1:], seconds=arguments.timeout, cwd=arguments.cwd)
     except SteadError as error:
         if error.code != "timeout":
             raise
+        _print(context, error.details.get("stdout", ""), error.details.get("stderr", ""))
         context.out.note(f"stead: {error.message}")
         return TIMED_OUT
     if context.out.json:
         context.out.value(done)
     else:
-        sys.stdout.write(done.stdout)
-        sys.stderr.write(done.stderr)
+        _print(context, done.stdout, done.stderr)
     if done.truncated:
-        context.out.note(
-            "stead: there was more output than one answer carries; `stead guest exec` through a node has all"
-        )
+        more = "; without --json all of it comes" if context.out.json and client.speaks != "qemu-ga" else ""
+        context.out.note(f"stead: there was more output than one answer carries{more}")
     return done.exit_code if done.exit_code >= 0 else SIGNALLED
+
+
+def _print(context: Context, stdout: str, stderr: str) -> None:
+    if not context.out.json:
+        sys.stdout.write(stdout)
+        sys.stderr.write(stderr)
 
 
 async def read(context: Context, arguments: Namespace) -> None:

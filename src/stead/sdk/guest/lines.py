@@ -59,11 +59,11 @@ class Connection:
         self._buffer = bytearray(before)
         self.waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self.over = False
+        self._feed(b"")
 
     async def run(self) -> None:
         """Hands out answers until the end."""
         try:
-            self._feed(b"")
             while data := await self.stream.read(READ):
                 self._feed(data)
         except SteadError:
@@ -223,6 +223,8 @@ def fault(error: Any) -> SteadError:
     if not isinstance(error, dict):
         return SteadError("malformed", "the guest answered with something that is no error object")
     data = error.get("data")
-    own = data.get("code") if isinstance(data, dict) else None
+    said = data if isinstance(data, dict) else {}
+    own = said.get("code")
     code = own if isinstance(own, str) else CODES.get(error.get("code", 0), "program_failed")
-    return SteadError(code, str(error.get("message", "")), rpc_code=error.get("code"))
+    printed = {name: said[name] for name in ("stdout", "stderr") if isinstance(said.get(name), str)}
+    return SteadError(code, str(error.get("message", "")), rpc_code=error.get("code"), **printed)
