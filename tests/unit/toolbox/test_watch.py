@@ -17,8 +17,9 @@ from stead.toolbox.confine import Root
 from stead.toolbox.place import Place
 from stead.toolbox.watch.contract import PENDING, Change, ChangeKind, WatchFiles
 from stead.toolbox.watch.hub import Hub, Reading, hub
+from stead.toolbox.watch.mounts import deaf
 from stead.toolbox.watch.pending import Pending
-from stead.toolbox.watch.polling import Polled, deaf
+from stead.toolbox.watch.polling import Polled
 from stead.toolbox.watch.tree import Tree
 from support.deadline import PATIENCE
 from support.guests import WORKSPACE, Client, GuestProcess
@@ -231,6 +232,24 @@ def test_where_the_system_cannot_watch_so_much_it_is_looked_at(root: Path, what:
 async def test_a_file_system_that_does_not_tell_is_known() -> None:
     assert deaf("/") == ""
     assert deaf("/proc/self") == ""
+
+
+@pytest.mark.parametrize("poll", [False, True])
+async def test_what_the_kernel_shows_of_itself_is_not_looked_into(watched: Hub, root: Path, poll: bool) -> None:
+    kernel = root / "kernel's own"
+    kernel.mkdir()
+    done = subprocess.run(["mount", "-t", "proc", "proc", str(kernel)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"mounting needs root: {done.stderr.strip()}")
+    try:
+        async with watched.reading(WatchFiles(poll=poll)) as reading:
+            (root / "new").touch()
+            assert [change.path for change in await until(reading, at("new"))] == ["new"]
+            (status,) = watched.status()
+            assert status.directories == 1
+            assert status.mode == ("polling" if poll else "inotify")
+    finally:
+        subprocess.run(["umount", "-l", str(kernel)], check=True)
 
 
 async def test_kill_of_the_guest_is_one_gap(tmp_path: Path) -> None:

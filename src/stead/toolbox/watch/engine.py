@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
+from stead.toolbox.watch import mounts
 from stead.toolbox.watch.contract import DEBOUNCE, POLL_SECONDS, Change, Watched
 from stead.toolbox.watch.pending import Pending
-from stead.toolbox.watch.polling import Polled, deaf
+from stead.toolbox.watch.polling import Polled
 from stead.toolbox.watch.tree import Tree, cannot
 
 CHECK_SECONDS = 5.0
@@ -124,7 +125,7 @@ class Engine:
         if not self._reason:
             if sys.platform != "linux":
                 self._reason = "this system has no inotify"
-            elif kind := deaf(os.path.realpath(self._root.path)):
+            elif kind := mounts.deaf(os.path.realpath(self._root.path)):
                 self._reason = f"the file system ({kind}) does not tell of all changes"
             else:
                 tree = self._tree()

@@ -7,17 +7,15 @@ file or directory that is elsewhere unchanged was renamed. `gone` is true when t
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
 from stead.toolbox.ignoring.levels import Level, entered
+from stead.toolbox.watch import mounts
 from stead.toolbox.watch.pending import Pending
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_DEAF = ("nfs", "cifs", "smb", "9p", "fuse.", "afs", "ceph", "lustre", "gluster", "vboxsf", "prl_fs")
-"""File systems whose changes by others the kernel does not see."""
 
 
 class Seen(NamedTuple):
@@ -44,6 +42,7 @@ class Polled:
         self._base = os.path.abspath(root.path).rstrip("/")  # noqa: PTH100 (links stay)
         self._pending = pending
         self._ignored = ignored
+        self._state = mounts.state(self._base or "/")
         self._entries: Entries = {}
 
     def begin(self) -> None:
@@ -116,25 +115,9 @@ class Polled:
             inside = f"{path}/{entry.name}" if path else entry.name
             size = 0 if directory else stat.st_size
             found[_told(inside)] = Seen(directory, stat.st_ino, stat.st_mtime_ns, size, stat.st_mode)
-            if directory:
+            if directory and f"{base}/{entry.name}" not in self._state:
                 below.append((inside, level))
         return below
-
-
-def deaf(root: str) -> str:
-    """The kind of file system of a root where the kernel does not see all changes; empty for others."""
-    try:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    at, kind = "", ""
-    for line in lines:
-        words = line.split(" ")
-        mount = words[4].encode().decode("unicode_escape")
-        inside = root == mount or root.startswith(mount.rstrip("/") + "/")
-        if inside and len(mount) >= len(at):
-            at, kind = mount, words[words.index("-") + 1]
-    return kind if kind.startswith(_DEAF) else ""
 
 
 def _told(path: str) -> str:

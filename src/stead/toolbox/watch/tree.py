@@ -1,4 +1,5 @@
-"""The directories of a workspace under inotify: what is known to be there, and what an event means.
+"""The directories of a workspace under inotify: what is known to be there, and what an event means. Those in which the kernel
+shows its own state (`mounts.state`) are known and not looked into.
 
 Contract: `Tree(root, pending, ignored)` watches everything when `begin` is done; `read` takes what the kernel has to say into
 `pending`, `settle` decides about what was moved away and did not arrive. `gone` is true when the root is no more. All of it
@@ -18,7 +19,7 @@ from enum import Enum
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
 from stead.toolbox.ignoring.levels import NAMES, Level, entered
-from stead.toolbox.watch import inotify
+from stead.toolbox.watch import inotify, mounts
 from stead.toolbox.watch.inotify import Event, Inotify
 from stead.toolbox.watch.pending import Pending
 
@@ -106,6 +107,7 @@ class Tree:
         self._base = os.path.abspath(root.path).rstrip("/")  # noqa: PTH100 (links stay)
         self._pending = pending
         self._ignored = ignored
+        self._state = mounts.state(self._base or "/")
         self._queue = Inotify()
         self._numbers: dict[int, Node] = {}
         self._moved: dict[int, Moved] = {}
@@ -301,6 +303,8 @@ class Tree:
         todo = [(start, telling)]
         while todo:
             node, how = todo.pop()
+            if self._state and node.parent is not None and self._absolute(node) in self._state:
+                continue
             if node.parent is not None:
                 node.above = node.parent.level
             before = node.level
