@@ -19,7 +19,7 @@ from support.repository import ROOT
 ROOTS = ROOT / ".engines"
 REPOSITORY = "srv/repository"
 SCRIPT = "#!/bin/sh\nset -e\n"
-SIGNED = ("--sign-key", "/root/tiny.rsa")
+SIGNED = ("--sign-key", "/etc/tiny.rsa")
 APK_KEY = "etc/apk/keys/tiny.rsa.pub"
 
 
@@ -166,7 +166,7 @@ def _fedora(version: int) -> Callable[[Path], None]:
         _run("tar", "-xpf", str(ROOTS / f"dnf{version}.tar"), "--numeric-owner", "--exclude=./dev/*", "-C", str(root))
         for name in ("etc/rpm", "etc/dnf/vars", "etc/yum.repos.d", "var/lib/rpm"):
             (root / name).mkdir(parents=True, exist_ok=True)
-        (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+        (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
         (root / "etc/group").write_text("root:x:0:\n")
         (root / "etc/rpm/macros").write_text("%_dbpath /var/lib/rpm\n")
         (root / "etc/dnf/vars/releasever").write_text("40\n")
@@ -216,8 +216,8 @@ def _alpine(root: Path) -> None:
     (root / "etc/apk/world").touch()
     (root / "etc/apk/arch").write_text("x86_64\n")
     (root / "etc/apk/repositories").write_text(f"ndx /{REPOSITORY}/Packages.adb\n")
-    _run("openssl", "genrsa", "-out", str(root / "root/tiny.rsa"), "2048")
-    _run("openssl", "rsa", "-in", str(root / "root/tiny.rsa"), "-pubout", "-out", str(root / APK_KEY))
+    _run("openssl", "genrsa", "-out", str(root / "etc/tiny.rsa"), "2048")
+    _run("openssl", "rsa", "-in", str(root / "etc/tiny.rsa"), "-pubout", "-out", str(root / APK_KEY))
 
 
 def _run_bytes(*argv: str) -> bytes:

@@ -62,6 +62,7 @@ IN_FORCE = {
     "depth of what is watched": [tree.DEPTH],
     "lines of a log at once": [system.LOG_LINES, contract.CALL_BYTES],
     "installing or removing packages": [int(system.PACKAGE_SECONDS)],
+    "waiting for another program that changes packages": [int(system.PACKAGE_LOCK_SECONDS)],
     "delay of a shutdown": [int(system.DELAY_SECONDS)],
     "execs running at once": [settings.RUNNING],
     "finished execs kept": [settings.KEPT],

@@ -16,6 +16,8 @@ from stead.toolbox.operations import ASK_SECONDS, Asking, Operation, by_name
 
 PACKAGE_SECONDS = 1800.0
 """How long installing may take."""
+PACKAGE_LOCK_SECONDS = 60.0
+"""How long another program that changes packages is waited for."""
 SERVICE_SECONDS = 120.0
 """How long a service may take to start or stop."""
 LOG_LINES = 10_000
@@ -64,14 +66,14 @@ class ListPackages(Params):
 
 
 class InstallPackages(Params):
-    """system.install_packages; with `refresh` the lists are fetched first."""
+    """system.install_packages: by `name` the newest known, or `name=version`; with `refresh` the lists are fetched first."""
 
     names: list[str]
     refresh: bool = False
 
 
 class RemovePackages(Params):
-    """system.remove_packages."""
+    """system.remove_packages; what is not there is gone already."""
 
     names: list[str]
 
@@ -273,7 +275,7 @@ class Packages(Result, frozen=True):
 
 
 class PackagesChanged(Result, frozen=True):
-    """What the manager said at last, and what came, went or changed: `name version`, empty for nothing."""
+    """What the manager said at last, and what came, went or changed: name and version, of several with architectures."""
 
     manager: str
     output: str
@@ -454,7 +456,7 @@ class System:
         return await self._toolbox.ask(PACKAGES, ListPackages(name=name, limit=limit))
 
     async def install_packages(self, names: Strings, *, refresh: bool = False) -> PackagesChanged:
-        """With what they need."""
+        """With what they need; what is there already comes to the newest version known, or to the one named."""
         return await self._toolbox.ask(INSTALL_PACKAGES, InstallPackages(names=names, refresh=refresh))
 
     async def remove_packages(self, names: Strings) -> PackagesChanged:

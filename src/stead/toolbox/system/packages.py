@@ -20,6 +20,7 @@ from stead.toolbox.contract import CALL_BYTES, LIST_ENTRIES
 from stead.toolbox.place import Place
 from stead.toolbox.programs import Finished
 from stead.toolbox.system.contract import (
+    PACKAGE_LOCK_SECONDS,
     PACKAGE_SECONDS,
     InstallPackages,
     ListPackages,
@@ -32,7 +33,6 @@ from stead.toolbox.system.contract import (
 LIST_BYTES = 64 << 20
 NAMES = 200
 APK_LISTS = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
-LOCK_SECONDS = 60.0
 _AGAIN_SECONDS = 1.0
 _UNKNOWN = re.compile(
     r"Unable to locate package|Version '[^']*' for '[^']*' was not found|has no installation candidate"
@@ -50,7 +50,7 @@ _HELD = re.compile(
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9+._:~=-]{0,200}[A-Za-z0-9+._~])?")
 """None ends with `-`: for apt that would be a wish to remove it."""
 _APT = (
-    *("-y", "-q", "--allow-downgrades", "-o", f"DPkg::Lock::Timeout={LOCK_SECONDS:g}"),
+    *("-y", "-q", "--allow-downgrades", "-o", f"DPkg::Lock::Timeout={PACKAGE_LOCK_SECONDS:g}"),
     *("-o", "Dpkg::Options::=--force-confold", "-o", "APT::Cmd::Pattern-Only=true"),
 )
 """Else `python3.1` would be a regular expression where there is no such package."""
@@ -59,7 +59,7 @@ _AWAY = ("", "n", "c")
 _KEYS = "gpg-pubkey"
 """What rpm lists as packages and dnf does not: keys that it trusts."""
 _DNF = ("dnf", "-y", "-q")
-_APK = ("apk", "--wait", f"{LOCK_SECONDS:g}")
+_APK = ("apk", "--wait", f"{PACKAGE_LOCK_SECONDS:g}")
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_MODE": "a"}
 
 
@@ -107,7 +107,9 @@ MANAGERS = (
 class Installed:
     """The packages of one place."""
 
-    def __init__(self, place: Place, apk_lists: Sequence[str] = APK_LISTS, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(
+        self, place: Place, apk_lists: Sequence[str] = APK_LISTS, lock_seconds: float = PACKAGE_LOCK_SECONDS
+    ) -> None:
         self._place = place
         self._apk_lists = apk_lists
         self._lock_seconds = lock_seconds
