@@ -1,8 +1,10 @@
 """A full disk under each operation that writes: it says "disk_full", leaves what was there and nothing else, and works again
 when there is room. Full is a disk without a free byte, and one on which no more files can be made."""
 
+import errno
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from stead.protocol.errors import SteadError
+from stead.toolbox import confine
 from stead.toolbox.local import LocalToolbox, opened
 from stead.toolbox.text.contract import Edit
 from stead.toolbox.transfer.contract import CHUNK_BYTES
@@ -119,7 +122,9 @@ async def prepare(toolbox: LocalToolbox) -> None:
     await toolbox.write("text", TEXT.encode())
     await toolbox.write("tree/in/big", BIG, parents=True)
     await toolbox.write("tree/a", b"a")
-    Path(toolbox.files.root.path, "link").symlink_to("old")
+    link = Path(toolbox.files.root.path, "link")
+    link.unlink(missing_ok=True)
+    link.symlink_to("old")
 
 
 @pytest.mark.parametrize(
@@ -127,6 +132,20 @@ async def prepare(toolbox: LocalToolbox) -> None:
     [pytest.param(case, way, id=f"{name}-{way.__name__}") for name, case in CASES.items() for way in case.ways],
 )
 async def test_a_call_on_a_full_disk(disk: Disk, toolbox: LocalToolbox, case: Case, way: Callable[..., None]) -> None:
+    await tried(disk, toolbox, case, way)
+
+
+@pytest.mark.parametrize("name", ["write", "replace", "append_new", "upload", "patch"])
+async def test_where_every_file_has_a_name(disk: Disk, toolbox: LocalToolbox, name: str) -> None:
+    """The system may have no files without one."""
+    toolbox.files.unnamed = False
+    for way in CASES[name].ways:
+        await tried(disk, toolbox, CASES[name], way)
+        await toolbox.delete("new")
+        await toolbox.delete("made")
+
+
+async def tried(disk: Disk, toolbox: LocalToolbox, case: Case, way: Callable[..., None]) -> None:
     await prepare(toolbox)
     before = lying(disk.path)
     way(disk)
@@ -139,6 +158,12 @@ async def test_a_call_on_a_full_disk(disk: Disk, toolbox: LocalToolbox, case: Ca
     await case.act(toolbox)
     assert {path: (disk.path / path).read_bytes() for path in case.after} == case.after
     assert not [path for path in lying(disk.path) if "stead" in path]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_used_up_quota_is_a_full_disk(number: int) -> None:
+    error = confine.typed(OSError(number, os.strerror(number)), "f")
+    assert (error.code, error.details, error.row.retry) == ("disk_full", {"path": "f"}, True)
 
 
 async def test_a_toolbox_that_cannot_begin(disk: Disk, tmp_path: Path) -> None:
