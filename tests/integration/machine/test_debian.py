@@ -39,6 +39,7 @@ PROMISES = [
     "system-services",
     "system-users",
     "upload-then-download",
+    "watch-some-files",
 ]
 LOOPING = "while :; do sleep 1; done"
 
