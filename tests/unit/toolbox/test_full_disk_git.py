@@ -2,6 +2,7 @@
 and the same call works when there is room."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,12 +22,13 @@ Act = Callable[[Here], Awaitable[object]]
 
 SOMEBODY = Person(name="Some Body", email="some@example.org")
 NAMED = {f"GIT_{role}_{key}": "x@example.org" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-FAR = """git init -q -b main far && cd far && mkdir in gone && echo one > a && head -c 200000 /dev/urandom > big
+FAR = """git init -q --template= -b main far && cd far && mkdir in gone && echo one > a && head -c 200000 /dev/urandom > big
 echo log > .gitignore && echo 1 > in/kept && echo 2 > gone/old && git add . && git commit -qm first
 git checkout -q -b other && head -c 300000 /dev/urandom > big && head -c 300000 /dev/urandom > in/new && rm -r a gone
 for n in 1 2 3 4; do echo $n > in/$n; done; git add -A && git commit -qm second && git checkout -q main"""
 """What is on another disk: a branch that changes, adds and removes files."""
-HERE = "git clone -q {far} r && cd r && echo mine >> in/kept && echo notes > notes && echo log > log && git add notes"
+HERE = """git clone -q --template= {far} r && cd r
+echo mine >> in/kept && echo notes > notes && echo log > log && git add notes"""
 """The clone, with changes of somebody's own that no branch touches."""
 
 
@@ -36,9 +38,16 @@ def sh(place: Path, line: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("made")
+    sh(place, FAR)
+    return place / "far"
+
+
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    sh(tmp_path, FAR)
+def disk(tmp_path: Path, far: Path) -> Iterator[Disk]:
+    shutil.copytree(far, tmp_path / "far")
     with small_disk(tmp_path / "disk") as found:
         found.free()
         yield found
@@ -71,8 +80,8 @@ ROOMS: dict[str, tuple[Callable[[Disk, int], None], Sequence[int]]] = {
 async def tried(here: Here, disk: Disk, act: Act, way: str) -> int:
     """The call on ever less full disks until it works; how often it failed."""
     fill, rooms = ROOMS[way]
+    before = state(here.root)
     for failed, room in enumerate(rooms):
-        before = state(here.root)
         fill(disk, room)
         try:
             await act(here)
