@@ -85,13 +85,13 @@ def _debian() -> str | None:
     return None if machines.DEBIAN.exists() else f"there is no {machines.DEBIAN}"
 
 
-def _root(name: str) -> Probe:
-    """Whether `make engines` made this root, and it can be used."""
+def _root(name: str, *programs: str) -> Probe:
+    """Whether `make engines` made this root, and its packages can be built here."""
 
     def probe() -> str | None:
         from support import managers
 
-        if why := _bwrap():
+        if why := _bwrap() or next((why for program in programs if (why := _program(program)())), None):
             return why
         if os.geteuid() != 0:
             return "a package manager in a folder of its own needs root"
@@ -116,9 +116,9 @@ ENGINES: dict[str, Probe] = {
     "rpm": _program("rpmbuild"),
     "busybox": _busybox,
     "debian": _debian,
-    "dnf4": _root("dnf4.tar"),
-    "dnf5": _root("dnf5.tar"),
-    "apk": _root("alpine.cpio.gz"),
+    "dnf4": _root("dnf4.tar", "rpmbuild"),
+    "dnf5": _root("dnf5.tar", "rpmbuild"),
+    "apk": _root("alpine.cpio.gz", "cpio", "openssl"),
 }
 
 

@@ -3,7 +3,8 @@
 Contract: without one of them, "unsupported". Names are checked, so that none is an option, a file or a pattern; `name=version`
 is one version of it. What is installed already comes to the newest version known, or to the one named, be it older; what is
 to go and is not there is gone already. Changes wait for each other, and for other programs that hold the manager's lock:
-"unavailable" after a minute. A name or a version that is not known is "not_found".
+"unavailable" after a minute. A name or a version that is not known is "not_found". Where a manager fails halfway, the details
+of the error tell what has changed, as the result does.
 """
 
 from __future__ import annotations
@@ -163,15 +164,16 @@ class Installed:
         return sorted(found, key=lambda package: (package.name, package.architecture, package.version))
 
     async def _change(self, manager: Manager, argv: Sequence[str], listed: Sequence[Package]) -> PackagesChanged:
-        done = await self._run(argv)
-        before, after = _versions(listed), _versions(await self._list(manager))
-        changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-        return PackagesChanged(
-            manager=manager.name,
-            output=done.stdout.decode(errors="replace")[-(CALL_BYTES >> 4) :],
-            before={name: before[name] for name in changed if name in before},
-            after={name: after[name] for name in changed if name in after},
-        )
+        before = _versions(listed)
+        try:
+            done = await self._run(argv)
+        except SteadError as error:
+            gone, came = _changes(before, _versions(await self._list(manager)))
+            error.details |= {"before": gone, "after": came} if gone or came else {}
+            raise
+        gone, came = _changes(before, _versions(await self._list(manager)))
+        output = done.stdout.decode(errors="replace")[-(CALL_BYTES >> 4) :]
+        return PackagesChanged(manager=manager.name, output=output, before=gone, after=came)
 
     async def _run(self, argv: Sequence[str]) -> Finished:
         """Again and again while another program holds the lock, for a time."""
@@ -247,6 +249,11 @@ def _versions(packages: Sequence[Package]) -> dict[str, str]:
         name: ", ".join(f"{each.version} {each.architecture}" for each in same) if len(same) > 1 else same[0].version
         for name, same in found.items()
     }
+
+
+def _changes(before: dict[str, str], after: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What was otherwise before, and what is otherwise now."""
+    return dict(sorted(before.items() - after.items())), dict(sorted(after.items() - before.items()))
 
 
 def _fitting(found: list[Package]) -> list[Package]:
