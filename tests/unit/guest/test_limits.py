@@ -7,6 +7,7 @@ from stead.guest.sidecar import commands, history, http
 from stead.protocol import guest as wire
 from stead.toolbox import confine, contract, execs, files, place
 from stead.toolbox.git import contract as git
+from stead.toolbox.git import undoing
 from stead.toolbox.holding import settings
 from stead.toolbox.ignoring import globs
 from stead.toolbox.search import contract as search
@@ -47,6 +48,7 @@ IN_FORCE = {
     "what one patch has": [contract.CALL_BYTES],
     "reaching another repository": [int(git.FAR_SECONDS)],
     "a git call that may run hooks": [int(git.HOOK_SECONDS)],
+    "room for git to move a working tree": [undoing.RESERVE_BYTES],
     "matches of one content search": [search.MOST, search.ANSWER_BYTES],
     "lines before and after a match": [search.CONTEXT],
     "characters shown of a line": [search.LONGEST],

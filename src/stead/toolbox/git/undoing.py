@@ -30,7 +30,7 @@ _OBJECTS = re.compile(r"pack|[0-9a-f]{2}")
 _UNFINISHED = "tmp_*"
 _SLACK = 0.05
 """The clock of files may be so many seconds behind."""
-_RESERVE_BYTES = 1 << 16
+RESERVE_BYTES = 1 << 16
 """Held while a working tree moves, so that there is room for putting it back."""
 _INDEX, _HEAD = "index", "HEAD"
 
@@ -105,7 +105,7 @@ class _Before(NamedTuple):
 
 
 @contextlib.contextmanager
-def _kept(place: Place, directory: str, *, reserve: int = _RESERVE_BYTES) -> Iterator[_Before | None]:
+def _kept(place: Place, directory: str, *, reserve: int = RESERVE_BYTES) -> Iterator[_Before | None]:
     """A second name for the index, which git replaces and never writes into, and some room for putting things back. None
     where there is no index to keep; "disk_full" where there is no room, before anything is touched."""
     with contextlib.ExitStack() as stack:
