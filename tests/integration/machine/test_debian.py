@@ -125,13 +125,13 @@ async def test_a_journal_is_followed(debian: Machine) -> None:
 
 
 async def test_what_a_machine_promises_holds_and_nothing_of_systemd_is_skipped(debian: Machine) -> None:
-    """The whole is tried in the other machine; here, what that one has not."""
+    """The whole selfcheck, as a user runs it."""
     await debian.up()
     argv = [PROGRAM, "guest", "selfcheck", "--socket", str(debian.socket), "--json"]
-    done = await anyio.run_process([*argv, *PROMISES], check=False)
+    done = await anyio.run_process(argv, check=False)
     outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [each for each in outcomes if not each["ok"] or each["skipped"]] == []
-    assert {each["name"] for each in outcomes} == set(PROMISES)
+    assert [each for each in outcomes if not each["ok"]] == []
+    assert {each["name"] for each in outcomes if not each["skipped"]} >= set(PROMISES)
     assert done.returncode == 0
 
 
