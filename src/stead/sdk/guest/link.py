@@ -1,8 +1,9 @@
 """The framed link to a guest over its socket: the whole toolbox, without node and control plane.
 
 Contract: `async with GuestLink(where) as link: link.toolbox` is a `RemoteToolbox`; `where` is as in `way`. The channel is
-upgraded on entering; when it is lost it is opened and upgraded again, streams go on where they were, and
-calls that may be repeated are. A guest that is lost often is left alone for a while (`breaker`).
+upgraded on entering; when it is lost it is opened and upgraded again, streams go on where they were, and calls that may be
+repeated are. A guest that is lost often, or away for long (so many seconds of `absence` count as one loss), is left alone for a
+while (`breaker`).
 """
 
 from __future__ import annotations
@@ -46,15 +47,18 @@ UPGRADE_SECONDS = 15.0
 class GuestLink:
     """One client's link to one guest."""
 
-    def __init__(self, where: str | Path | Way) -> None:
+    def __init__(
+        self, where: str | Path | Way, *, breaker: Breaker | None = None, absence: float = ABSENCE_SECONDS
+    ) -> None:
         self._way = Way.of(where)
         self._ends = StreamEnds()
         self._peer: Peer | None = None
         self._changed = anyio.Event()
         self._trouble = "it did not answer yet"
         self._linked = False
-        self._away = Deadline(ABSENCE_SECONDS)
-        self.breaker = Breaker()
+        self._absence = absence
+        self._away = Deadline(absence)
+        self.breaker = breaker or Breaker()
         self._stack = contextlib.AsyncExitStack()
         self._tasks: TaskGroup | None = None
         self.toolbox = RemoteToolbox(self, "")
@@ -118,7 +122,7 @@ class GuestLink:
     def _judge(self) -> None:
         """A link that was lost is held against the guest, and an absence for each part of it that is long."""
         if self._linked or self._away.left <= 0 or self.breaker.state == "half-open":
-            self._away = Deadline(ABSENCE_SECONDS)
+            self._away = Deadline(self._absence)
             self.breaker.failed(time.monotonic(), SteadError("unavailable", self._trouble))
             self._tell()
 

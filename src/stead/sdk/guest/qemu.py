@@ -26,6 +26,7 @@ from stead.protocol.errors import SteadError
 from stead.sdk.guest.greeting import decoded
 from stead.transport import unix
 from stead.transport.attempts import Deadline, UnansweredError, verdict
+from stead.transport.backoff import Backoff
 from stead.transport.breaker import Breaker
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 15.0
 POWER_ANSWER = 2.0
 """How long an error may take when power goes off; qemu-ga says nothing when it works."""
+TRIES = 4
 FIRST_POLL = 0.005
 LONGEST_POLL = 0.25
 READ_BYTES = 1 << 20
@@ -46,12 +48,12 @@ _CODES = {"CommandNotFound": "method_not_found", "CommandDisabled": "refused", "
 class Session:
     """One channel to a qemu-ga."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, breaker: Breaker | None = None) -> None:
         self._path = Path(path)
         self._turn = anyio.Lock()
         self._stream: Bytes | None = None
         self._buffer = bytearray()
-        self.breaker = Breaker()
+        self.breaker = breaker or Breaker()
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,18 +64,27 @@ class Session:
         await self._drop()
 
     async def ask(self, command: str, arguments: dict[str, Any] | None = None, seconds: float = ANSWER_SECONDS) -> Any:
-        """What qemu-ga returns. A question is asked once more when qemu-ga was lost meanwhile; an order is not."""
-        repeat = _repeatable(command)
-        deadline = Deadline(seconds)
-        try:
-            answer = await self._attempt(command, arguments or {}, deadline)
-        except UnansweredError as error:
-            if not repeat or error.code == "timeout":
-                raise verdict(error, command, repeat=repeat) from None
-            answer = await self._attempt(command, arguments or {}, deadline)
+        """What qemu-ga returns. A question is asked again when qemu-ga was lost meanwhile; an order only if it was not sent."""
+        answer = await self._patiently(command, arguments or {}, Deadline(seconds))
         if "error" in answer:
             raise _fault(command, answer["error"])
         return answer.get("return")
+
+    async def _patiently(self, command: str, arguments: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+        """Some attempts, where another one does no harm."""
+        backoff = Backoff(limit=2.0)
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._attempt(command, arguments, deadline)
+            except SteadError as error:
+                if isinstance(error, UnansweredError) and not _repeatable(command):
+                    raise verdict(error, command, repeat=False) from None
+                if error.code != "unavailable":
+                    raise
+                if not left or self.breaker.state == "open":
+                    raise SteadError("workspace_unreachable", f"qemu-ga does not answer: {error.message}") from None
+            await anyio.sleep(min(backoff.delay(), deadline.left))
+        raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, command: str, arguments: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
         """An answer that stays out leaves a channel on which nothing can be told apart any more: it is dropped."""
@@ -121,7 +132,7 @@ class Session:
             while (end := self._buffer.find(b"\n")) < 0:
                 data = await stream.read(1 << 16)
                 if not data or len(self._buffer) > LINE_BYTES:
-                    raise SteadError("workspace_unreachable", "qemu-ga is gone")
+                    raise SteadError("unavailable", "qemu-ga is gone")
                 self._buffer += data
             line = bytes(self._buffer[:end]).rpartition(b"\xff")[2]
             del self._buffer[: end + 1]
@@ -199,6 +210,20 @@ class QemuGuest:
         )
 
     async def read(self, path: str) -> bytes:
+        """Once more from its beginning where qemu-ga was lost meanwhile: that changes nothing."""
+        try:
+            return await self._read(path)
+        except SteadError as error:
+            if error.code != "outcome_unknown":
+                raise
+        try:
+            return await self._read(path)
+        except SteadError as error:
+            if error.code != "outcome_unknown":
+                raise
+            raise SteadError("workspace_unreachable", f"qemu-ga was lost twice while {path[:200]} was read") from None
+
+    async def _read(self, path: str) -> bytes:
         async with self._opened(path, "r") as handle:
             pieces = []
             while True:
