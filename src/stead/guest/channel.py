@@ -2,14 +2,15 @@
 
 Contract: `Channel(connection, rpc, upgrade).run()` gives the bytes read beyond the upgrade line, or None when the peer is gone.
 Requests are answered as they finish, so a long one blocks nothing; `link.upgrade` must be the only one under way; without an
-upgrade it is no method. A line that was begun and of which nothing comes any more is dropped after `patience` seconds.
+upgrade it is no method. A line that was begun and of which nothing comes any more is dropped after `patience` seconds. Where
+one connection has one peer after the other (`Shared`), who comes at once after another goes on with its channel.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -29,6 +30,15 @@ PATIENCE = 60.0
 """How long half a line waits for the next piece of it."""
 
 
+@runtime_checkable
+class Shared(Bytes, Protocol):
+    """Bytes on which nothing tells a peer from the one before, but for a moment in which nobody is there; and the system may
+    tell of that moment only after the next one was answered already."""
+
+    async def again(self) -> bool:
+        """After an end: whether somebody is there again at once."""
+
+
 class Channel:
     """The lines of one connection."""
 
@@ -36,6 +46,7 @@ class Channel:
         self, connection: Bytes, rpc: Rpc, upgraded: Callable[[], Upgraded] | None, patience: float = PATIENCE
     ) -> None:
         self._connection = connection
+        self._shared = connection if isinstance(connection, Shared) else None
         self._rpc = rpc
         self._most = rpc.limits.line_bytes
         self._upgraded = upgraded
@@ -72,9 +83,12 @@ class Channel:
                     self._skipping = True
                     await self._send(too_long(self._most))
             data = await self._more()
-            if not data:
+            if data:
+                self._buffer += data
+            elif self._shared is not None and await self._shared.again():
+                self._drop()
+            else:
                 return None
-            self._buffer += data
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         if self._skipping:
@@ -132,7 +146,13 @@ class Channel:
         return True
 
     async def _send(self, line: bytes) -> None:
-        await self._connection.write(line + b"\n")
+        """Once more to who comes at once after another: some of the line may be lost by then, which a new line ends."""
+        try:
+            await self._connection.write(line + b"\n")
+        except SteadError:
+            if self._shared is None or not await self._shared.again():
+                raise
+            await self._connection.write(b"\n" + line + b"\n")
 
 
 def _upgrade_of(line: bytes) -> tuple[str | int | None, object] | None:

@@ -2,8 +2,8 @@
 
 Contract: `attend(door, toolbox, connected, rpc, retry, limiter)` serves one door until cancelled. Every connection through a
 socket or a device begins as JSON-RPC lines and may be upgraded, as on the guest's own socket; a serial line and HTTP carry
-such connections too. On a device the guest says that it is ready, whenever somebody comes; a device that goes away is opened
-again.
+such connections too. On a device the guest says that it is ready, whenever somebody comes, but for who comes at once after
+another; a device that goes away is opened again.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from stead.transport import device, unix
 
 LOOK_SECONDS = 0.2
 """How often a device is asked whether somebody has come."""
+GLANCE_SECONDS = 0.01
+"""How often, just after somebody went."""
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +95,8 @@ async def _console(path: str, toolbox: LocalToolbox, rpc: Rpc, connected: Connec
 
 
 class _Visit:
-    """One connection through a device: closing it leaves the device open for the next."""
+    """One connection through a device, `Shared` by those who come at once after one another: closing it leaves the device open
+    for the next."""
 
     def __init__(self, port: device.Device) -> None:
         self._port = port
@@ -101,6 +104,14 @@ class _Visit:
 
     async def read(self, limit: int) -> bytes:
         return b"" if self._over else await self._port.read(limit)
+
+    async def again(self) -> bool:
+        with anyio.move_on_after(LOOK_SECONDS):
+            while not self._over:
+                await anyio.sleep(GLANCE_SECONDS)
+                if self._port.present():
+                    return True
+        return False
 
     async def write(self, data: bytes) -> None:
         if self._over:

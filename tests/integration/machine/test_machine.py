@@ -121,6 +121,16 @@ async def test_rubbish_on_the_line_costs_nothing(machine: Machine, rubbish: byte
             assert (await client.exec("echo", ["well"])).stdout == "well\n"
 
 
+async def test_who_comes_at_once_after_another_loses_nothing(machine: Machine) -> None:
+    """The machine's system may say that one client is gone only when the next one was answered already."""
+    for number in range(60):
+        async with machine.client() as client:
+            assert (await client.exec("echo", [str(number)])).stdout == f"{number}\n"
+        if number % 4 == 0:
+            async with GuestLink(machine.socket) as link:
+                assert (await link.toolbox.exec(["echo", "link"])).stdout == b"link\n"
+
+
 async def test_everything_a_workspace_promises(machine: Machine) -> None:
     await machine.up()
     async with GuestLink(machine.socket) as link:

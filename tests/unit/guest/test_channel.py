@@ -122,3 +122,71 @@ async def test_the_end_of_the_connection_drops_half_a_line() -> None:
         await asker.connection.close()
         await asker.over.wait()
         assert asker.rest is None
+
+
+class Port:
+    """What has one peer after the other, as a virtio-serial port has."""
+
+    def __init__(self, peers: list[TransportBytes]) -> None:
+        self.peers = peers
+
+    async def read(self, limit: int) -> bytes:
+        return await self.peers[0].read(limit)
+
+    async def write(self, data: bytes) -> None:
+        await self.peers[0].write(data)
+
+    async def again(self) -> bool:
+        while len(self.peers) > 1 and not self.peers[0].ready():
+            del self.peers[0]
+        return self.peers[0].ready()
+
+    async def close(self) -> None:
+        for peer in self.peers:
+            await peer.close()
+
+
+async def test_who_comes_at_once_after_another_goes_on_with_its_channel() -> None:
+    pairs = [socket.socketpair() for _ in range(2)]
+    port = Port([await unix.over(theirs) for _, theirs in pairs])
+    first, second = [Asker(await unix.over(ours)) for ours, _ in pairs]
+    begun, told = anyio.Event(), anyio.Event()
+
+    async def slow(params: wire.Nothing) -> wire.Pong:
+        begun.set()
+        await told.wait()
+        return wire.Pong(pong=False, timestamp=0)
+
+    rpc = Rpc({"ping": (wire.Nothing, _pong), "get_disk_usage": (wire.Nothing, slow)})
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(Channel(port, rpc, None).run)
+            await first.connection.write(b'{"jsonrpc":"2.0","id":1,"method":"get_disk_usage"}\n{"jsonrpc":"2.0","id"')
+            await begun.wait()
+            await first.connection.close()
+            assert (await second.ask("ping"))["result"]["pong"] is True
+            told.set()
+            assert (await second.hear())["result"]["pong"] is False, "it passes over what it did not ask for"
+            await second.connection.close()
+    await port.close()
+
+
+async def test_an_answer_during_the_change_is_for_who_comes() -> None:
+    pairs = [socket.socketpair() for _ in range(2)]
+    port = Port([await unix.over(theirs) for _, theirs in pairs])
+    first, second = [Asker(await unix.over(ours)) for ours, _ in pairs]
+
+    async def slow(params: wire.Nothing) -> wire.Pong:
+        await first.connection.close()
+        while port.peers[0].ready():
+            await anyio.lowlevel.checkpoint()
+        return wire.Pong(pong=True, timestamp=0)
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(Channel(port, Rpc({"ping": (wire.Nothing, slow)}), None).run)
+            await first.connection.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
+            assert await second.connection.read(1) == b"\n", "what was written of it before is ended"
+            assert (await second.hear())["result"]["pong"] is True
+            await second.connection.close()
+    await port.close()

@@ -28,6 +28,7 @@ class Peer:
         self._answer = answer
         self.connections = 0
         self.deaf = 0
+        self.late = b""
         self.requests: list[dict[str, Any]] = []
 
     async def connected(self, stream: TransportBytes) -> None:
@@ -42,7 +43,7 @@ class Peer:
                     if self.deaf >= 0:
                         await stream.write(READY)
                         continue
-                    await stream.write(_result(request, {"pong": True}))
+                    await stream.write(_result(request, {"pong": True}) + self.late)
                     continue
                 self.requests.append(request)
                 await self._answer(stream, request)
@@ -106,6 +107,16 @@ async def test_what_may_be_repeated_is_sent_again_on_a_new_connection(tmp_path: 
     async with _talking(tmp_path, answer) as (lines, peer):
         assert await lines.call("ping") == "at last"
         assert peer.connections == 3
+
+
+async def test_a_guest_that_was_ready_before_it_was_asked_has_forgotten_nothing(tmp_path: Path) -> None:
+    async def answer(stream: TransportBytes, request: dict[str, Any]) -> None:
+        await stream.write(_result(request, "done"))
+
+    async with _talking(tmp_path, answer) as (lines, peer):
+        peer.late = READY
+        assert await lines.call("exec_command", {"command": "true"}) == "done"
+        assert len(peer.requests) == 1
 
 
 async def test_what_may_not_be_repeated_is_asked_once_and_its_outcome_is_unknown(tmp_path: Path) -> None:
