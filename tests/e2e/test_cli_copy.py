@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from support.cli import PROGRAM, Cli, ended
+from support.cli import PROGRAM, Cli, ended, in_process
 from support.deadline import eventually
+from support.disk import small_disk
 from support.terminal import Terminal
 
 Work = dict[str, Any]
@@ -174,6 +175,33 @@ def test_many_small_files(cli: Cli, work: Work, tmp_path: Path) -> None:
     assert told["files"] == 600
     assert facts(tmp_path / "back") == facts(top)
     cli.ok("files", "rm", work["name"], "-r", "many")
+
+
+def test_a_full_disk_here(cli: Cli, work: Work, tmp_path: Path) -> None:
+    """What was there stays, nothing else does but what a large copy goes on with; with room the same copies work."""
+    name, alone = work["name"], in_process(cli)
+    small, large = os.urandom(3 << 20), os.urandom(12 << 20)
+    make(tmp_path / "from", {"small": small, "large": large, "tree/small": small})
+    alone.ok("cp", str(tmp_path / "from"), f"{name}:fills")
+    with small_disk(tmp_path / "disk") as disk:
+        pairs = {"small": "small", "tree/.": "tree", "large": "large"}.items()
+        copies = [("cp", f"{name}:fills/{source}", str(disk.path / target)) for source, target in pairs]
+        (disk.path / "small").write_bytes(b"old")
+        for copy in copies:
+            refused = alone(*copy, "--json")
+            assert (refused.returncode, json.loads(refused.stderr)["error"]["code"]) == (1, "disk_full")
+            assert (disk.path / "small").read_bytes() == b"old"
+        assert [path.name for path in disk.path.rglob("*") if path.is_file() and path.name != "small"] == [
+            path.name for path in disk.path.glob(".large.*.stead-part")
+        ]
+        disk.free()
+        for copy in copies:
+            alone.ok(*copy)
+        arrived = {
+            str(path.relative_to(disk.path)): path.read_bytes() for path in disk.path.rglob("*") if path.is_file()
+        }
+        assert arrived == {"small": small, "large": large, "tree/small": small}
+    alone.ok("files", "rm", name, "-r", "fills")
 
 
 def test_a_sync_that_was_killed_goes_on(cli: Cli, work: Work, tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def _run(name: str, verb: Verb, rest: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        context.out.note(f"stead: {error}")
+        _report_here(context, error)
         return OURS if verb.own_codes else FAILED
 
 
@@ -250,6 +250,18 @@ def report(context: Context, error: SteadError) -> None:
         context.out.note("  No control plane is known here: `stead up` runs one, `stead login` remembers another.")
     if request_id := error.details.get("request_id"):
         context.out.note(f"  request {request_id}")
+
+
+def _report_here(context: Context, error: OSError) -> None:
+    """What this machine refused."""
+    import errno
+
+    from stead.protocol.errors import SteadError
+
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        report(context, SteadError("disk_full", str(error)))
+    else:
+        context.out.note(f"stead: {error}")
 
 
 def _usage(problem: str, given: str, known: list[str]) -> int:
