@@ -25,6 +25,7 @@ from anyio.abc import TaskStatus
 from stead.guest.limiter import Limiter
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
+from stead.transport.begun import Begun
 
 BODY_BYTES = 10 << 20
 """The largest JSON body."""
@@ -251,17 +252,15 @@ def _refusal(error: SteadError, status: int = 0) -> Response:
 
 
 class _Switched:
-    """The bytes of a connection that was switched, from what came already on."""
+    """The bytes of a connection that was switched."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, came: bytes) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._came = came
 
     async def read(self, limit: int) -> bytes:
-        data, self._came = self._came[:limit], self._came[limit:]
         try:
-            return data or await self._reader.read(limit)
+            return await self._reader.read(limit)
         except OSError:
             return b""
 
@@ -397,7 +396,7 @@ class _Connection:
         headers = [("connection", "upgrade"), ("upgrade", answer.protocol)]
         await self._send(h11.InformationalResponse(status_code=101, headers=headers))
         with contextlib.suppress(SteadError):
-            await answer.run(_Switched(self._reader, self._writer, self._wire.trailing_data[0]))
+            await answer.run(Begun(_Switched(self._reader, self._writer), self._wire.trailing_data[0]))
 
     async def _refuse(self, status: int, code: str, message: str) -> None:
         await self._whole(_refusal(SteadError(code, message), status))
