@@ -7,6 +7,7 @@ program said, or raise; `accept` are further exit codes that are an answer.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -14,10 +15,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import anyio
+
 from stead.protocol.errors import SteadError
-from stead.toolbox.git import names, trouble, undoing
+from stead.toolbox.git import names, trouble
 from stead.toolbox.git.contract import HOOK_SECONDS, Credential, Head
 from stead.toolbox.git.credentials import NONE, Lent
+from stead.toolbox.git.sweeping import sweep
 from stead.toolbox.place import Place
 from stead.toolbox.programs import Finished, Programs
 
@@ -105,8 +109,17 @@ class Git:
             descriptors=lent.descriptors,
         )
         if done.code and trouble.is_full(done.complaint):
-            await undoing.sweep(self, cwd, since)
+            await self._sweep(cwd, since)
         return _checked(done, arguments[0], accept, lent.credential)
+
+    async def _sweep(self, cwd: str, since: float) -> None:
+        """What git could not finish since then."""
+        with anyio.CancelScope(shield=True), contextlib.suppress(SteadError):
+            told = os.fsdecode((await self.look(cwd, ["rev-parse", "--git-path", "objects"])).stdout).removesuffix("\n")
+            objects = await self.place.in_thread(
+                self.place.directory, told if told.startswith("/") else f"{cwd}/{told}"
+            )
+            await self.place.in_thread(sweep, self.place, objects, since)
 
     async def commit(self, repository: Repository, revision: str) -> str:
         """The commit that a name stands for."""

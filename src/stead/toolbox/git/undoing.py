@@ -1,6 +1,6 @@
 """What git leaves half done when the disk becomes full, taken back.
 
-Contract: `sweep` removes the objects that git could not finish. `moving` is a context in which git moves a working tree to
+Contract: `moving` is a context in which git moves a working tree to
 another commit: where the disk is too full for that, working tree, index and HEAD are again as they were, also when git had
 replaced or removed files already, and the same call can be made again. What was not touched meanwhile, by the clock of the file
 system, is left alone. Where it cannot be put back, the error says so. `staging` does so with the index alone; `reserved` holds
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,30 +25,9 @@ from stead.toolbox.place import Place
 if TYPE_CHECKING:
     from stead.toolbox.git.command import Git, Repository
 
-_OBJECTS = re.compile(r"pack|[0-9a-f]{2}")
-_UNFINISHED = "tmp_*"
-_SLACK = 0.05
-"""The clock of files may be so many seconds behind."""
 RESERVE_BYTES = 1 << 16
 """Held while a working tree moves, so that there is room for putting it back."""
 _INDEX, _HEAD = "index", "HEAD"
-
-
-async def sweep(git: Git, cwd: str, since: float) -> None:
-    """Of objects that are younger than that."""
-    with anyio.CancelScope(shield=True), contextlib.suppress(SteadError):
-        told = os.fsdecode((await git.look(cwd, ["rev-parse", "--git-path", "objects"])).stdout).removesuffix("\n")
-        objects = await git.place.in_thread(git.place.directory, told if told.startswith("/") else f"{cwd}/{told}")
-        await git.place.in_thread(_sweep, git.place, objects, since - _SLACK)
-
-
-def _sweep(place: Place, objects: str, since: float) -> None:
-    for directory in Path(objects).iterdir():
-        if _OBJECTS.fullmatch(directory.name):
-            for path in directory.glob(_UNFINISHED):
-                with contextlib.suppress(FileNotFoundError):
-                    if path.lstat().st_mtime >= since:
-                        place.files.delete(str(path))
 
 
 @contextlib.asynccontextmanager
