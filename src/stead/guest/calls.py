@@ -15,7 +15,7 @@ import msgspec
 
 from stead.guest.attendance import Attendance
 from stead.guest.limiter import Limiter, within
-from stead.protocol.codec import MESSAGE_BYTES
+from stead.protocol.codec import MESSAGE_BYTES, decode_as
 from stead.protocol.errors import SteadError
 from stead.toolbox import areas
 from stead.toolbox import contract as t
@@ -67,11 +67,11 @@ class Calls:
     async def _answer(self, method: str, params: bytes | msgspec.Raw, timeout: float, seconds: float) -> Any:
         """`seconds` hold for what has no time limit of its own."""
         if method == "exec.run":
-            return await self._run(decode(self._exec, params), timeout)
+            return await self._run(decode_as(self._exec, params, "params"), timeout)
         if method in self._table:
             decoder, work = self._table[method]
             async with within(seconds, method):
-                return await work(decode(decoder, params))
+                return await work(decode_as(decoder, params, "params"))
         operation = areas.find(method)
         if operation is None:
             raise SteadError("method_not_found", f"no method {method[:100]!r}")
@@ -82,7 +82,7 @@ class Calls:
         seconds = min(operation.seconds, timeout) if timeout > 0 else operation.seconds
         try:
             async with asyncio.timeout(seconds):
-                answer = await self._toolbox.ask(operation, decode(_decoder(operation.params), params))
+                answer = await self._toolbox.ask(operation, decode_as(_decoder(operation.params), params, "params"))
         except TimeoutError:
             raise SteadError("timeout", f"{operation.name} took longer than {seconds:g} s and was ended") from None
         encoded = msgspec.json.encode(answer)
@@ -135,16 +135,6 @@ class Calls:
         while len(msgspec.json.encode(listing)) > LISTING_BYTES:
             listing = t.Listing(entries=listing.entries[: len(listing.entries) // 2], truncated=True)
         return listing
-
-
-def decode(decoder: msgspec.json.Decoder[Any], params: bytes | msgspec.Raw) -> Any:
-    """The params, or "invalid" / "malformed"."""
-    try:
-        return decoder.decode(params)
-    except msgspec.ValidationError as error:
-        raise SteadError("invalid", f"params: {error}") from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise SteadError("malformed", f"params: {error}") from None
 
 
 def _decoder(kind: type) -> msgspec.json.Decoder[Any]:

@@ -18,8 +18,8 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from stead.guest.attendance import Attendance
-from stead.guest.calls import decode
 from stead.guest.limiter import Limiter, within
+from stead.protocol.codec import decode_as
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import StreamOpen
 from stead.toolbox import contract as t
@@ -128,7 +128,7 @@ class Streams:
     ) -> None:
         self._observer.at("stream.opening", stream.kind)
         try:
-            params = decode(self._params[message.kind], message.params)
+            params = decode_as(self._params[message.kind], message.params, "params")
             async with within(seconds, f"opening {message.kind}"):
                 stream.opened, serve = await begin(stream, params)
         except SteadError as error:
@@ -206,13 +206,13 @@ class Streams:
         """Loaded when first wanted."""
         from stead.guest import watches
 
-        return await watches.begin(self._toolbox, stream, decode(watches.ASKED, params))
+        return await watches.begin(self._toolbox, stream, decode_as(watches.ASKED, params, "params"))
 
     async def _follow(self, stream: Stream, params: msgspec.Raw) -> tuple[Any, Serve]:
         """Loaded when first wanted."""
         from stead.guest import follows
 
-        return await follows.begin(self._toolbox, stream, decode(follows.ASKED, params))
+        return await follows.begin(self._toolbox, stream, decode_as(follows.ASKED, params, "params"))
 
     # --- files -------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from stead.guest.calls import decode
+from stead.protocol.codec import decode_as
 from stead.protocol.errors import SteadError
 from stead.toolbox.local import LocalToolbox
 from stead.toolbox.trees.contract import ReadTree, WriteTree
@@ -28,9 +28,9 @@ _WRITE = msgspec.json.Decoder(WriteTree)
 async def begin(toolbox: LocalToolbox, stream: Stream, params: msgspec.Raw) -> tuple[Any, Serve]:
     """What the opener is told, and the work that follows."""
     if stream.kind == "tree.read":
-        packer = await toolbox.packer(decode(_READ, params))
+        packer = await toolbox.packer(decode_as(_READ, params, "params"))
         return None, lambda: _send(toolbox, stream, packer)
-    unpacker = await toolbox.unpacker(decode(_WRITE, params))
+    unpacker = await toolbox.unpacker(decode_as(_WRITE, params, "params"))
     return None, lambda: _take(toolbox, stream, unpacker)
 
 

@@ -3,12 +3,12 @@
 Contract: `encode(message)`, `decode(data)`. What cannot be read is a SteadError ("too_large", "malformed",
 "method_not_found" for an unknown type, "version_unsupported" for another schema version) with `request_id` in its details
 where one was readable, so that the sender can be answered. Results of acks stay undecoded (`RawAck`) so that relays pay
-nothing for them; `Ack` is what one constructs and sends.
+nothing for them; `Ack` is what one constructs and sends. `decode_as(decoder, data, what)` reads other JSON that somebody sent.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ ID_CHARACTERS = 128
 """The longest request id that is answered."""
 
 NOTHING = msgspec.Raw(b"null")
+
+T = TypeVar("T")
 
 
 class RawAck(m.Message, tag="ack"):
@@ -98,6 +100,16 @@ def decode(data: str | bytes) -> Arriving:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _explain(data, error) from None
+
+
+def decode_as(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, what: str) -> T:
+    """Any other JSON that somebody sent: "invalid" where it is not what the decoder asks for, "malformed" where it is none."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise SteadError("invalid", f"{what}: {error}") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise SteadError("malformed", f"{what}: {error}") from None
 
 
 def _size(data: str | bytes) -> int:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stead.protocol import messages as m
-from stead.protocol.codec import MESSAGE_BYTES, TYPES, RawAck, decode, encode
+from stead.protocol.codec import MESSAGE_BYTES, TYPES, RawAck, decode, decode_as, encode
 from stead.protocol.errors import TABLE, Fault, SteadError
 
 json_values = st.recursive(
@@ -111,6 +111,15 @@ def test_faults_keep_codes_this_side_does_not_know() -> None:
     error = SteadError.of(Fault("from_the_future", "?"))
     assert error.code == "from_the_future"
     assert error.row is TABLE["internal"]
+
+
+def test_other_json_is_what_is_asked_for_or_a_typed_error() -> None:
+    asked = msgspec.json.Decoder(dict[str, int])
+    assert decode_as(asked, b'{"a":1}', "it") == {"a": 1}
+    for data, code in ((b"[]", "invalid"), (b'{"a":""}', "invalid"), (b"", "malformed"), (b"{", "malformed")):
+        with pytest.raises(SteadError, match=r"^it: ") as caught:
+            decode_as(asked, data, "it")
+        assert caught.value.code == code
 
 
 def test_params_that_were_left_out_are_an_empty_object() -> None:

@@ -23,6 +23,7 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from stead.guest.limiter import Limiter
+from stead.protocol.codec import decode_as
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 from stead.transport.begun import Begun
@@ -133,12 +134,7 @@ class Request:
             body += piece
             if len(body) > BODY_BYTES:
                 raise SteadError("too_large", f"a JSON body has at most {BODY_BYTES} bytes")
-        try:
-            return msgspec.json.decode(bytes(body) or b"{}", type=kind)
-        except msgspec.ValidationError as error:
-            raise SteadError("invalid", str(error)) from None
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise SteadError("malformed", f"the body is not JSON: {error}") from None
+        return decode_as(msgspec.json.Decoder(kind), bytes(body) or b"{}", "the JSON body")
 
 
 def _target(target: str) -> tuple[str, str]:

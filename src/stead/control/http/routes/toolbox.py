@@ -19,6 +19,7 @@ from stead.control.http import sse
 from stead.control.http.guards import needs, only_looks
 from stead.control.http.params import Asker, Given
 from stead.control.http.streamed import Streamed
+from stead.protocol.codec import decode_as
 from stead.protocol.errors import SteadError
 from stead.protocol.methods import CALLS, Right
 from stead.transport.streams import Stream
@@ -28,6 +29,7 @@ TAGS = ["toolbox"]
 LINE_BYTES = 8 << 20
 
 InWorkspace = Annotated[str, QueryParameter(name="path", max_length=4096)]
+_PARAMS = msgspec.json.Decoder(dict[str, Any])
 Globs = Annotated[list[str] | None, QueryParameter(description="May be repeated.")]
 
 
@@ -49,12 +51,7 @@ def _route(name: str, operation: Operation) -> Any:
 
 def _params(body: bytes) -> dict[str, Any]:
     """The object that was sent; none is an empty one."""
-    try:
-        return msgspec.json.decode(body or b"{}", type=dict[str, Any])
-    except msgspec.ValidationError as error:
-        raise SteadError("invalid", f"the params of an operation are an object of JSON: {error}") from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise SteadError("malformed", f"the params of an operation are an object of JSON: {error}") from None
+    return decode_as(_PARAMS, body or b"{}", "the params of an operation are an object of JSON")
 
 
 @get("/workspaces/{workspace:str}/watch", operation_id="watchFiles", opt=READ, tags=TAGS, media_type=sse.MEDIA_TYPE)
