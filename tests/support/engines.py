@@ -118,6 +118,7 @@ ENGINES: dict[str, Probe] = {
     "debian": _debian,
     "dnf4": _root("dnf4.tar", "rpmbuild"),
     "dnf5": _root("dnf5.tar", "rpmbuild"),
+    "cloud": _root("cloud.tar"),
     "apk": _root("alpine.cpio.gz", "cpio", "openssl"),
 }
 
