@@ -13,7 +13,8 @@ import os
 import select
 import termios
 import tty
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stead.protocol.errors import SteadError
@@ -22,6 +23,8 @@ LINKS = Path("/dev/virtio-ports")
 PORTS = Path("/sys/class/virtio-ports")
 READ_BYTES = 64 << 10
 """What may wait to be read; then nothing more is taken from the system."""
+WRITE_BYTES = 32 << 10
+"""What the system takes of a port in one write; pieces that are smaller go out with what follows them."""
 _WAIT = {errno.EAGAIN, errno.EINTR}
 
 
@@ -53,7 +56,7 @@ class Device:
         self._reader: asyncio.Future[None] | None = None
         self._watched = False
         self._held = bytearray()
-        self._rest = memoryview(b"")
+        self._out: deque[memoryview] = deque()
         self._crowded = False
         self._drained: asyncio.Future[None] | None = None
 
@@ -122,33 +125,37 @@ class Device:
     async def write(self, data: bytes) -> None:
         """Returns when all is taken; who writes meanwhile comes after."""
         await self._drain()
-        if fault := self._give(data):
+        if fault := self._give([data]):
             raise fault
         await self._drain()
 
     def ready(self) -> bool:
         """Whether `put` may be called."""
-        return self._descriptor >= 0 and not self._rest
+        return self._descriptor >= 0 and not self._out
 
     def put(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Gives all to the system. When nobody is there any more it is dropped: whoever reads is told of that."""
-        self._give(b"".join((self._rest, *pieces)))
+        self._give(pieces)
 
     def drop(self) -> None:
         """What still waits is for somebody who is gone."""
         self._settle(SteadError("unavailable", "the connection is closed"))
 
-    def _give(self, data: bytes) -> SteadError | None:
+    def _give(self, pieces: Sequence[bytes | memoryview]) -> SteadError | None:
         if self._descriptor < 0:
             return SteadError("unavailable", "the device is closed")
-        self._rest = memoryview(data)
+        self._out.extend(_filled(pieces))
         return self._flush()
 
     def _flush(self) -> SteadError | None:
         """As much as the system takes; it says when another try is worth it."""
         try:
-            while self._rest:
-                self._rest = self._rest[os.write(self._descriptor, self._rest) :]
+            while self._out:
+                rest = self._out[0][os.write(self._descriptor, self._out[0]) :]
+                if rest:
+                    self._out[0] = rest
+                else:
+                    self._out.popleft()
         except OSError as error:
             if error.errno in _WAIT and self.present():
                 self._full()
@@ -166,7 +173,7 @@ class Device:
 
     def _settle(self, fault: SteadError | None) -> None:
         """Nothing waits any more."""
-        self._rest = memoryview(b"")
+        self._out.clear()
         if self._crowded:
             self._crowded = False
             self._loop.remove_writer(self._descriptor)
@@ -180,7 +187,7 @@ class Device:
             drained.exception()
 
     async def _drain(self) -> None:
-        while self._rest:
+        while self._out:
             if self._drained is None:
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
@@ -194,6 +201,26 @@ class Device:
             self._descriptor = -1
             if self._reader is not None:
                 _wake(self._reader)
+
+
+def _filled(pieces: Sequence[bytes | memoryview]) -> Iterator[memoryview]:
+    """The same bytes, so that few writes are short, and without copying what is large."""
+    small: list[bytes | memoryview] = []
+    size = 0
+    for piece in pieces:
+        head = memoryview(piece)[: WRITE_BYTES - size]
+        small.append(head)
+        size += len(head)
+        if size == WRITE_BYTES:
+            yield memoryview(b"".join(small))
+            small, size = [], 0
+            rest = memoryview(piece)[len(head) :]
+            whole = len(rest) - len(rest) % WRITE_BYTES
+            if whole:
+                yield rest[:whole]
+            small, size = [rest[whole:]], len(rest) - whole
+    if size:
+        yield memoryview(b"".join(small))
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -140,7 +140,7 @@ async def test_what_the_system_does_not_take_at_once_goes_out_in_order() -> None
     first, second, third = b"1" * 70_000, b"2" * 70_000, b"3" * 70_000
     with anyio.fail_after(30):
         assert device.ready()
-        device.put([first[:10], memoryview(first)[10:]])
+        device.put([first[:10], memoryview(first)[10:20], b"", memoryview(first)[20:]])
         assert not device.ready()
         async with anyio.create_task_group() as group:
             group.start_soon(device.write, second)
