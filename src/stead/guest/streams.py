@@ -41,8 +41,11 @@ STEADY_PIECES = 32
 """How many quick writes in turn that is."""
 READ_BYTES = 1 << 18
 """What is read of a file at once where it is in memory."""
-WAITED_BYTES = 1 << 20
-"""What is read of it at once in a thread, each of which costs as much as reading."""
+WAITED_PIECES = 4
+"""How much more is read of it in one thread elsewhere: a turn of a thread costs as much as reading."""
+
+KEPT_BYTES = 4 << 20
+"""The C library gives memory for large pieces back and asks the system anew each time, until it has once seen such a one go."""
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class Streams:
     def __init__(
         self, toolbox: LocalToolbox, ends: StreamEnds, attendance: Attendance, group: TaskGroup, observer: Observer
     ) -> None:
+        bytes(KEPT_BYTES)
         self._toolbox = toolbox
         self._observer = observer
         self._ends = ends
@@ -224,13 +228,22 @@ class Streams:
     async def _serve_read(self, stream: Stream, reader: Reader) -> None:
         first = reader.offset
         try:
-            while data := reader.ready(READ_BYTES) or await self._toolbox.in_thread(reader.next, WAITED_BYTES):
-                await stream.send(data)
+            while pieces := await self._next(reader):
+                for piece in pieces:
+                    await stream.send(piece)
             await stream.end({"size": reader.offset - first})
         except SteadError as error:
             await stream.reset(error)
         finally:
             reader.close()
+
+    async def _next(self, reader: Reader) -> list[bytes]:
+        """What comes next of a file; nothing at its end."""
+        if reader.over:
+            return []
+        if data := reader.ready(READ_BYTES):
+            return [data]
+        return await self._toolbox.in_thread(_pieces, reader)
 
     async def _file_write(self, stream: Stream, params: t.WriteStream) -> tuple[Any, Serve]:
         writer = await self._toolbox.writer(
@@ -263,6 +276,14 @@ class Streams:
             else:
                 seconds = _timed(writer.write, data)
             in_threads = STEADY_PIECES if seconds > SLOW_SECONDS else max(0, in_threads - 1)
+
+
+def _pieces(reader: Reader) -> list[bytes]:
+    """Several, of which none has to be copied to be sent."""
+    found: list[bytes] = []
+    while len(found) < WAITED_PIECES and (piece := reader.next(READ_BYTES)):
+        found.append(piece)
+    return found
 
 
 def _timed(write: Callable[[bytes], None], data: bytes) -> float:

@@ -262,6 +262,7 @@ class Reader:
         self._descriptor = descriptor
         self._path = path
         self._prompt = bool(_NOW)
+        self._room = bytearray()
         self.size = size
         self.offset = offset
         self._end = max(offset, size) if size else offset + CALL_BYTES
@@ -279,18 +280,25 @@ class Reader:
         """The file as it is now."""
         return os.fstat(self._descriptor)
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing comes any more."""
+        return self._end <= self.offset
+
     def ready(self, limit: int = BLOCK) -> bytes:
         """The next bytes where the system has them in memory; empty when it would have to wait, and at the end."""
-        if not self._prompt or self._end <= self.offset:
+        if not self._prompt or self.over:
             return b""
-        buffer = bytearray(min(limit, self._end - self.offset))
+        if len(self._room) < limit:
+            self._room = bytearray(limit)
+        buffer = memoryview(self._room)[: min(limit, self._end - self.offset)]
         try:
             count = os.preadv(self._descriptor, [buffer], self.offset, _NOW)
         except OSError as error:
             self._prompt = error.errno == errno.EAGAIN
             return b""
         self.offset += count
-        return bytes(memoryview(buffer)[:count])
+        return bytes(buffer[:count])
 
     def close(self) -> None:
         """May be called twice."""
