@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +31,11 @@ class Agent:
         self._process = subprocess.Popen(
             argv, cwd=self.place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        eventually(self.socket.exists, "qemu-ga listens")
+        eventually(self._listens, "qemu-ga listens")
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.socket)) == 0
 
     def kill(self) -> None:
         if self._process is not None:

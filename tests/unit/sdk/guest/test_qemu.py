@@ -24,9 +24,10 @@ NEVER = 1000.0
 """The rest of a circuit that stays open until a test says otherwise."""
 
 
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
-    with Agent(tmp_path_factory.mktemp("agent")) as found:
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    """One for each test: it ends by itself when it answers somebody who is gone."""
+    with Agent(tmp_path) as found:
         yield found
 
 
@@ -80,16 +81,16 @@ async def test_a_question_is_asked_again_when_the_channel_was_cut(agent: Agent, 
 
 async def test_an_order_is_given_once_and_its_outcome_is_unknown(agent: Agent, tmp_path: Path) -> None:
     async with _session(agent, tmp_path) as (session, port):
-        order = {"path": "/bin/sh", "arg": ["-c", f"echo done >>{tmp_path}/done"]}
-        asked = Asked(session, "guest-exec", order)
+        done = tmp_path / "done"
+        asked = Asked(session, "guest-exec", {"path": "/bin/sh", "arg": ["-c", f"echo done >>{done}"]})
         await _cut_while(agent, port, asked)
         assert asked.error is not None
         assert asked.error.code == "outcome_unknown"
         assert "guest-exec" in asked.error.message
         await session.ask("guest-ping")
         assert port.accepted == 2
-        await eventually_async((tmp_path / "done").exists, "it was done all the same")
-        assert (tmp_path / "done").read_text() == "done\n"
+        await eventually_async(lambda: done.exists() and done.read_text(), "it was done all the same")
+        assert done.read_text() == "done\n"
 
 
 async def test_nobody_there_is_no_unknown_outcome(tmp_path: Path) -> None:
