@@ -1,7 +1,7 @@
 """The one table of errors: code, HTTP status, what to do.
 
-Contract: raise `SteadError(code, message)`; every code is a row of `TABLE`. `Fault` is what crosses a wire or an API:
-`{code, message, hint, details}`. `docs/errors.md` is generated from the table.
+Contract: raise `SteadError(code, message)`; every code is a row of `TABLE`, and `BY_STATUS` has one for a bare status. `Fault`
+is what crosses a wire or an API: `{code, message, hint, details}`. `docs/errors.md` is generated from the table.
 """
 
 from __future__ import annotations
@@ -92,6 +92,24 @@ TABLE: dict[str, Row] = {
     "unavailable": Row(503, True, "Try again shortly."),
     "internal": Row(500, False, "This is a bug; the server's log has the details under the request id."),
 }
+
+BY_STATUS: dict[int, str] = {
+    400: "invalid",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    412: "precondition_failed",
+    413: "too_large",
+    415: "invalid",
+    426: "version_unsupported",
+    429: "rate_limited",
+    502: "unavailable",
+    503: "unavailable",
+    504: "timeout",
+}
+"""What a status of HTTP says where no error of ours comes with it, as from a proxy."""
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):

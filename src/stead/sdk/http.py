@@ -19,7 +19,7 @@ import msgspec
 
 from stead import __version__
 from stead.api.types import ErrorAnswer
-from stead.protocol.errors import SteadError
+from stead.protocol.errors import BY_STATUS, SteadError
 from stead.sdk.http1 import Answered, Pool
 
 T = TypeVar("T")
@@ -29,21 +29,6 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 3.0
 AGAIN = frozenset({"unavailable", "draining", "database_unavailable", "rate_limited", "in_progress"})
 """Faults that only mean "not now"; what a workspace or node answers is for the caller to judge."""
-
-STATUS_CODES = {
-    400: "invalid",
-    401: "unauthenticated",
-    403: "forbidden",
-    404: "not_found",
-    409: "conflict",
-    412: "precondition_failed",
-    413: "too_large",
-    429: "rate_limited",
-    502: "unavailable",
-    503: "unavailable",
-    504: "timeout",
-}
-"""What an answer without our error shape means (a proxy's, say)."""
 
 
 class Http:
@@ -150,7 +135,7 @@ def fault_of(status: int, body: bytes) -> SteadError:
     try:
         answer = msgspec.json.decode(body, type=ErrorAnswer)
     except msgspec.DecodeError:
-        return SteadError(STATUS_CODES.get(status, "internal"), f"the server answered with status {status}")
+        return SteadError(BY_STATUS.get(status, "internal"), f"the server answered with status {status}")
     error = SteadError.of(answer.error)
     error.details.setdefault("request_id", answer.request_id)
     return error

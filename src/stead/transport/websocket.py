@@ -28,7 +28,7 @@ from websockets.protocol import State
 
 from stead.protocol.codec import MESSAGE_BYTES
 from stead.protocol.connections import Outgoing, whole
-from stead.protocol.errors import TABLE, Fault, SteadError
+from stead.protocol.errors import BY_STATUS, Fault, SteadError
 from stead.transport.wire import Wire
 
 WRITE_BYTES = 256 << 10
@@ -156,8 +156,7 @@ def _refusal(status: int, body: bytes) -> SteadError:
     """The error the server sent, or one that fits the status."""
     with contextlib.suppress(msgspec.DecodeError, UnicodeError, RecursionError):
         return SteadError.of(msgspec.json.decode(body, type=_Body).error)
-    known = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 426: "version_unsupported"}
-    code = known.get(status) or next((name for name, row in TABLE.items() if row.status == status), "unavailable")
+    code = BY_STATUS.get(status, "unavailable")
     return SteadError(code, f"the server refused the connection with HTTP status {status}")
 
 

@@ -141,8 +141,8 @@ async def test_no_server_and_no_url_are_typed(url: str, code: str) -> None:
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 101 Switching"])
-async def test_a_server_that_hangs_up_during_the_handshake_is_unavailable(answer: bytes) -> None:
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 101 Switching", b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_server_that_fails_or_hangs_up_during_the_handshake_is_unavailable(answer: bytes) -> None:
     async def hang_up(stream: anyio.abc.SocketStream) -> None:
         async with stream:
             await stream.receive()

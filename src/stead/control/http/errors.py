@@ -17,21 +17,11 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from stead.api.types import ErrorAnswer
 from stead.control.http.asgi import Send
-from stead.protocol.errors import SteadError
+from stead.protocol.errors import BY_STATUS, SteadError
 
 log = structlog.get_logger("stead.http")
 
-_CODES = {
-    401: "unauthenticated",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "too_large",
-    415: "invalid",
-    429: "rate_limited",
-}
-
-
+_CODES = BY_STATUS | {400: "malformed"}
 _LONGEST_PAUSE = 86_400
 
 

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from stead.protocol.connections import Bytes
-from stead.protocol.errors import SteadError
+from stead.protocol.errors import BY_STATUS, SteadError
 from stead.protocol.guest import LINK_PATH, LINK_PROTOCOL
 from stead.sdk.guest.console import JsonLines, LinkLines
 from stead.transport import tcp, unix
 from stead.transport.begun import Begun
 
 HEAD_BYTES = 16 << 10
-_CODES = {401: "unauthenticated", 404: "not_found", 429: "rate_limited"}
 
 
 class Way(NamedTuple):
@@ -82,5 +81,5 @@ async def _switched(connection: Bytes, address: str, token: str) -> Bytes:
     status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
     if status != 101:
         said = words[-1].decode(errors="replace")
-        raise SteadError(_CODES.get(status, "unavailable"), f"{address} gave no channel: {status} {said}")
+        raise SteadError(BY_STATUS.get(status, "unavailable"), f"{address} gave no channel: {status} {said}")
     return Begun(connection, rest)
