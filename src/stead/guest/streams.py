@@ -1,7 +1,8 @@
 """The streams of `protocol.methods.STREAMS`: execs, attaching to them, files down and up.
 
 Contract: `Streams.open(peer, message, limiter)` is the answer to a `stream.open`; the same id again is answered the same and
-opens nothing twice. For the limiter a stream is one request, for as long as it flows. A stream outlives its link
+opens nothing twice. It takes as long as the message says, and as the limiter does, at most; an exec that was begun too late for
+that is ended. For the limiter a stream is one request, for as long as it flows. A stream outlives its link
 (`StreamEnds`); one that its opener resets or leaves for too long ends, and a foreground exec with it.
 """
 
@@ -23,7 +24,7 @@ from stead.protocol.codec import decode_as
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import StreamOpen
 from stead.toolbox import contract as t
-from stead.toolbox.execs import LocalRunning
+from stead.toolbox.execs import LocalRunning, new_id
 from stead.toolbox.files import Reader, Writer
 from stead.toolbox.local import LocalToolbox
 from stead.toolbox.observer import Observer
@@ -117,7 +118,7 @@ class Streams:
         """Runs on its own, so that a link lost meanwhile leaves nothing half open."""
         self._serving += 1
         try:
-            await self._serve(stream, message, begin, opening, limiter.limits.seconds)
+            await self._serve(stream, message, begin, opening, _shorter(limiter.limits.seconds, message.timeout))
         finally:
             self._serving -= 1
             limiter.leave()
@@ -153,7 +154,13 @@ class Streams:
     # --- execs -------------------------------------------------------------------------------------------------------
 
     async def _exec(self, stream: Stream, params: t.Exec) -> tuple[Any, Serve]:
-        running, _ = await self._toolbox.begin(params, hold=not params.background)
+        """One that is there before its opener has given up, or comes back, is attended; else it ends in time."""
+        params.exec_id = params.exec_id or new_id()
+        try:
+            running, _ = await self._toolbox.begin(params, hold=not params.background)
+        except asyncio.CancelledError:
+            self._attendance.watch(params.exec_id)
+            raise
         return running.status, lambda: self._serve_exec(stream, running, stdin=params.stdin, owner=True)
 
     async def _attach(self, stream: Stream, params: t.Attach) -> tuple[Any, Serve]:
@@ -284,6 +291,11 @@ def _pieces(reader: Reader) -> list[bytes]:
     while len(found) < WAITED_PIECES and (piece := reader.next(READ_BYTES)):
         found.append(piece)
     return found
+
+
+def _shorter(*seconds: float) -> float:
+    """The shortest of some times; 0 is none."""
+    return min((each for each in seconds if each > 0), default=0.0)
 
 
 def _timed(write: Callable[[bytes], None], data: bytes) -> float:

@@ -43,7 +43,7 @@ from stead.protocol.messages import (
 )
 from stead.protocol.version import PROTOCOL, agree
 from stead.transport import websocket
-from stead.transport.attempts import Deadline
+from stead.transport.attempts import NODE_GRACE, Deadline, UnansweredError, opened
 from stead.transport.backoff import Backoff
 from stead.transport.peer import Peer
 from stead.transport.relay import Bound, Relay
@@ -53,8 +53,8 @@ log = logging.getLogger(__name__)
 HELLO_SECONDS = 20.0
 GOODBYE_SECONDS = 10.0
 RESUME_SECONDS = 60.0
-OPEN_SECONDS = 25.0
-"""All that a node needs to open a stream; the control plane waits a little longer."""
+RESUMED_SECONDS = 25.0
+"""All that a node needs to resume a stream; the control plane waits a little longer."""
 
 
 class Host:
@@ -272,14 +272,19 @@ class Session:
     async def _stream(self, peer: Peer, message: StreamOpen | StreamResume) -> Any:
         """Binds the stream to the guest, then passes the message on; the ids stay the same."""
         message.frame_bytes = min(message.frame_bytes, BULK_BYTES)
-        deadline = Deadline(OPEN_SECONDS)
-        guest = await self._link.channels.peer(message.workspace_id)
+        deadline = Deadline(message.timeout if isinstance(message, StreamOpen) else RESUMED_SECONDS)
+        guest = await self._link.channels.peer(message.workspace_id, deadline.left)
         self._relay.bind(message.stream_id, guest, message.stream_id, message.workspace_id)
         self._link.cut.pop(message.stream_id, None)
         try:
+            if isinstance(message, StreamOpen):
+                return await opened(message, guest, deadline, grace=NODE_GRACE)
             return await guest.relay(message, deadline.left)
         except SteadError as error:
-            self._relay.unbind(message.stream_id)
+            if isinstance(error, UnansweredError):
+                self._relay.abandon(message.stream_id)
+            else:
+                self._relay.unbind(message.stream_id)
             if error.code == "unavailable":
                 raise SteadError("workspace_unreachable", "the link to the guest was lost") from None
             raise

@@ -267,6 +267,7 @@ class Call(Request, tag="call"):
 class StreamOpen(Request, tag="stream.open"):
     """Open a stream in a workspace; `params` pass undecoded. The same id again attaches, never opens twice.
 
+    `timeout` is how many seconds the opening may take, as with a call; what a hop waited is gone for those beyond it.
     `frame_bytes` is the most payload of a DATA frame that the opener and every hop so far take; a hop that takes less
     lowers it, and one that does not know it leaves it out.
     """
@@ -275,6 +276,7 @@ class StreamOpen(Request, tag="stream.open"):
     workspace_id: str
     kind: str
     params: msgspec.Raw = msgspec.field(default_factory=_empty)
+    timeout: float = 60.0
     frame_bytes: int = PAYLOAD_BYTES
 
 

@@ -3,8 +3,9 @@ says what is known.
 
 Contract: `Deadline(seconds)` begins with the call, and each hop passes on what is `left`; a hop waits its own grace longer than
 that, the nearer to the caller the longer, so that who knows most answers first. `ask(message, link, ...)` relays a call over
-what `link(seconds)` gives, which is asked again after a loss. `UnansweredError` is a link's word for a request that was sent
-and not answered: what may not be repeated ends as "outcome_unknown" then (`verdict`), and in no other case.
+what `link(seconds)` gives, which is asked again after a loss; `opened` opens a stream. `UnansweredError` is a link's word for a
+request that was sent and not answered: what may not be repeated ends as "outcome_unknown" then (`verdict`), and in no other
+case.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from stead.transport.backoff import AWAY_SECONDS, Absence
 if TYPE_CHECKING:
     import msgspec
 
-    from stead.protocol.messages import Call, Request
+    from stead.protocol.messages import Call, Request, StreamOpen
 
 LONGEST = 86_400.0
 """The most seconds that a call may take."""
@@ -84,14 +85,25 @@ async def ask(
 
 async def once(message: Call, way: Way, deadline: Deadline, *, grace: float, repeat: bool) -> msgspec.Raw:
     """One attempt, with the time that is left."""
-    left = deadline.left
-    if left <= 0:
-        raise SteadError("timeout", f"no time was left to ask for {message.method}; it was not done")
-    message.timeout = max(0.001, round(left, 3))
+    message.timeout = _left(deadline, f"ask for {message.method}")
     try:
-        return await way.relay(message, left + grace)
+        return await way.relay(message, message.timeout + grace)
     except UnansweredError as error:
         raise verdict(error, message.method, repeat=repeat) from None
+
+
+async def opened(message: StreamOpen, way: Way, deadline: Deadline, *, grace: float) -> msgspec.Raw:
+    """One attempt to open a stream, with the time that is left. Whatever becomes of it, it may be made again: the same id opens
+    nothing twice."""
+    message.timeout = _left(deadline, f"open a stream of {message.kind}")
+    return await way.relay(message, message.timeout + grace)
+
+
+def _left(deadline: Deadline, what: str) -> float:
+    """As it is told to the next hop."""
+    if (left := deadline.left) <= 0:
+        raise SteadError("timeout", f"no time was left to {what}; it was not done")
+    return max(0.001, round(left, 3))
 
 
 def verdict(error: UnansweredError, what: str, *, repeat: bool) -> SteadError:

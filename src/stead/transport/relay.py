@@ -2,7 +2,8 @@
 
 Contract. A program makes one `Relay(peer)` for each of its links. `bind` joins a stream id of this link (the side of the
 opener) with an id of a far link; call it before passing on a `stream.open`, and again with every `stream.resume`. The
-far link's own relay then forwards in the other direction. `frame` forwards or drops: where the next link's queue is full,
+far link's own relay then forwards in the other direction. A stream that its opener has reset meanwhile is not bound any more;
+`abandon` is for one whose opening was not answered. `frame` forwards or drops: where the next link's queue is full,
 the stream is marked, the rest of its frames in that direction are dropped too, and the opener hears `stream.lost` once
 there is room again. `notice` passes on `stream.lost` and `stream.detached`. `closed` when the link is over: ends of streams
 opened through it hear `stream.detached`, openers of streams that ended beyond it hear `stream.lost`.
@@ -19,11 +20,12 @@ from stead.protocol.errors import SteadError
 from stead.protocol.frames import Frame, FrameKind
 from stead.protocol.messages import Message, StreamDetached, StreamLost
 from stead.transport.peer import Peer
+from stead.transport.streams import GivenUp
 
 STREAMS = 1024
 """The most streams opened through one link at once."""
 LINGER = 60.0
-"""How long the ids of a stream that ended in both directions are kept for late acknowledgements."""
+"""How long the ids of a stream that ended in both directions, or was abandoned, are kept for what comes late."""
 
 
 class Bound(NamedTuple):
@@ -56,12 +58,15 @@ class Joint:
 
     @property
     def over(self) -> bool:
-        """Whether both directions have ended; the ids are only kept for late acknowledgements."""
+        """Whether both directions have ended, or it was abandoned; the ids are only kept for what comes late."""
         return self._linger is not None
 
     def resumed(self) -> None:
         """Nothing is dropped any more, until a queue is full again."""
         self._lost.clear()
+        if self._linger is not None and len(self._ended) < 2:
+            self._linger.cancel()
+            self._linger = None
 
     def forward(self, source: Peer, frame: Frame) -> None:
         """Passes a frame on, outward from the opener or back to it."""
@@ -79,7 +84,12 @@ class Joint:
 
     def _end(self, outward: bool) -> None:
         self._ended.add(outward)
-        if len(self._ended) == 2 and self._linger is None:
+        if len(self._ended) == 2:
+            self.linger()
+
+    def linger(self) -> None:
+        """The ids are kept for a while, in which nobody need use them."""
+        if self._linger is None:
             self._linger = asyncio.get_running_loop().call_later(LINGER, self.unbind)
 
     def tell_lost(self) -> None:
@@ -105,6 +115,7 @@ class Relay:
 
     def __init__(self, near: Peer) -> None:
         self._near = near
+        self._given_up = GivenUp()
 
     def __len__(self) -> int:
         """How many streams run over this link."""
@@ -114,7 +125,9 @@ class Relay:
         return True
 
     def bind(self, near_id: str, far_peer: Peer, far_id: str, workspace_id: str = "") -> None:
-        """Joins the two ids; again (with a resume) starts to forward again. "too_many" over `STREAMS`."""
+        """Joins the two ids; again (with a resume) starts to forward again. "too_many" over `STREAMS`, "cancelled" for one that
+        its opener gave up."""
+        self._given_up.check(near_id)
         joint = self._near.routes.get(near_id)
         if joint is not None and joint.joins(self._near, far_peer, far_id):
             joint.resumed()
@@ -144,6 +157,14 @@ class Relay:
         if joint is not None:
             joint.unbind()
 
+    def abandon(self, near_id: str) -> None:
+        """Its far end, should it have come to be, waits for the opener or gives up in time; that the opener gave up is still
+        passed on."""
+        joint = self._near.routes.get(near_id)
+        if joint is not None:
+            joint.tell_detached()
+            joint.linger()
+
     def streams(self) -> list[Bound]:
         """What is bound now, of streams opened through this link."""
         return [
@@ -157,6 +178,8 @@ class Relay:
         joint = peer.routes.get(frame.stream_id)
         if joint is not None:
             joint.forward(peer, frame)
+        else:
+            self._given_up.heard(frame)
 
     def notice(self, peer: Peer, message: Message) -> bool:
         """Passes on what concerns a stream; False for any other message."""

@@ -27,9 +27,10 @@ import msgspec
 from stead.model import ids
 from stead.protocol.errors import SteadError
 from stead.protocol.flow import BULK_WINDOW, WINDOW
-from stead.protocol.frames import BULK_BYTES, PAYLOAD_BYTES, Frame
+from stead.protocol.frames import BULK_BYTES, PAYLOAD_BYTES, Frame, FrameKind
 from stead.protocol.messages import Message, Request, StreamDetached, StreamLost, StreamOpen, StreamResume
 from stead.protocol.stream import StreamEnd, frame_kind
+from stead.transport.attempts import CLIENT_GRACE, Deadline, opened
 from stead.transport.backoff import Absence, Backoff
 from stead.transport.peer import Peer
 
@@ -40,7 +41,7 @@ DETACHED = 120.0
 LARGE = frozenset({"file.read", "file.write"})
 """The kinds of stream that ask for large frames."""
 REMEMBERED = 256
-"""How many streams that were reset are remembered, to say why."""
+"""How many streams that were reset are remembered, to say why; and how many that were reset before they were opened here."""
 
 
 class Stream:
@@ -302,6 +303,25 @@ class Stream:
         return received
 
 
+class GivenUp:
+    """Streams that were reset by who opens them before they were opened here: a frame may overtake the work for a request."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+
+    def heard(self, frame: Frame) -> None:
+        """A frame of a stream that is not known here."""
+        if frame.kind == FrameKind.RESET:
+            self._ids[frame.stream_id] = None
+            if len(self._ids) > REMEMBERED:
+                del self._ids[next(iter(self._ids))]
+
+    def check(self, stream_id: str) -> None:
+        """Raises "cancelled" for one of these."""
+        if stream_id in self._ids:
+            raise SteadError("cancelled", "the opener has given this stream up")
+
+
 class StreamEnds:
     """The ends of one program."""
 
@@ -319,6 +339,7 @@ class StreamEnds:
         self._new_id = new_id or _new_id
         self._streams: dict[str, Stream] = {}
         self._faults: dict[str, SteadError] = {}
+        self._given_up = GivenUp()
         self._peer: Peer | None = None
         self._attached = anyio.Event()
 
@@ -338,7 +359,7 @@ class StreamEnds:
     async def open(
         self, workspace_id: str, kind: str, params: Any = None, *, half_open: bool = False, timeout: float = 60.0
     ) -> Stream:
-        """Opens a stream; when the link breaks meanwhile, asks again under the same id."""
+        """Opens a stream, within so many seconds for all hops; when the link breaks meanwhile, asks again under the same id."""
         window = self._window_of(kind in {"file.read", "tree.read"})
         end = StreamEnd(self._new_id(), frame_kind(kind, True), window, large=kind in LARGE)
         stream = Stream(self, end, workspace_id, kind, opener=True)
@@ -355,30 +376,30 @@ class StreamEnds:
         if params is not None:
             message.params = msgspec.Raw(msgspec.json.encode(params))
         try:
-            await self._open(stream, message, time.monotonic() + timeout)
+            await self._open(stream, message, Deadline(timeout))
         except BaseException:
             self._abandon(stream)
             raise
         return stream
 
-    async def _open(self, stream: Stream, message: StreamOpen, until: float) -> None:
+    async def _open(self, stream: Stream, message: StreamOpen, deadline: Deadline) -> None:
         again = False
         absence = Absence()
         while True:
-            peer = await self._link(until)
+            peer = await self._link(deadline)
             stream.attach(peer)
             try:
-                stream.opened = await peer.request(message, max(0.01, until - time.monotonic()))
+                stream.opened = msgspec.json.decode(await opened(message, peer, deadline, grace=CLIENT_GRACE))
             except SteadError as error:
-                await self._may_come_back(peer, error, until, absence)
+                await self._may_come_back(peer, error, deadline, absence)
                 again = True
                 continue
             stream.begin(again)
             return
 
-    async def _may_come_back(self, peer: Peer, error: SteadError, until: float, absence: Absence) -> None:
+    async def _may_come_back(self, peer: Peer, error: SteadError, deadline: Deadline, absence: Absence) -> None:
         """Returns when it is worth asking again under the same id; raises the error when it is not."""
-        if time.monotonic() >= until:
+        if deadline.left <= 0:
             raise error
         if not peer.closed.is_set():
             await absence.pause(error)
@@ -387,10 +408,10 @@ class StreamEnds:
         """The opening failed or was cancelled: the other end, if there is one, is told."""
         stream.give_up(SteadError("cancelled", "the opener gave up"))
 
-    async def _link(self, until: float) -> Peer:
+    async def _link(self, deadline: Deadline) -> Peer:
         """The link that is up, or will be in time."""
         while self._peer is None or self._peer.closed.is_set():
-            with anyio.move_on_after(max(0.0, until - time.monotonic())) as scope:
+            with anyio.move_on_after(deadline.left) as scope:
                 await self._attached.wait()
             if scope.cancelled_caught:
                 raise SteadError("unavailable", "there is no link to the server")
@@ -404,7 +425,9 @@ class StreamEnds:
         peer: Peer | None = None,
         frame_bytes: int = PAYLOAD_BYTES,
     ) -> Stream:
-        """The accepting end. The same id again gives the same stream, with `fresh` false."""
+        """The accepting end. The same id again gives the same stream, with `fresh` false. "cancelled" for one that its opener
+        gave up meanwhile."""
+        self._given_up.check(stream_id)
         found = self._streams.get(stream_id)
         if found is not None:
             if (found.workspace_id, found.kind) != (workspace_id, kind):
@@ -455,6 +478,8 @@ class StreamEnds:
         stream = self._streams.get(frame.stream_id)
         if stream is not None:
             stream.arrived(frame)
+        else:
+            self._given_up.heard(frame)
 
     async def request(self, peer: Peer, message: Request) -> Any:
         """Answers `stream.resume` of an opener."""

@@ -13,7 +13,7 @@ from integration.node.control import Control, spec
 from integration.node.test_guest import started, state_of
 from stead.protocol.errors import SteadError
 from stead.transport.breaker import FAILURES
-from support.deadline import eventually
+from support.deadline import eventually, eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -69,3 +69,23 @@ async def test_a_new_start_is_not_held_against_a_guest(control: Control, start_n
         await control.do("restart", spec(workspace_id, generation=generation))
     await control.call(workspace_id, "workspace.info")
     assert not silent(control)
+
+
+async def test_an_opening_has_no_more_time_at_a_node_than_its_opener_gave(control: Control, start_node: Start) -> None:
+    node = start_node()
+    workspace_id = await started(control, isolation="none")
+    await control.call(workspace_id, "workspace.info")
+    guest = state_of(node, workspace_id)["guest_pid"]
+    os.kill(guest, signal.SIGSTOP)
+    try:
+        with pytest.raises(SteadError, match=r"did not answer within 3\.\d") as caught:
+            await control.ends.open(workspace_id, "exec", {"argv": ["sleep", "600"]}, timeout=0.5)
+    finally:
+        os.kill(guest, signal.SIGCONT)
+    assert caught.value.code == "timeout"
+
+    async def none_runs() -> bool:
+        execs = (await control.call(workspace_id, "exec.list"))["execs"]
+        return all(each["state"] != "running" for each in execs)
+
+    await eventually_async(none_runs, "its opener had given up")

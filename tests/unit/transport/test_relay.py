@@ -266,3 +266,58 @@ async def test_streams_of_one_link_are_bounded_and_cannot_be_taken_by_another_li
     relay.closed()
     assert not near.routes
     assert not far.routes
+
+
+async def test_an_opening_that_was_not_answered_is_over_beyond_the_relay_too() -> None:
+    """Its far end is told to wait for the opener, and then that the opener has given up, though it was there only later."""
+
+    class Late(Server):
+        async def request(self, peer: Peer, message: Request) -> Any:
+            if isinstance(message, StreamOpen):
+                await go.wait()
+            return await super().request(peer, message)
+
+    go = anyio.Event()
+    client = Client()
+    async with Late().running() as server:
+        chain = Chain(server)
+        chain.join_far()
+        await chain.join(client)
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.ends.open, "ws_1", "stuck")
+            await eventually_async(lambda: chain.middle.relays, "the relay has it")
+            (relay,) = chain.middle.relays.values()
+            await eventually_async(lambda: relay.active() == 1, "it is bound")
+            (name,) = [bound.near_id for bound in relay.streams()]
+            relay.abandon(name)
+            assert relay.active() == 0
+            group.cancel_scope.cancel()
+        await eventually_async(lambda: not relay.streams(), "the reset was passed on")
+        go.set()
+        stream = await client.ends.open("ws_1", "echo")
+        assert [each.kind for each in server.streams] == ["echo"]
+        await stream.reset(SteadError("cancelled", "enough"))
+
+
+async def test_a_stream_that_was_abandoned_and_is_opened_again_is_kept() -> None:
+    chain = Chain(Server())
+    near, far = (Peer(memory.pair()[0], chain.middle, name=name) for name in ("near", "far"))
+    relay = Relay(near)
+    relay.bind("st_1", far, "far-1", "ws_1")
+    relay.abandon("st_1")
+    assert relay.active() == 0
+    relay.bind("st_1", far, "far-1", "ws_1")
+    assert relay.active() == 1
+    assert near.routes["st_1"]._linger is None
+    relay.unbind("st_1")
+
+
+async def test_a_stream_that_its_opener_reset_is_not_bound() -> None:
+    chain = Chain(Server())
+    near, far = (Peer(memory.pair()[0], chain.middle, name=name) for name in ("near", "far"))
+    relay = Relay(near)
+    relay.frame(near, Frame(FrameKind.RESET, "st_1", 0, b""))
+    with pytest.raises(SteadError) as caught:
+        relay.bind("st_1", far, "far-1", "ws_1")
+    assert caught.value.code == "cancelled"
+    assert relay.active() == 0

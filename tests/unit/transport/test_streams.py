@@ -1,14 +1,20 @@
 """Ends of streams over links that work, break, lose and come back."""
 
+from typing import Any
+
 import anyio
+import anyio.lowlevel
 import pytest
 
 from stead.protocol.errors import SteadError
 from stead.protocol.flow import WINDOW
+from stead.protocol.frames import Frame, FrameKind
+from stead.protocol.messages import Request, StreamOpen
 from stead.testing.faults import Faults
 from stead.transport import memory
+from stead.transport.attempts import CLIENT_GRACE, Deadline, UnansweredError, opened
 from stead.transport.peer import Peer
-from stead.transport.streams import StreamEnds
+from stead.transport.streams import REMEMBERED, Stream, StreamEnds
 from support.deadline import eventually_async
 from unit.transport.parts import PATIENCE, PATTERN, Client, Server, linked, read_all
 
@@ -304,3 +310,102 @@ async def test_patience_ends() -> None:
             with pytest.raises(SteadError) as caught:
                 await stream.receive()
             assert caught.value.code == "node_unreachable"
+
+
+async def test_an_opening_that_is_given_up_at_once_never_comes_to_be() -> None:
+    """The reset overtakes the work for the request."""
+    client = Client()
+    async with Server().running() as server, linked(memory.pair(), client, server) as (one, _):
+        client.ends.attach(one)
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.ends.open, "ws_1", "stuck")
+            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        stream = await client.ends.open("ws_1", "echo")
+        await eventually_async(lambda: server.ended == ["cancelled"] or len(server.streams) == 1, "it is over")
+        assert [each.id for each in server.streams if not each.closed.is_set()] == [stream.id]
+        assert len(client.ends) == 1
+
+
+async def test_an_end_that_was_given_up_before_it_was_there_is_refused() -> None:
+    ends, peer = StreamEnds(), Peer(memory.pair()[0], Client(), name="any")
+    ends.frame(peer, Frame(FrameKind.RESET, "st_1", 0, b""))
+    with pytest.raises(SteadError) as caught:
+        ends.accept("st_1", "ws_1", "exec")
+    assert caught.value.code == "cancelled"
+    for number in range(REMEMBERED):
+        ends.frame(peer, Frame(FrameKind.RESET, f"st_1{number}", 0, b""))
+    assert ends.accept("st_1", "ws_1", "exec").fresh, "so many are remembered"
+
+
+class Recording(Server):
+    """Keeps how long each opening may take; the first answers are lost with their link."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timeouts: list[float] = []
+
+    async def request(self, peer: Peer, message: Request) -> Any:
+        if isinstance(message, StreamOpen):
+            self.timeouts.append(message.timeout)
+        return await super().request(peer, message)
+
+
+async def test_each_attempt_to_open_says_how_much_time_is_left() -> None:
+    client = Client()
+    with anyio.fail_after(PATIENCE):
+        async with Recording().running() as server:
+            assert isinstance(server, Recording)
+            line = Line(client, server)
+            await line.connect(back=Faults(1, cut_after=0))
+            async with anyio.create_task_group() as group:
+
+                async def opens() -> None:
+                    await client.ends.open("ws_1", "source", {"size": 1000}, timeout=20.0)
+
+                group.start_soon(opens)
+                await line.one.closed.wait()
+                await anyio.sleep(0.01)
+                await line.connect()
+            first, second = server.timeouts
+            assert 0 < second < first <= 20.0
+
+
+async def test_no_time_is_an_error_before_anything_is_asked() -> None:
+    client = Client()
+    async with Recording().running() as server, linked(memory.pair(), client, server) as (one, _):
+        client.ends.attach(one)
+        late = StreamOpen(request_id="", stream_id="st_1", workspace_id="ws_1", kind="echo")
+        with pytest.raises(SteadError, match="no time was left") as caught:
+            await opened(late, one, Deadline(1.0, iter([0.0, 2.0]).__next__), grace=CLIENT_GRACE)
+        assert caught.value.code == "timeout"
+        assert isinstance(server, Recording)
+        assert server.timeouts == []
+
+
+async def test_an_opening_that_is_not_answered_in_time_is_over_on_both_sides() -> None:
+    class Slow(Recording):
+        async def request(self, peer: Peer, message: Request) -> Any:
+            if isinstance(message, StreamOpen):
+                await go.wait()
+            return await super().request(peer, message)
+
+    go = anyio.Event()
+    client = Client()
+    async with Slow().running() as server, linked(memory.pair(), client, server) as (one, _):
+        client.ends.attach(one)
+        late = StreamOpen(request_id="", stream_id="st_1", workspace_id="ws_1", kind="stuck")
+        with pytest.raises(UnansweredError, match=r"within 0\.05") as caught:
+            await opened(late, one, Deadline(0.04, lambda: 0.0), grace=0.01)
+        assert caught.value.code == "timeout"
+        one.post(Frame(FrameKind.RESET, "st_1", 0, b""))
+        await eventually_async(lambda: one.waiting == 0, "it was told")
+        stream = await _next(client, go)
+        assert [each.id for each in server.streams] == [stream.id], "nothing was opened for who had gone"
+
+
+async def _next(client: Client, go: anyio.Event) -> Stream:
+    """Another stream, once the first request may go on."""
+    go.set()
+    return await client.ends.open("ws_1", "echo")

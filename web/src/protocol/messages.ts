@@ -255,7 +255,7 @@ export interface Call {
   schema_version?: "1";
 }
 
-/** Open a stream in a workspace; `params` pass undecoded. The same id again attaches, never opens twice. `frame_bytes` is the most payload of a DATA frame that the opener and every hop so far take; a hop that takes less lowers it, and one that does not know it leaves it out. */
+/** Open a stream in a workspace; `params` pass undecoded. The same id again attaches, never opens twice. `timeout` is how many seconds the opening may take, as with a call; what a hop waited is gone for those beyond it. `frame_bytes` is the most payload of a DATA frame that the opener and every hop so far take; a hop that takes less lowers it, and one that does not know it leaves it out. */
 export interface StreamOpen {
   type: "stream.open";
   request_id: string;
@@ -263,6 +263,7 @@ export interface StreamOpen {
   workspace_id: string;
   kind: string;
   params?: unknown;
+  timeout?: number;
   frame_bytes?: number;
   schema_version?: "1";
 }

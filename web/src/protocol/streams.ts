@@ -23,6 +23,7 @@ import { Backoff, Link } from "./link";
 import { type AnyMessage, type EventNotice, PROTOCOL, RETRY_CODES } from "./messages";
 import { StreamEnd } from "./stream";
 
+const GRACE_SECONDS = 9;
 const PING_SECONDS = 10;
 const SILENCE_SECONDS = 30;
 const HELLO_SECONDS = 10;
@@ -262,7 +263,7 @@ export class StreamClient {
   call(workspaceId: string, method: string, params: unknown = {}, timeoutSeconds = 60): Promise<unknown> {
     return this.ask(
       { type: "call", request_id: "", workspace_id: workspaceId, method, params, timeout: timeoutSeconds },
-      timeoutSeconds + 5,
+      timeoutSeconds + GRACE_SECONDS,
     );
   }
 
@@ -302,8 +303,9 @@ export class StreamClient {
       await this.linkUntil(until);
       const attempt = this.attempt;
       try {
-        const message = { request_id: "", stream_id: stream.id, workspace_id: stream.workspaceId, kind, params };
-        stream.opened = await this.ask({ type: "stream.open", ...message }, until - now());
+        const timeout = Math.max(0.001, until - now());
+        const message = { request_id: "", stream_id: stream.id, workspace_id: stream.workspaceId, kind, params, timeout };
+        stream.opened = await this.ask({ type: "stream.open", ...message }, timeout + GRACE_SECONDS);
       } catch (error) {
         if ((attempt === this.attempt && this.up) || now() >= until) throw error;
         continue;

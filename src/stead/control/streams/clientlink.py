@@ -43,7 +43,7 @@ from stead.protocol.messages import (
 )
 from stead.protocol.methods import CALLS, STREAMS, Right, repeatable
 from stead.protocol.version import agree
-from stead.transport.attempts import CONTROL_GRACE, Deadline, once
+from stead.transport.attempts import CONTROL_GRACE, Deadline, UnansweredError, once, opened
 from stead.transport.peer import Limits as PeerLimits
 from stead.transport.peer import Peer
 from stead.transport.relay import Relay
@@ -235,10 +235,14 @@ class ClientLink:
         if not self._trusted and len(relay) >= most and relay.active() >= most:
             raise SteadError("too_many", f"{most} streams are open on this link (`limits.link_streams`)")
         outcome = OK
+        deadline = Deadline(message.timeout)
         try:
             far, peer, workspace_id = await self._bind(relay, message.stream_id, message.workspace_id, right)
-            onward = _onward(message, far, workspace_id)
-            return await peer.relay(onward)
+            return await opened(_onward(message, far, workspace_id), peer, deadline, grace=CONTROL_GRACE)
+        except UnansweredError as error:
+            outcome = error.code
+            relay.abandon(message.stream_id)
+            raise
         except SteadError as error:
             outcome = error.code
             relay.unbind(message.stream_id)

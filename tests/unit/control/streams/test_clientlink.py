@@ -159,6 +159,16 @@ async def test_frames_get_no_larger_than_this_hop_takes(tmp_path: Path, asked: i
         assert [message.frame_bytes for message in node.opened] == [passed]
 
 
+@pytest.mark.parametrize("asked", [0.5, 20.0])
+async def test_a_node_has_the_time_that_is_left_to_open_a_stream(tmp_path: Path, asked: float) -> None:
+    async with face(tmp_path) as it:
+        node = await it.node()
+        box = await it.workspace()
+        async with it.link() as client:
+            await client.ends.open(box, "exec", {}, timeout=asked)
+        assert 0 < node.opened[0].timeout <= asked
+
+
 async def test_a_narrower_token_cannot_take_a_stream_over(tmp_path: Path) -> None:
     async with face(tmp_path) as it:
         await it.node()
