@@ -2,18 +2,18 @@
 
 Contract: `Channel(connection, rpc, upgrade).run()` gives the bytes read beyond the upgrade line, or None when the peer is gone.
 Requests are answered as they finish, so a long one blocks nothing; `link.upgrade` must be the only one under way; without an
-upgrade it is no method. A line that was begun and of which nothing comes any more is dropped after `patience` seconds. Where
-one connection has one peer after the other (`Shared`), who comes at once after another goes on with its channel.
+upgrade it is no method. How lines come, and when half of one is dropped, is in `incoming`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast, runtime_checkable
+from typing import cast
 
 import msgspec
 
+from stead.guest.incoming import PATIENCE, Incoming, TooLongError
 from stead.guest.rpc import Rpc, RpcError, encode, envelope, parse, too_long
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
@@ -23,20 +23,8 @@ from stead.protocol.version import agree
 Connected = Callable[[Bytes], Awaitable[None]]
 """Serves one channel, from its first byte to its last."""
 
-READ = 1 << 16
 LINES = 64
 """Lines being answered at once; then nothing more is read."""
-PATIENCE = 60.0
-"""How long half a line waits for the next piece of it."""
-
-
-@runtime_checkable
-class Shared(Bytes, Protocol):
-    """Bytes on which nothing tells a peer from the one before, but for a moment in which nobody is there; and the system may
-    tell of that moment only after the next one was answered already."""
-
-    async def again(self) -> bool:
-        """After an end: whether somebody is there again at once."""
 
 
 class Channel:
@@ -46,13 +34,9 @@ class Channel:
         self, connection: Bytes, rpc: Rpc, upgraded: Callable[[], Upgraded] | None, patience: float = PATIENCE
     ) -> None:
         self._connection = connection
-        self._shared = connection if isinstance(connection, Shared) else None
+        self._incoming = Incoming(connection, rpc.limits.line_bytes, patience)
         self._rpc = rpc
-        self._most = rpc.limits.line_bytes
         self._upgraded = upgraded
-        self._buffer = bytearray()
-        self._skipping = False
-        self._patience = patience
         self._answers: set[asyncio.Task[None]] = set()
         self._over = False
 
@@ -67,7 +51,7 @@ class Channel:
         async with asyncio.TaskGroup() as group:
             while (line := await self._line()) is not None:
                 if line and await self._take(line, group):
-                    rest = bytes(self._buffer)
+                    rest = self._incoming.rest
                     break
             for answer in self._answers:
                 answer.cancel()
@@ -76,43 +60,12 @@ class Channel:
 
     async def _line(self) -> bytes | None:
         """The next line; empty for one that is to be passed over."""
-        while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) >= self._most:
-                self._buffer.clear()
-                if not self._skipping:
-                    self._skipping = True
-                    await self._send(too_long(self._most))
-            data = await self._more()
-            if data:
-                self._buffer += data
-            elif self._shared is not None and await self._shared.again():
-                self._drop()
-            else:
-                return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        if self._skipping:
-            self._skipping = False
-            return b""
-        if len(line) >= self._most:
-            await self._send(too_long(self._most))
-            return b""
-        return line.strip()
-
-    async def _more(self) -> bytes:
-        """What comes next; the read goes on when half a line is dropped meanwhile, for some connections end with their read."""
-        if not (self._buffer or self._skipping):
-            return await self._connection.read(READ)
-        timer = asyncio.get_running_loop().call_later(self._patience, self._drop)
         try:
-            return await self._connection.read(READ)
-        finally:
-            timer.cancel()
-
-    def _drop(self) -> None:
-        """What comes next begins a line."""
-        self._buffer.clear()
-        self._skipping = False
+            line = await self._incoming.next()
+        except TooLongError:
+            await self._send(too_long(self._rpc.limits.line_bytes))
+            return b""
+        return line if line is None else line.strip()
 
     async def _take(self, line: bytes, group: asyncio.TaskGroup) -> bool:
         """Answers the line, now or later. True when the channel was upgraded."""
@@ -150,7 +103,7 @@ class Channel:
         try:
             await self._connection.write(line + b"\n")
         except SteadError:
-            if self._shared is None or not await self._shared.again():
+            if not await self._incoming.again():
                 raise
             await self._connection.write(b"\n" + line + b"\n")
 

@@ -29,8 +29,9 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from stead.guest.channel import LINES, PATIENCE, Connected
+from stead.guest.channel import LINES, Connected
 from stead.guest.foreground import ended
+from stead.guest.incoming import PATIENCE, Incoming, TooLongError
 from stead.guest.limiter import Limiter
 from stead.guest.rpc import Rpc
 from stead.guest.terminal import ENTER, Terminal, hang_up
@@ -46,7 +47,7 @@ PIECE = 3000
 """Bytes of output in one line."""
 AT_ONCE = 16
 """Commands of one line at once."""
-READ = 1 << 16
+PREFIX_BYTES = len("JSON:")
 _SIZE = re.compile(rb"(\d{1,4})x(\d{1,4})")
 _NUMBER = re.compile(rb"\d{1,18}")
 
@@ -64,6 +65,7 @@ class Console:
         patience: float = PATIENCE,
     ) -> None:
         self._connection = connection
+        self._incoming = Incoming(connection, LINE_BYTES + PREFIX_BYTES, patience, returns=True)
         self._rpc = rpc
         self._toolbox = toolbox
         self._connected = connected
@@ -73,9 +75,6 @@ class Console:
         self._slots = asyncio.Semaphore(LINES)
         self._numbers = itertools.count(1)
         self._commands: dict[int, str] = {}
-        self._buffer = bytearray()
-        self._skipping = False
-        self._patience = patience
         self._terminal: Terminal | None = None
         self._size = (24, 80)
 
@@ -92,30 +91,14 @@ class Console:
             self._channel.end()
 
     async def _read(self, group: TaskGroup) -> None:
-        while data := await self._more():
-            self._buffer += data.replace(b"\r", b"\n")
-            *lines, rest = self._buffer.split(b"\n")
-            if lines and self._skipping:
-                lines, self._skipping = lines[1:], False
-            self._skipping = self._skipping or len(rest) > LINE_BYTES
-            self._buffer = bytearray(b"" if self._skipping else rest)
-            for line in lines:
-                await self._take(bytes(line), group)
-
-    async def _more(self) -> bytes:
-        """What comes next."""
-        if not (self._buffer or self._skipping):
-            return await self._connection.read(READ)
-        timer = asyncio.get_running_loop().call_later(self._patience, self._drop)
-        try:
-            return await self._connection.read(READ)
-        finally:
-            timer.cancel()
-
-    def _drop(self) -> None:
-        """What comes next begins a line."""
-        self._buffer.clear()
-        self._skipping = False
+        while True:
+            try:
+                line = await self._incoming.next()
+            except TooLongError:
+                continue
+            if line is None:
+                return
+            await self._take(line, group)
 
     async def _take(self, line: bytes, group: TaskGroup) -> None:
         """One line, by its beginning."""
