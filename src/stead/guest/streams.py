@@ -95,11 +95,17 @@ class Streams:
         begin = self._kinds.get(message.kind)
         if begin is None:
             raise SteadError("method_not_found", f"no stream of kind {message.kind[:100]!r}")
-        if self._ends.known(message.stream_id) is None:
+        known = self._ends.known(message.stream_id)
+        if known is None:
             if self._serving >= STREAMS:
                 raise SteadError("too_many", f"at most {STREAMS} streams at once")
             limiter.enter()
-        stream = self._ends.accept(message.stream_id, message.workspace_id, message.kind, peer, message.frame_bytes)
+        try:
+            stream = self._ends.accept(message.stream_id, message.workspace_id, message.kind, peer, message.frame_bytes)
+        except SteadError:
+            if known is None:
+                limiter.leave()
+            raise
         if not stream.fresh:
             opening = self._opening.get(stream.id)
             return stream.opened if opening is None else await asyncio.shield(opening)

@@ -20,6 +20,7 @@ from stead.guest.attendance import Attendance
 from stead.guest.calls import Calls
 from stead.guest.limiter import Limiter, Limits, within
 from stead.protocol.errors import SteadError
+from stead.protocol.frames import Frame, FrameKind
 from stead.protocol.messages import StreamOpen
 from stead.sdk.guest.lines import Lines
 from stead.sdk.guest.link import GuestLink
@@ -117,6 +118,19 @@ async def test_a_stream_and_a_line_are_requests_of_one_door(tmp_path: Path) -> N
                 pass
             await _until_free(link)
             assert "version" in await lines.call("get_agent_info", {})
+
+
+async def test_a_stream_that_was_given_up_before_it_came_is_not_counted(tmp_path: Path) -> None:
+    with _served(tmp_path, max_concurrent_requests=1), anyio.fail_after(PATIENCE):
+        async with GuestProcess(tmp_path).linked() as link:
+            assert link.peer is not None
+            link.peer.post(Frame(FrameKind.RESET, "st_early", 0))
+            with pytest.raises(SteadError) as caught:
+                await link.peer.request(
+                    StreamOpen(request_id="", stream_id="st_early", workspace_id=WORKSPACE, kind="watch")
+                )
+            assert caught.value.code == "cancelled"
+            await link.ask("files.stat", path=".")
 
 
 async def _until_free(link: Client) -> None:
