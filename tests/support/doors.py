@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tty
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -22,24 +23,27 @@ from support.deadline import PATIENCE, eventually
 from support.guests import Client, GuestProcess
 
 TOKEN = "the-token-of-these-tests"
-LINES = ("socket", "http", "console", "console channel")
+LINES = ("socket", "http", "device", "console", "console channel")
 """Where lines of the guest protocol go through."""
 LINKS = ("socket", "http", "console channel")
 """Where the framed link goes through."""
 
 
 class Doors:
-    """A guest that serves a socket, HTTP and a serial line."""
+    """A guest that serves a socket, HTTP, a serial line and a device, which are terminals here."""
 
     def __init__(self, place: Path, root: str = "", **guest: Any) -> None:
         self.place = place
         self.address = f"127.0.0.1:{free_port()}"
         self.line, self._theirs = os.openpty()
+        self.port, self._its_port = os.openpty()
+        tty.setraw(self._its_port)
         (place / "token").write_text(TOKEN)
         doors = [
             {"kind": "socket", "where": self.socket},
             {"kind": "http", "where": self.address, "token_file": str(place / "token")},
             {"kind": "console", "where": os.ttyname(self._theirs)},
+            {"kind": "device", "where": os.ttyname(self._its_port)},
         ]
         settings = {"root": root} if root else {}
         self.guest = GuestProcess(
@@ -89,6 +93,8 @@ class Doors:
             return await unix.connect(self.socket)
         if door == "http":
             return await Way.http(self.address, TOKEN).lines()
+        if door == "device":
+            return End(self.port)
         return JsonLines(await self.serial()) if door == "console" else LinkLines(await self.serial())
 
     @asynccontextmanager
@@ -128,7 +134,8 @@ class Doors:
     def __exit__(self, *raised: object) -> None:
         self.guest.__exit__(None, None, None)
         self.hang_up()
-        os.close(self._theirs)
+        for descriptor in (self._theirs, self.port, self._its_port):
+            os.close(descriptor)
 
 
 class End:

@@ -181,7 +181,7 @@ async def test_a_command_without_end_in_lines(doors: Doors, door: str) -> None:
         await endless.gone()
 
 
-@pytest.mark.parametrize("door", [each for each in LINES if each != "console"])
+@pytest.mark.parametrize("door", [each for each in LINES if each not in {"console", "device"}])
 async def test_who_asked_in_lines_and_is_gone_ends_the_command(doors: Doors, door: str) -> None:
     endless = Endless(doors, "lost")
     async with doors.lines(door) as lines:
