@@ -20,7 +20,12 @@ from stead.protocol.errors import SteadError
 from stead.toolbox.permits import Policy
 
 FILE = Path("/etc/stead/guest.json")
-LEVELS = ("debug", "info", "warning", "warn", "error", "trace")
+LEVELS = {
+    **{name: name.upper() for name in ("debug", "info", "warning", "error")},
+    "warn": "WARNING",
+    "trace": "DEBUG",
+}
+"""What a log may say, with its name in Python."""
 MEGABYTE = 1 << 20
 
 
@@ -81,6 +86,10 @@ class Configuration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             max_file_bytes=int(self.security.max_file_size_mb * MEGABYTE),
             max_exec_seconds=self.security.max_command_timeout_seconds,
         )
+
+    @property
+    def level(self) -> str:
+        return LEVELS[self.log_level.lower()]
 
     def limits(self) -> Limits:
         return Limits(

@@ -35,7 +35,6 @@ from stead.transport import stdio, unix
 START_SECONDS = 30.0
 PIECE = 1 << 16
 TOKEN_CHARACTERS = 16
-LEVELS = {"warn": "warning", "trace": "debug"}
 
 
 def main(argv: list[str]) -> None:
@@ -113,14 +112,13 @@ def prepare(found: Configuration, doors: list[Door], *, together: bool) -> Path:
     """Writes what holder and guest are told into the run directory. `together`: limits hold for whole doors."""
     run = _run_directory(found.run)
     doors = [_tokened(door, run) for door in doors]
-    level = found.log_level.lower()
     orders = Orders(
         doors=tuple(doors),
         policy=found.policy(),
         limits=found.limits(),
         together=together,
         retry_seconds=found.connection_retry_seconds,
-        log_level=LEVELS.get(level, level),
+        log_level=found.level,
     )
     told = {
         "version": 1,

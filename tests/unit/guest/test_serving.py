@@ -235,6 +235,21 @@ def test_a_file_that_says_nothing_of_security_permits_what_the_protocol_does(tmp
 
 
 @pytest.mark.parametrize(
+    ("said", "level"),
+    [
+        ("trace", "DEBUG"),
+        ("debug", "DEBUG"),
+        ("Info", "INFO"),
+        ("warn", "WARNING"),
+        ("WARNING", "WARNING"),
+        ("error", "ERROR"),
+    ],
+)
+def test_the_level_of_the_log(tmp_path: Path, said: str, level: str) -> None:
+    assert configuration.read(_write(tmp_path, log_level=said)).level == level
+
+
+@pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"unknown": 1}, "unknown"),

@@ -7,7 +7,7 @@
                                  in the foreground, without a service
 
 Without a door named it serves the port `org.kvmmanager.agent.0`. A configuration that does not parse stops the start with the
-reason. `serve --stdio` is all that another system than Windows can be asked for, and only by its tests.
+reason. On another system than Windows it only says which guest is that one's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from pathlib import Path
 from stead.guest.configuration import Configuration
 from stead.guest.windows import settings
 from stead.protocol.errors import SteadError
-
-LEVELS = {"warn": "WARNING", "trace": "DEBUG"}
 
 
 def main(argv: list[str]) -> None:
@@ -114,9 +112,8 @@ if sys.platform == "win32":
 
 def _log(found: Configuration) -> None:
     """To the file, or to standard error."""
-    level = LEVELS.get(found.log_level.lower(), found.log_level.upper())
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(filename=found.log_file, level=level, format=form, force=True)
+    logging.basicConfig(filename=found.log_file, level=found.level, format=form, force=True)
 
 
 if __name__ == "__main__":
