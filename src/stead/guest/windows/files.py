@@ -33,7 +33,6 @@ _READ_ONLY, _IS_DIRECTORY, _IS_LINK = 0x1, 0x10, 0x400
 _DISK = 1
 _BASIC, _RENAME, _DISPOSITION = 4, 10, 13
 _DACL = 4
-_SET_ATTRIBUTES = 0x100
 
 
 class _Text(ctypes.Structure):
