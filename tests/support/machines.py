@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -170,6 +170,19 @@ def bare_sandbox(root: Path) -> list[str]:
     """The same without capabilities, with this machine's network, and with no variables at all."""
     argv = ["bwrap", "--bind", str(root), "/", "--proc", "/proc", "--dev", "/dev"]
     return [*argv, "--unshare-pid", "--die-with-parent", "--clearenv"]
+
+
+@contextlib.contextmanager
+def serving(argv: Sequence[str], socket: Path) -> Iterator[Path]:
+    """Runs a guest, whose socket this is; gives it once the guest is there."""
+    process = subprocess.Popen(argv)
+    try:
+        eventually(lambda: socket.exists() or process.poll() is not None, "the guest is there")
+        assert process.poll() is None
+        yield socket
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
 
 
 def disk(place: Path, root: Path) -> tuple[Path, Path]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support import machines
-from support.deadline import PATIENCE, eventually
 from support.repository import ROOT
 
 ROOTS = ROOT / ".engines"
@@ -88,15 +87,8 @@ def serving(kind: Kind, root: Path, run: Path, command: Sequence[str], binds: Se
     """Runs a guest with this root as its whole system; gives its socket, which lies in the folder `run`."""
     run.mkdir()
     argv = [*machines.sandbox(root), *kind.also, *binds, "--bind", str(run), "/run/stead-guest", "--"]
-    process = subprocess.Popen([*argv, *command, "--socket", "/run/stead-guest/door.sock"])
-    socket = run / "guest.sock"
-    try:
-        eventually(lambda: socket.exists() or process.poll() is not None, "the guest is there")
-        assert process.poll() is None
+    with machines.serving([*argv, *command, "--socket", "/run/stead-guest/door.sock"], run / "guest.sock") as socket:
         yield socket
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
 
 
 def _run(*argv: str) -> str:

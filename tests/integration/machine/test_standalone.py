@@ -4,8 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import anyio
@@ -16,7 +15,7 @@ from stead.sdk.guest.client import RpcGuest, connect
 from stead.sdk.guest.link import GuestLink
 from stead.toolbox import behaviour
 from support import machines
-from support.deadline import PATIENCE, eventually
+from support.deadline import PATIENCE
 from support.repository import ROOT
 
 pytestmark = [
@@ -29,18 +28,10 @@ pytestmark = [
 SYSTEM = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
 
 
-@contextmanager
-def _inside(root: Path, argv: list[str]) -> Iterator[Path]:
+def _inside(root: Path, argv: list[str]) -> AbstractContextManager[Path]:
     """Runs a program with this folder as its whole system, and gives the socket of the guest it is."""
-    process = subprocess.Popen([*machines.bare_sandbox(root), "--setenv", "PATH", "/bin", "--", *argv])
-    try:
-        socket = root / "run" / "stead-guest" / "guest.sock"
-        eventually(lambda: socket.exists() or process.poll() is not None, "the guest is there")
-        assert process.poll() is None
-        yield socket
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
+    box = [*machines.bare_sandbox(root), "--setenv", "PATH", "/bin", "--"]
+    return machines.serving([*box, *argv], root / "run" / "stead-guest" / "guest.sock")
 
 
 def _empty(place: Path, standalone: Path) -> Path:
