@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import msgspec
@@ -136,10 +136,23 @@ class Server:
         self.ends.detach(peer)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Server"]:
+    async def running(self) -> AsyncIterator[Self]:
         async with anyio.create_task_group() as self.group:
             yield self
             self.group.cancel_scope.cancel()
+
+
+class Late(Server):
+    """Opens nothing before it is told to go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = anyio.Event()
+
+    async def request(self, peer: Peer, message: Request) -> Any:
+        if isinstance(message, StreamOpen):
+            await self.go.wait()
+        return await super().request(peer, message)
 
 
 PATTERN = bytes((number * 13 + (number >> 8)) & 255 for number in range(1 << 16))

@@ -16,7 +16,7 @@ from stead.transport.peer import Peer
 from stead.transport.relay import STREAMS, Relay
 from stead.transport.streams import StreamEnds
 from support.deadline import eventually_async
-from unit.transport.parts import PATIENCE, PATTERN, Client, Server, read_all
+from unit.transport.parts import PATIENCE, PATTERN, Client, Late, Server, read_all
 
 pytestmark = pytest.mark.anyio
 
@@ -270,14 +270,6 @@ async def test_streams_of_one_link_are_bounded_and_cannot_be_taken_by_another_li
 
 async def test_an_opening_that_was_not_answered_is_over_beyond_the_relay_too() -> None:
     """Its far end is told to wait for the opener, and then that the opener has given up, though it was there only later."""
-
-    class Late(Server):
-        async def request(self, peer: Peer, message: Request) -> Any:
-            if isinstance(message, StreamOpen):
-                await go.wait()
-            return await super().request(peer, message)
-
-    go = anyio.Event()
     client = Client()
     async with Late().running() as server:
         chain = Chain(server)
@@ -293,7 +285,7 @@ async def test_an_opening_that_was_not_answered_is_over_beyond_the_relay_too() -
             assert relay.active() == 0
             group.cancel_scope.cancel()
         await eventually_async(lambda: not relay.streams(), "the reset was passed on")
-        go.set()
+        server.go.set()
         stream = await client.ends.open("ws_1", "echo")
         assert [each.kind for each in server.streams] == ["echo"]
         await stream.reset(SteadError("cancelled", "enough"))

@@ -16,7 +16,7 @@ from stead.transport.attempts import CLIENT_GRACE, Deadline, UnansweredError, op
 from stead.transport.peer import Peer
 from stead.transport.streams import REMEMBERED, Stream, StreamEnds
 from support.deadline import eventually_async
-from unit.transport.parts import PATIENCE, PATTERN, Client, Server, linked, read_all
+from unit.transport.parts import PATIENCE, PATTERN, Client, Late, Server, linked, read_all
 
 pytestmark = pytest.mark.anyio
 
@@ -356,7 +356,6 @@ async def test_each_attempt_to_open_says_how_much_time_is_left() -> None:
     client = Client()
     with anyio.fail_after(PATIENCE):
         async with Recording().running() as server:
-            assert isinstance(server, Recording)
             line = Line(client, server)
             await line.connect(back=Faults(1, cut_after=0))
             async with anyio.create_task_group() as group:
@@ -380,20 +379,12 @@ async def test_no_time_is_an_error_before_anything_is_asked() -> None:
         with pytest.raises(SteadError, match="no time was left") as caught:
             await opened(late, one, Deadline(1.0, iter([0.0, 2.0]).__next__), grace=CLIENT_GRACE)
         assert caught.value.code == "timeout"
-        assert isinstance(server, Recording)
         assert server.timeouts == []
 
 
 async def test_an_opening_that_is_not_answered_in_time_is_over_on_both_sides() -> None:
-    class Slow(Recording):
-        async def request(self, peer: Peer, message: Request) -> Any:
-            if isinstance(message, StreamOpen):
-                await go.wait()
-            return await super().request(peer, message)
-
-    go = anyio.Event()
     client = Client()
-    async with Slow().running() as server, linked(memory.pair(), client, server) as (one, _):
+    async with Late().running() as server, linked(memory.pair(), client, server) as (one, _):
         client.ends.attach(one)
         late = StreamOpen(request_id="", stream_id="st_1", workspace_id="ws_1", kind="stuck")
         with pytest.raises(UnansweredError, match=r"within 0\.05") as caught:
@@ -401,7 +392,7 @@ async def test_an_opening_that_is_not_answered_in_time_is_over_on_both_sides() -
         assert caught.value.code == "timeout"
         one.post(Frame(FrameKind.RESET, "st_1", 0, b""))
         await eventually_async(lambda: one.waiting == 0, "it was told")
-        stream = await _next(client, go)
+        stream = await _next(client, server.go)
         assert [each.id for each in server.streams] == [stream.id], "nothing was opened for who had gone"
 
 
