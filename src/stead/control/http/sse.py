@@ -25,11 +25,11 @@ def event(kind: str, data: bytes, id: object = "") -> bytes:
     return f"event: {kind}\n{mark}data: ".encode() + data + b"\n\n"
 
 
-async def received(stream: Stream) -> AsyncGenerator[bytes | None, None]:
+async def received(stream: Stream, beat: float = BEAT_SECONDS) -> AsyncGenerator[bytes | None, None]:
     """To the end of the stream."""
     async with stream:
         while True:
-            with anyio.move_on_after(BEAT_SECONDS) as waited:
+            with anyio.move_on_after(beat) as waited:
                 data = await stream.receive()
             if waited.cancelled_caught:
                 yield None
