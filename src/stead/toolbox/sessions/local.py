@@ -238,8 +238,8 @@ def _remove(at: Path) -> None:
 
 
 def _variables(data: bytes) -> Iterator[tuple[str, str]]:
-    """Those that are text; no answer could carry others."""
-    for variable in data.split(b"\0"):
+    """Those that are text; no answer could carry others. Half a variable, where too much was saved, is none."""
+    for variable in data.split(b"\0")[:-1]:
         name, _, value = _text(variable).partition("=")
         if _VARIABLE.fullmatch(name):
             yield name, value
