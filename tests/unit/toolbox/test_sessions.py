@@ -13,7 +13,7 @@ from stead.sdk.remote import RemoteToolbox
 from stead.toolbox.contract import Exec
 from stead.toolbox.local import LocalToolbox, opened
 from stead.toolbox.sessions.contract import NOT_KEPT, SESSIONS, OneSession, OpenSession, PrepareLine
-from stead.toolbox.sessions.local import LocalSessions
+from stead.toolbox.sessions.local import FILE_BYTES, LocalSessions
 from support.disk import Disk, small_disk
 from support.guests import WORKSPACE, GuestProcess
 
@@ -105,7 +105,7 @@ async def test_a_ruin_is_no_session_and_is_made_anew(
 async def test_hostile_files_are_only_text(toolbox: LocalToolbox, tmp_path: Path) -> None:
     await toolbox.sessions.open("one")
     files = tmp_path / "run" / "sessions" / "one"
-    hostile = b"no variable\0=\0A B=1\0LD PRELOAD=x\0OK=fine\0BAD=\xff\0$(touch made)=1\0Q=`touch made`"
+    hostile = b"no variable\0=\0A B=1\0LD PRELOAD=x\0OK=fine\0BAD=\xff\0$(touch made)=1\0Q=`touch made`\0"
     (files / "state").write_bytes(os.fsencode(tmp_path / "root") + b"\n\0" + hostile)
     shown = await toolbox.sessions.show("one")
     assert shown.environment == {"OK": "fine", "Q": "`touch made`"}
@@ -164,6 +164,13 @@ async def test_many_lines_at_once_leave_a_whole_session(toolbox: LocalToolbox) -
             group.start_soon(out, toolbox, f"export A={number} B={number}")
     shown = await toolbox.sessions.show("one")
     assert shown.environment["A"] == shown.environment["B"]
+
+
+async def test_of_too_much_the_last_variable_is_lost_whole(toolbox: LocalToolbox, tmp_path: Path) -> None:
+    await toolbox.sessions.open("one", environment={"A": "1"})
+    state = tmp_path / "run" / "sessions" / "one" / "state"
+    state.write_bytes(state.read_bytes() + b"B=" + b"b" * FILE_BYTES + b"\0C=1\0")
+    assert (await toolbox.sessions.show("one")).environment == {"A": "1"}
 
 
 async def test_directory_and_environment_are_saved_as_one(toolbox: LocalToolbox, tmp_path: Path) -> None:
