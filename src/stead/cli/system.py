@@ -1,21 +1,30 @@
-"""`stead ps`, `stead system`: what runs in a workspace, and on what."""
+"""`stead ps`, `stead system`: what runs in a workspace, and on what; directives for its cloud-init."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stead.cli import output
 from stead.cli.context import Context
 from stead.cli.exec import signal_number
-from stead.cli.words import Namespace, Parser, Verb, workspace_argument
+from stead.cli.words import Namespace, Parser, Verb, seconds, workspace_argument
 from stead.protocol.errors import SteadError
 
 if TYPE_CHECKING:
     from stead.sdk.remote import RemoteToolbox
-    from stead.toolbox.system.contract import Process, SystemInfo
+    from stead.toolbox.system.contract import CloudInitModule, Process, SystemInfo
 
 COMMAND_WIDTH = 120
 MOST = 10_000
+CLOUD_SECONDS = 1800.0
+CLOUD_DETAILS = """\
+stead system work                                     kernel, memory, network, disks
+stead system work cloud-init server.yaml              run its directives now; - is stdin
+stead system work cloud-init --status --wait 5m       what cloud-init did at the boot, once that is done
+
+With cloud-init the exit code is 1 when a module failed, or the boot did."""
 
 
 async def ps(context: Context, arguments: Namespace) -> None:
@@ -31,8 +40,17 @@ async def ps(context: Context, arguments: Namespace) -> None:
         context.out.note(f"stead: {len(told.processes)} of {told.total} processes are shown")
 
 
-async def system(context: Context, arguments: Namespace) -> None:
-    """Kernel, memory, network and disks."""
+async def system(context: Context, arguments: Namespace) -> int | None:
+    """Kernel, memory, network and disks; or cloud-init."""
+    if arguments.what == "cloud-init":
+        return await (_cloud_status if arguments.status else _cloud_init)(context, arguments)
+    if arguments.file or arguments.status or arguments.wait or arguments.timeout:
+        raise SteadError("invalid", "these arguments are for cloud-init: stead system WS cloud-init FILE")
+    await _system(context, arguments)
+    return None
+
+
+async def _system(context: Context, arguments: Namespace) -> None:
     async with context.toolbox(arguments.workspace) as toolbox:
         info = await toolbox.system.info()
         network = await toolbox.system.network()
@@ -64,6 +82,57 @@ async def system(context: Context, arguments: Namespace) -> None:
             for one in disks.filesystems
         ],
     )
+
+
+async def _cloud_init(context: Context, arguments: Namespace) -> int:
+    if not arguments.file:
+        raise SteadError("invalid", "a file with directives is needed, or - for stdin, or --status")
+    if arguments.wait:
+        raise SteadError("invalid", "--wait goes with --status; --timeout limits a run")
+    user_data = _user_data(arguments.file)
+    async with context.toolbox(arguments.workspace) as toolbox:
+        done = await toolbox.system.cloud_init(user_data, timeout=arguments.timeout or CLOUD_SECONDS)
+    if context.out.json:
+        context.out.value(done)
+    else:
+        rows = [(module.name, "ok" if module.ok else "failed", f"{module.seconds:.1f} s") for module in done.modules]
+        context.out.items(done.modules, ("module", "state", "took"), rows)
+        for module in done.modules:
+            _show_module(context, module)
+    return 0 if done.ok else 1
+
+
+def _show_module(context: Context, module: CloudInitModule) -> None:
+    for title, text in (("output", module.output), ("complaints", "\n".join(module.errors))):
+        if text:
+            context.out.line()
+            context.out.line(f"{title} of {module.name}:")
+            context.out.line(text)
+
+
+async def _cloud_status(context: Context, arguments: Namespace) -> int:
+    if arguments.file or arguments.timeout:
+        raise SteadError("invalid", "--status runs nothing: it goes without a file and without --timeout")
+    async with context.toolbox(arguments.workspace) as toolbox:
+        told = await toolbox.system.cloud_init_status(wait=arguments.wait)
+    facts = {
+        "cloud-init": "installed" if told.installed else "not installed",
+        "boot": told.extended or told.status,
+        "detail": told.detail,
+        "source": told.source,
+        "updated": told.updated,
+        "errors": "\n".join(told.errors),
+        "warnings": "\n".join(told.warnings),
+    }
+    context.out.facts(told, facts)
+    return 1 if told.errors or told.status == "error" else 0
+
+
+def _user_data(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SteadError("invalid", f"{file}: this is no text in UTF-8") from None
 
 
 async def _kill(context: Context, toolbox: RemoteToolbox, pid: int, signal: int) -> None:
@@ -112,7 +181,23 @@ def _ps_arguments(parser: Parser) -> None:
     parser.add_argument("-s", "--signal", default="TERM", help="TERM, KILL, INT, 15, ...")
 
 
+def _system_arguments(parser: Parser) -> None:
+    workspace_argument(parser)
+    parser.add_argument(
+        "what", nargs="?", choices=["cloud-init"], help="run directives, or ask what became of the boot"
+    )
+    parser.add_argument("file", nargs="?", default="", help="a #cloud-config; - is stdin")
+    parser.add_argument("--status", action="store_true", help="what cloud-init did at the boot")
+    parser.add_argument("--wait", type=seconds, default=0.0, metavar="TIME", help="wait so long until the boot is done")
+    parser.add_argument("--timeout", type=seconds, default=0.0, metavar="TIME", help="end a run after so long (30m)")
+
+
 VERBS = {
     "ps": Verb("what runs in a workspace", ps, _ps_arguments),
-    "system": Verb("the system of a workspace: kernel, memory, network, disks", system, workspace_argument),
+    "system": Verb(
+        "the system of a workspace: kernel, memory, network, disks; its cloud-init",
+        system,
+        _system_arguments,
+        details=CLOUD_DETAILS,
+    ),
 }

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-from stead.toolbox.behaviour.checks import check, expect, refused, script, sh
+from stead.protocol.errors import SteadError
+from stead.toolbox.behaviour.checks import NotTriedError, check, expect, refused, script, sh
 from stead.toolbox.contract import LIST_ENTRIES, ExecState, Toolbox
+
+CLOUD_REFUSALS = frozenset({"invalid", "permission_denied", "conflict"})
+"""For user data that is wrong: where only root may run it, or the boot's is not done yet, it is not even read."""
 
 
 @check
@@ -121,6 +125,28 @@ async def system_packages(toolbox: Toolbox, place: str) -> None:
     expect(packages.manager and len(packages.packages) <= packages.total, f"told {packages.manager} {packages.total}")
     await refused("invalid", toolbox.system.install_packages(["--allow-downgrades"]))
     await refused("invalid", toolbox.system.install_packages(["./local.deb"]))
+
+
+@check
+async def system_cloud_init(toolbox: Toolbox, place: str) -> None:
+    """A script, broken YAML and a directive that nobody knows are refused, and nothing is run; its status is told."""
+    trace = f"#cloud-config\nwrite_files: [{{path: {place}/trace, content: x}}]\n"
+    told = await refused("invalid", toolbox.system.cloud_init("#!/bin/sh\nexit 0\n"))
+    expect("exec" in told.message, f"a script is refused without the way that it goes: {told.message}")
+    await refused("invalid", toolbox.system.cloud_init(trace, timeout=-1.0))
+    if not (await toolbox.system.cloud_init_status()).installed:
+        await refused("program_missing", toolbox.system.cloud_init(trace))
+        raise NotTriedError("cloud-init is not installed in the workspace")
+    for wrong in ("runcmd: [", "no_such_directive_here: 1\n"):
+        expect(await _cloud_refusal(toolbox, trace + wrong) in CLOUD_REFUSALS, f"not refused: {wrong}")
+    await refused("not_found", toolbox.stat(f"{place}/trace"))
+
+
+async def _cloud_refusal(toolbox: Toolbox, user_data: str) -> str:
+    try:
+        return str(await toolbox.system.cloud_init(user_data))
+    except SteadError as error:
+        return error.code
 
 
 @check

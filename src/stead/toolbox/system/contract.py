@@ -1,8 +1,8 @@
 """What can be asked of the system: params, results, operations, and the face `toolbox.system`.
 
 Contract: sizes are bytes, times are seconds, moments are seconds since 1970. What is read needs the right to read; killing,
-services, packages, keys and power need the right to execute. "unsupported": this system has no such thing (no systemd, no
-package manager, not Linux); the message says which. A sandbox tells of itself what its kernel tells it.
+services, packages, cloud-init, keys and power need the right to execute. "unsupported": this system has no such thing (no
+systemd, no package manager, not Linux); the message says which. A sandbox tells of itself what its kernel tells it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ PACKAGE_LOCK_SECONDS = 60.0
 """How long another program that changes packages is waited for."""
 SERVICE_SECONDS = 120.0
 """How long a service may take to start or stop."""
+CLOUD_SECONDS = 1800.0
+"""How long the directives of cloud-init may take, or be waited for."""
+USER_DATA_BYTES = 256 << 10
+"""The longest user data."""
 LOG_LINES = 10_000
 """The most lines of a log that are answered, or told before following it."""
 DELAY_SECONDS = 86_400.0
@@ -76,6 +80,19 @@ class RemovePackages(Params):
     """system.remove_packages; what is not there is gone already."""
 
     names: list[str]
+
+
+class RunCloudInit(Params):
+    """system.cloud_init: a `#cloud-config`, run now. Over its `timeout`, all that runs is killed: "timeout"."""
+
+    user_data: str
+    timeout: float = CLOUD_SECONDS
+
+
+class AskCloudInit(Params):
+    """system.cloud_init_status: at once, or when the boot is done, after `wait` seconds at the latest."""
+
+    wait: float = 0.0
 
 
 class OfUser(Params):
@@ -283,6 +300,38 @@ class PackagesChanged(Result, frozen=True):
     after: dict[str, str] = {}
 
 
+class CloudInitModule(Result, frozen=True):
+    """What a module of cloud-init did. `ok`: it did not fail. `errors` are its complaints, harmless ones, too; `output` is the
+    end of what was printed."""
+
+    name: str
+    ok: bool
+    seconds: float
+    output: str = ""
+    errors: list[str] = []
+
+
+class CloudInitRun(Result, frozen=True):
+    """The modules that the directives needed, in cloud-init's order; each was run, whatever became of those before it."""
+
+    ok: bool
+    modules: list[CloudInitModule]
+
+
+class CloudInitStatus(Result, frozen=True):
+    """What became of the boot, in cloud-init's own words: not run, running, done, error, disabled, ...; `extended` in those of
+    newer versions, such as degraded done. `source`: where the machine had its user data from. Our runs are no part of it."""
+
+    installed: bool
+    status: str = ""
+    extended: str = ""
+    detail: str = ""
+    source: str = ""
+    updated: str = ""
+    errors: list[str] = []
+    warnings: list[str] = []
+
+
 class Key(Result, frozen=True):
     """A public key that may log in."""
 
@@ -376,6 +425,10 @@ CONTROL_SERVICE = Operation("system.control_service", ControlService, Service, s
 PACKAGES = Operation("system.packages", ListPackages, Packages)
 INSTALL_PACKAGES = Operation("system.install_packages", InstallPackages, PackagesChanged, seconds=PACKAGE_SECONDS)
 REMOVE_PACKAGES = Operation("system.remove_packages", RemovePackages, PackagesChanged, seconds=PACKAGE_SECONDS)
+CLOUD_INIT = Operation("system.cloud_init", RunCloudInit, CloudInitRun, seconds=CLOUD_SECONDS + ASK_SECONDS)
+CLOUD_INIT_STATUS = Operation(
+    "system.cloud_init_status", AskCloudInit, CloudInitStatus, seconds=CLOUD_SECONDS + ASK_SECONDS
+)
 KEYS = Operation("system.keys", OfUser, Keys)
 ADD_KEY = Operation("system.add_key", AddKey, Keys)
 REMOVE_KEY = Operation("system.remove_key", RemoveKey, Keys)
@@ -386,7 +439,8 @@ REBOOT = Operation("system.reboot", ChangePower, PowerChange)
 OPERATIONS = by_name(
     [
         *(INFO, NETWORK, DISKS, METRICS, USERS, PROCESSES, KILL_PROCESS, SERVICES, SERVICE, CONTROL_SERVICE, LOG),
-        *(PACKAGES, INSTALL_PACKAGES, REMOVE_PACKAGES, KEYS, ADD_KEY, REMOVE_KEY, SHUTDOWN, REBOOT),
+        *(PACKAGES, INSTALL_PACKAGES, REMOVE_PACKAGES, CLOUD_INIT, CLOUD_INIT_STATUS, KEYS, ADD_KEY, REMOVE_KEY),
+        *(SHUTDOWN, REBOOT),
     ]
 )
 
@@ -462,6 +516,14 @@ class System:
     async def remove_packages(self, names: Strings) -> PackagesChanged:
         """And what cannot be without them."""
         return await self._toolbox.ask(REMOVE_PACKAGES, RemovePackages(names=names))
+
+    async def cloud_init(self, user_data: str, *, timeout: float = CLOUD_SECONDS) -> CloudInitRun:
+        """Runs directives by the machine's own cloud-init, as at its boot."""
+        return await self._toolbox.ask(CLOUD_INIT, RunCloudInit(user_data=user_data, timeout=timeout))
+
+    async def cloud_init_status(self, *, wait: float = 0.0) -> CloudInitStatus:
+        """Whether there is a cloud-init, and what it did at the boot."""
+        return await self._toolbox.ask(CLOUD_INIT_STATUS, AskCloudInit(wait=wait))
 
     async def keys(self, user: str = "") -> Keys:
         """Public keys that may log in as a user."""

@@ -9,6 +9,7 @@ from typing import Any
 from stead.toolbox.operations import Work
 from stead.toolbox.place import Place
 from stead.toolbox.system import disks, host, keys, logs, metrics, network, processes, users
+from stead.toolbox.system.cloud import CloudInit
 from stead.toolbox.system.packages import Installed
 from stead.toolbox.system.power import Power
 from stead.toolbox.system.services import Systemd
@@ -19,7 +20,7 @@ Does = Callable[[Any], Awaitable[Any]]
 def work(place: Place) -> Work:
     """What waits for the kernel is done in threads."""
     systemd, installed = Systemd(place), Installed(place)
-    power = Power(place, systemd)
+    cloud, power = CloudInit(place), Power(place, systemd)
     return {
         "system.info": _plain(place, host.info),
         "system.network": _plain(place, network.network),
@@ -37,6 +38,8 @@ def work(place: Place) -> Work:
         "system.packages": installed.packages,
         "system.install_packages": installed.install,
         "system.remove_packages": installed.remove,
+        "system.cloud_init": cloud.run,
+        "system.cloud_init_status": cloud.status,
         "system.log": partial(logs.log, place),
         "system.shutdown": power.shutdown,
         "system.reboot": power.reboot,
