@@ -118,7 +118,7 @@ class CloudInit:
             return _of_text(done.stdout.decode(errors="replace"), done.complaint)
         try:
             return _of_json(json.loads(done.stdout))
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, KeyError):
             raise SteadError("program_failed", f"cloud-init status: {done.complaint}", exit_code=done.code) from None
 
     async def _modules(self, leash: Leash, program: str, user_data: str, done: list[CloudInitModule]) -> None:
@@ -322,4 +322,4 @@ def _of_text(told: str, complaint: str) -> CloudInitStatus:
         raise SteadError("program_failed", f"cloud-init status: {complaint}")
     status, detail = found["status"], detail.strip()
     errors = [detail] if status == "error" else []
-    return CloudInitStatus(True, status, detail, updated=found.get("time", ""), errors=errors)
+    return CloudInitStatus(installed=True, status=status, detail=detail, updated=found.get("time", ""), errors=errors)
