@@ -14,6 +14,7 @@ from stead.toolbox.search import contract as search
 from stead.toolbox.search import files as listing
 from stead.toolbox.search import indexer
 from stead.toolbox.sessions import contract as sessions
+from stead.toolbox.sessions import local as kept
 from stead.toolbox.system import contract as system
 from stead.toolbox.text import contract as text
 from stead.toolbox.transfer import chunks, partial
@@ -103,6 +104,7 @@ IN_FORCE = {
     "output in one answer over HTTP": [commands.TEXT_CHARACTERS],
     "history of what was printed, over HTTP": [history.ENTRIES, history.BYTES],
     "sessions of one workspace": [sessions.SESSIONS],
+    "directory and variables kept of a session": [kept.FILE_BYTES],
 }
 
 
