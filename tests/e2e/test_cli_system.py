@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,32 @@ def test_the_system_is_shown(cli: Cli, workspace: str) -> None:
     assert told["info"]["kernel"] == kernel
     assert {"lo"} <= {interface["name"] for interface in told["interfaces"]}
     assert all(filesystem["mount_point"] for filesystem in told["filesystems"])
+
+
+def test_cloud_init_is_asked(cli: Cli, workspace: str, tmp_path: Path) -> None:
+    """A script is refused with the way that it goes, before anything is looked at."""
+    file = tmp_path / "data"
+    file.write_text("#!/bin/sh\n")
+    for words, given in (([str(file)], None), (["-"], b"#!/bin/sh\n")):
+        done = cli("system", workspace, "cloud-init", *words, input=given)
+        assert done.returncode == 1
+        assert b"run it with exec" in done.stderr
+    assert isinstance(cli.json("system", workspace, "cloud-init", "--status", "--wait", "100ms")["installed"], bool)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--status"],
+        ["cloud-init"],
+        ["cloud-init", "-", "--wait", "1s"],
+        ["cloud-init", "-", "--status"],
+        ["cloud-init", "--status", "--timeout", "1s"],
+        ["cloud-init", "/no/such/file"],
+        ["other"],
+    ],
+)
+def test_what_does_not_go_together(cli: Cli, workspace: str, words: list[str]) -> None:
+    done = cli("system", workspace, *words)
+    assert done.returncode in {1, 2}
+    assert done.stderr

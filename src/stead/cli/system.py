@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from stead.cli import output
 from stead.cli.context import Context
 from stead.cli.exec import signal_number
+from stead.cli.output import Output
 from stead.cli.words import Namespace, Parser, Verb, seconds, workspace_argument
 from stead.protocol.errors import SteadError
 
 if TYPE_CHECKING:
     from stead.sdk.remote import RemoteToolbox
-    from stead.toolbox.system.contract import CloudInitModule, Process, SystemInfo
+    from stead.toolbox.system.contract import CloudInitRun, CloudInitStatus, Process, SystemInfo
 
 COMMAND_WIDTH = 120
 MOST = 10_000
@@ -92,22 +93,21 @@ async def _cloud_init(context: Context, arguments: Namespace) -> int:
     user_data = _user_data(arguments.file)
     async with context.toolbox(arguments.workspace) as toolbox:
         done = await toolbox.system.cloud_init(user_data, timeout=arguments.timeout or CLOUD_SECONDS)
-    if context.out.json:
-        context.out.value(done)
-    else:
-        rows = [(module.name, "ok" if module.ok else "failed", f"{module.seconds:.1f} s") for module in done.modules]
-        context.out.items(done.modules, ("module", "state", "took"), rows)
-        for module in done.modules:
-            _show_module(context, module)
+    show_run(context.out, done)
     return 0 if done.ok else 1
 
 
-def _show_module(context: Context, module: CloudInitModule) -> None:
-    for title, text in (("output", module.output), ("complaints", "\n".join(module.errors))):
-        if text:
-            context.out.line()
-            context.out.line(f"{title} of {module.name}:")
-            context.out.line(text)
+def show_run(out: Output, done: CloudInitRun) -> None:
+    """The modules, then what each of them said."""
+    if out.json:
+        out.value(done)
+        return
+    rows = [(module.name, "ok" if module.ok else "failed", f"{module.seconds:.1f} s") for module in done.modules]
+    out.items(done.modules, ("module", "state", "took"), rows)
+    for module in done.modules:
+        for title, text in (("output", module.output), ("complaints", "\n".join(module.errors))):
+            if text:
+                out.line(f"\n{title} of {module.name}:\n{text}")
 
 
 async def _cloud_status(context: Context, arguments: Namespace) -> int:
@@ -115,6 +115,12 @@ async def _cloud_status(context: Context, arguments: Namespace) -> int:
         raise SteadError("invalid", "--status runs nothing: it goes without a file and without --timeout")
     async with context.toolbox(arguments.workspace) as toolbox:
         told = await toolbox.system.cloud_init_status(wait=arguments.wait)
+    show_status(context.out, told)
+    return 1 if told.errors or told.status == "error" else 0
+
+
+def show_status(out: Output, told: CloudInitStatus) -> None:
+    """What became of the boot."""
     facts = {
         "cloud-init": "installed" if told.installed else "not installed",
         "boot": told.extended or told.status,
@@ -124,8 +130,7 @@ async def _cloud_status(context: Context, arguments: Namespace) -> int:
         "errors": "\n".join(told.errors),
         "warnings": "\n".join(told.warnings),
     }
-    context.out.facts(told, facts)
-    return 1 if told.errors or told.status == "error" else 0
+    out.facts(told, facts)
 
 
 def _user_data(file: str) -> str:

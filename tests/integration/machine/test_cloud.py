@@ -177,7 +177,7 @@ async def test_what_is_wrong_is_refused_and_nothing_runs(real: Managed, case: st
 async def test_the_boot_is_told_and_its_scripts_are_not_run_again(real: Managed) -> None:
     async with _link(real.socket) as link:
         system = link.toolbox.system
-        assert (await system.cloud_init_status(wait=0.2)).status == "not run"
+        assert (await system.cloud_init_status(wait=0.2)).status in {"not run", "not started"}
         seed = "/var/lib/cloud/seed/nocloud"
         boot = f"{HEAD}runcmd: ['echo {SECRET} >> /opt/boots']\n"
         await link.toolbox.write(f"{seed}/user-data", boot.encode(), parents=True)
