@@ -67,6 +67,7 @@ class Port:
     def __init__(self, agent: Agent, path: Path) -> None:
         self.path = path
         self.accepted = 0
+        self.left = 0
         self.given = 0
         self.passed = 0
         self.refusing = False
@@ -79,10 +80,6 @@ class Port:
         """The client's connection is over."""
         if self._client is not None:
             self._client.transport.abort()
-
-    @property
-    def connected(self) -> bool:
-        return self._client is not None
 
     async def __aenter__(self) -> Self:
         reader, self._far = await asyncio.open_unix_connection(str(self._agent.socket))
@@ -117,4 +114,5 @@ class Port:
                     self.given += len(data)
                     self._far.write(data)
             self._client = None
+            self.left += 1
             writer.close()

@@ -503,8 +503,12 @@ async def test_a_serial_line_that_is_gone_in_the_middle_of_an_answer(own: Doors)
     async with own.lines("socket") as lines:
         assert (await lines.ask("ping"))["result"]["pong"] is True
     async with own.linked("http") as client:
-        execs = (await client.ask("exec.list"))["execs"]
-        assert [each["state"] for each in execs] == ["cancelled"]
+
+        async def ended() -> bool:
+            execs = (await client.ask("exec.list"))["execs"]
+            return [each["state"] for each in execs] == ["cancelled"]
+
+        await eventually_async(ended, "the command has ended with its line")
 
 
 # --- by hand -------------------------------------------------------------------------------------------------------------
