@@ -72,7 +72,7 @@ def _told(done: CloudInitRun, name: str) -> CloudInitModule:
 DIRECTIVES = f"""{HEAD}
 groups: [crew]
 users:
-  - name: ann
+  - name: agent
     groups: [crew]
     shell: /bin/bash
     ssh_authorized_keys: ["{KEY}"]
@@ -80,8 +80,8 @@ write_files:
   - path: /etc/made
     permissions: "0640"
     content: made
-  - path: /home/ann/later
-    owner: ann:ann
+  - path: /home/agent/later
+    owner: agent:agent
     content: later
     defer: true
 timezone: Europe/Berlin
@@ -105,9 +105,9 @@ async def test_directives_are_run(real: Managed) -> None:
     assert all(module.seconds > 0 for module in done.modules)
     assert f"the token has {len(SECRET)} letters" in _told(done, "scripts_user").output
     assert (real.root / "etc/made").stat().st_mode & 0o777 == 0o640
-    ann = next(line for line in (real.root / "etc/passwd").read_text().splitlines() if line.startswith("ann:"))
-    assert (real.root / "home/ann/later").stat().st_uid == int(ann.split(":")[2]) > 0
-    assert (real.root / "home/ann/.ssh/authorized_keys").read_text().strip().endswith(KEY)
+    agent = next(line for line in (real.root / "etc/passwd").read_text().splitlines() if line.startswith("agent:"))
+    assert (real.root / "home/agent/later").stat().st_uid == int(agent.split(":")[2]) > 0
+    assert (real.root / "home/agent/.ssh/authorized_keys").read_text().strip().endswith(KEY)
     assert "debian:" not in (real.root / "etc/passwd").read_text()
     assert (real.root / "etc/timezone").read_text() == "Europe/Berlin\n"
     assert (real.root / "opt/tiny").read_text() == "1.0"
