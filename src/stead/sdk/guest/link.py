@@ -42,6 +42,8 @@ PATIENCE = 30.0
 ABSENCE_SECONDS = 12.0
 """An absence as long as this counts as a failure."""
 UPGRADE_SECONDS = 15.0
+FINAL = frozenset({"unauthenticated", "forbidden", "not_found", "invalid"})
+"""Faults at connecting that waiting does not change."""
 
 
 class GuestLink:
@@ -55,6 +57,7 @@ class GuestLink:
         self._peer: Peer | None = None
         self._changed = anyio.Event()
         self._trouble = "it did not answer yet"
+        self._refusal: SteadError | None = None
         self._linked = False
         self._absence = absence
         self._away = Deadline(absence)
@@ -96,11 +99,13 @@ class GuestLink:
         return await self._ends.open(workspace_id, kind, params)
 
     async def connected(self, seconds: float = PATIENCE) -> Peer:
-        """The live link; at once an error while the guest is left alone."""
+        """The live link; at once an error while the guest is left alone, or refuses this client."""
         with anyio.move_on_after(min(seconds, PATIENCE)):
             while (peer := self._peer) is None or peer.lost:
                 if self.breaker.state == "open":
                     self.breaker.check(time.monotonic())
+                if self._refusal is not None:
+                    raise SteadError(self._refusal.code, self._refusal.message)
                 await self._changed.wait()
             return peer
         raise SteadError("workspace_unreachable", f"the guest is not there: {self._trouble}")
@@ -113,8 +118,11 @@ class GuestLink:
             try:
                 self.breaker.allow(began)
                 await self._attempt()
+                self._refusal = None
             except SteadError as error:
                 self._trouble = error.message
+                self._refusal = error if error.code in FINAL else None
+                self._tell()
             self._judge()
             now = time.monotonic()
             await anyio.sleep(max(backoff.delay(now - began), self.breaker.wait(now)))

@@ -11,6 +11,8 @@ import contextlib
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import anyio
+
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import BY_STATUS, SteadError
 from stead.protocol.guest import LINK_PATH, LINK_PROTOCOL
@@ -19,6 +21,8 @@ from stead.transport import tcp, unix
 from stead.transport.begun import Begun
 
 HEAD_BYTES = 16 << 10
+OPEN_SECONDS = 15.0
+"""How long a server of HTTP may take to give a channel."""
 
 
 class Way(NamedTuple):
@@ -27,6 +31,7 @@ class Way(NamedTuple):
     where: str
     console: bool = False
     token: str | None = None
+    seconds: float = OPEN_SECONDS
 
     @classmethod
     def of(cls, where: str | Path | Way) -> Way:
@@ -54,13 +59,19 @@ class Way(NamedTuple):
     async def _open(self) -> Bytes:
         if self.token is None:
             return await unix.connect(self.where)
-        connection = await tcp.connect(self.where)
-        try:
-            return await _switched(connection, self.where, self.token)
-        except BaseException:
-            with contextlib.suppress(SteadError):
-                await connection.close()
-            raise
+        with anyio.move_on_after(self.seconds):
+            return await _over_http(self.where, self.token)
+        raise SteadError("unavailable", f"{self.where} gave no channel within {self.seconds:g} s")
+
+
+async def _over_http(address: str, token: str) -> Bytes:
+    connection = await tcp.connect(address)
+    try:
+        return await _switched(connection, address, token)
+    except BaseException:
+        with contextlib.suppress(SteadError):
+            await connection.close()
+        raise
 
 
 async def _switched(connection: Bytes, address: str, token: str) -> Bytes:

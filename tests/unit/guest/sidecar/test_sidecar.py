@@ -460,6 +460,15 @@ async def test_the_client_and_the_framed_link_over_http(served: Served) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_server_that_accepts_and_says_nothing_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(PATIENCE):
+        way = Way.http(f"127.0.0.1:{silent.getsockname()[1]}", TOKEN)._replace(seconds=0.05)
+        with pytest.raises(SteadError, match=r"no channel within 0\.05 s") as caught:
+            await way.channel()
+        assert caught.value.code == "unavailable"
+
+
+@pytest.mark.anyio
 async def test_a_channel_over_http_is_for_who_has_the_token_and_asks_for_it(served: Served) -> None:
     address = served.url.removeprefix("http://")
     for way, code in (
@@ -470,6 +479,11 @@ async def test_a_channel_over_http_is_for_who_has_the_token_and_asks_for_it(serv
         with pytest.raises(SteadError) as caught:
             await way.channel()
         assert caught.value.code == code
+        if code != "unavailable":
+            with anyio.fail_after(PATIENCE / 2), pytest.raises(SteadError) as caught:
+                async with GuestLink(way):
+                    pass
+            assert caught.value.code == code, "nobody waits for what will not be"
     assert served.refused("GET", "/link")[0] == 426
     with_body = (
         b"GET /link HTTP/1.1\r\n" + AUTHORISED + b"Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\n"
