@@ -35,7 +35,8 @@ def _unpack(root: Path) -> None:
     (root / "usr/share/zoneinfo/Europe/Berlin").write_bytes(b"TZif2")
 
 
-KIND = KINDS["apt"]._replace(engine="cloud", unpack=_unpack)
+KIND = KINDS["apt"]._replace(engine="cloud", unpack=_unpack, also=["--unshare-uts"])
+"""With a host name of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,7 @@ write_files:
     owner: agent:agent
     content: later
     defer: true
+hostname: cloudy
 timezone: Europe/Berlin
 package_update: true
 packages: [tiny]
@@ -94,14 +96,18 @@ runcmd:
     token={SECRET}
     echo "the token has ${{#token}} letters" | tee /opt/told
 """
-MODULES = ["write_files", "users_groups", "timezone", "runcmd", "package_update_upgrade_install"]
+MODULES = [
+    *("write_files", "set_hostname", "update_etc_hosts", "users_groups", "timezone", "runcmd"),
+    *("package_update_upgrade_install", "write_files_deferred", "scripts_user"),
+]
 
 
 async def test_directives_are_run(real: Managed) -> None:
     async with _system(real) as system:
         done = await system.cloud_init(DIRECTIVES)
+        assert (await system.info()).hostname == "cloudy"
     assert done.ok, done
-    assert [module.name for module in done.modules] == [*MODULES, "write_files_deferred", "scripts_user"]
+    assert [module.name for module in done.modules] == MODULES
     assert all(module.seconds > 0 for module in done.modules)
     assert f"the token has {len(SECRET)} letters" in _told(done, "scripts_user").output
     assert (real.root / "etc/made").stat().st_mode & 0o777 == 0o640

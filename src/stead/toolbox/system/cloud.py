@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import msgspec
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import typed
+from stead.toolbox.contract import CALL_BYTES
 from stead.toolbox.place import Place
 from stead.toolbox.programs import Programs, python
 from stead.toolbox.system.contract import (
@@ -42,8 +44,8 @@ STATE = "/var/lib/stead-cloud-init"
 BOOT = "/run/cloud-init"
 """Where cloud-init notes how far the boot has come."""
 OUTPUT_CHARACTERS = 8192
-"""The end of a module's output that is answered."""
-ERRORS = 20
+"""The end of a module's output that is answered; less of many."""
+ERRORS = 10
 ERROR_CHARACTERS = 1000
 LOG_BYTES = 1 << 20
 END_SECONDS = 10.0
@@ -111,10 +113,10 @@ class CloudInit:
     async def _told(self, *options: str) -> CloudInitStatus:
         """Its exit code tells errors, not whether it answered."""
         cwd = self._place.root.path
-        argv = ["cloud-init", "status", *options]
-        done = await self._place.programs.run([*argv, "--format", "json"], cwd=cwd, seconds=CLOUD_SECONDS)
+        argv, most = ["cloud-init", "status", *options], CLOUD_SECONDS if options else STATUS_SECONDS
+        done = await self._place.programs.run([*argv, "--format", "json"], cwd=cwd, seconds=most)
         if _UNKNOWN.search(done.complaint):
-            done = await self._place.programs.run([*argv, "--long"], cwd=cwd, seconds=CLOUD_SECONDS)
+            done = await self._place.programs.run([*argv, "--long"], cwd=cwd, seconds=most)
             return _of_text(done.stdout.decode(errors="replace"), done.complaint)
         try:
             return _of_json(json.loads(done.stdout))
@@ -126,20 +128,22 @@ class CloudInit:
         await self._place.in_thread(_kept, leash.folder / "user-data", user_data)
         plan = await self._plan(leash, program)
         log = Path(plan["log"]) if plan["log"] else None
+        most = min(OUTPUT_CHARACTERS, (CALL_BYTES >> 3) // len(plan["modules"]))
         configuration = {"CLOUD_CFG": str(leash.folder / "config")}
         for name in plan["modules"]:
             size = await self._place.in_thread(_size, log)
             argv = [program, "single", "--name", name, "--frequency", "always"]
             step = await leash.run(argv, configuration)
             logged = await self._place.in_thread(_logged, log, size)
-            done.append(_module(name, step, logged or step.output))
+            done.append(_module(name, step, logged or step.output, most))
 
     async def _plan(self, leash: Leash, program: str) -> Mapping[str, Any]:
         """Which modules, once all is well with the user data."""
         interpreter = await self._place.in_thread(_interpreter, program)
         read = await leash.run([*interpreter, "-I", str(_READER), str(leash.folder)])
         if read.code != 0:
-            raise SteadError("program_failed", f"cloud-init: {read.output[-2000:].strip()}", exit_code=read.code)
+            code = "disk_full" if os.strerror(errno.ENOSPC) in read.output else "program_failed"
+            raise SteadError(code, f"cloud-init: {read.output[-2000:].strip()}", exit_code=read.code)
         plan: Mapping[str, Any] = json.loads(await self._place.in_thread((leash.folder / "plan").read_bytes))
         if plan.get("code") == "invalid" and plan["unread"]:
             raise SteadError(plan["code"], plan["message"], field="user_data")
@@ -185,7 +189,7 @@ async def leashed(programs: Programs, state: str) -> AsyncIterator[Leash]:
         try:
             told = await _heard(process)
             if "errno" in told:
-                _no_folder(state, **told)
+                _no_folder(state, told["errno"], told["words"])
             yield Leash(process, Path(told["folder"]))
         finally:
             await asyncio.shield(_let_go(process))
@@ -208,10 +212,10 @@ async def _heard(process: asyncio.subprocess.Process) -> dict[str, Any]:
     return told
 
 
-def _no_folder(state: str, errno: int, words: str) -> NoReturn:
-    if errno == 0:
+def _no_folder(state: str, number: int, words: str) -> NoReturn:
+    if number == 0:
         raise SteadError("conflict", "another guest runs cloud-init on this machine")
-    raise typed(OSError(errno, words), state)
+    raise typed(OSError(number, words), state)
 
 
 def _sweep(state: Path) -> None:
@@ -274,12 +278,12 @@ def _logged(log: Path | None, size: int) -> str:
         return ""
 
 
-def _module(name: str, step: Step, logged: str) -> CloudInitModule:
+def _module(name: str, step: Step, logged: str, most: int) -> CloudInitModule:
     errors, failed = complaints(logged, name)
     output = _WELCOME.sub("", step.output).strip()
     shown = [error[:ERROR_CHARACTERS] for error in errors][-ERRORS:]
     ok = step.code == 0 and not failed
-    return CloudInitModule(name, ok, step.seconds, output[-OUTPUT_CHARACTERS:], shown)
+    return CloudInitModule(name, ok, step.seconds, output[-most:], shown)
 
 
 def complaints(logged: str, module: str) -> tuple[list[str], bool]:
