@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 async def attend(
     door: Door, toolbox: LocalToolbox, connected: Connected, rpc: Callable[[], Rpc], retry: float, limiter: Limiter
 ) -> None:
-    """Serves the door until cancelled. What is no JSON-RPC and no link is counted here."""
+    """Serves the door until cancelled. What is no JSON-RPC and no link is counted here. A mistake in what runs over it costs
+    the connection, never the guest."""
     while True:
         try:
             if door.kind == "socket":
@@ -50,6 +51,8 @@ async def attend(
             log.warning("%s: %s; tried again in %g s", door.where, error.strerror or error, retry)
         except SteadError as error:
             log.warning("%s: %s; tried again in %g s", door.where, error.message, retry)
+        except Exception:
+            log.exception("%s failed; tried again in %g s", door.where, retry)
         await anyio.sleep(retry)
 
 
