@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -25,6 +26,9 @@ from stead.transport.sockets import TransportBytes
 LINUX = sys.platform == "linux"
 SEND_BYTES = 512 << 10
 """What the system may hold of what was written."""
+FULL_SECONDS = 5.0
+"""How long a listener may be too busy to take one more."""
+AGAIN_SECONDS = 0.005
 PATH_BYTES = 107 if LINUX else 103
 
 log = logging.getLogger(__name__)
@@ -38,7 +42,7 @@ async def connect(path: str | Path, *, by_link: bool = not LINUX) -> TransportBy
     connection.setblocking(False)
     try:
         with _address(Path(path), by_link) as address:
-            await asyncio.get_running_loop().sock_connect(connection, address)
+            await _reach(connection, address)
     except OSError as error:
         connection.close()
         raise SteadError("unavailable", f"cannot connect to {Path(path).name}: {error.strerror or error}") from None
@@ -46,6 +50,18 @@ async def connect(path: str | Path, *, by_link: bool = not LINUX) -> TransportBy
         connection.close()
         raise
     return await over(connection)
+
+
+async def _reach(connection: socket.socket, address: str) -> None:
+    """A listener whose queue is full is asked again for a while: the system tells that at once, but not when there is room."""
+    with anyio.move_on_after(FULL_SECONDS):
+        while True:
+            try:
+                connection.connect(address)
+                return
+            except BlockingIOError:
+                await anyio.sleep(AGAIN_SECONDS)
+    raise OSError(errno.EAGAIN, "too many wait for it already")
 
 
 async def over(connection: socket.socket) -> TransportBytes:

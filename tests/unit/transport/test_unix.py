@@ -1,5 +1,6 @@
 """Unix sockets: paths of any length, permissions, bounds, ends."""
 
+import socket
 import stat
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from stead.protocol.errors import SteadError
 from stead.transport import unix
 from stead.transport.framed import Framed
 from stead.transport.sockets import TransportBytes
+from support.deadline import PATIENCE
 
 pytestmark = pytest.mark.anyio
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
@@ -160,3 +162,27 @@ async def test_messages_of_any_size_pass(tmp_path: Path) -> None:
             assert await framed.receive() == message
         await framed.close()
         group.cancel_scope.cancel()
+
+
+async def test_a_listener_whose_queue_is_full_is_waited_for(tmp_path: Path) -> None:
+    """The system does not wait there by itself, and what looks connected is not."""
+    with socket.socket(socket.AF_UNIX) as listener, anyio.fail_after(PATIENCE):
+        listener.bind(str(tmp_path / "full.sock"))
+        listener.listen(0)
+        first = await unix.connect(tmp_path / "full.sock")
+        async with anyio.create_task_group() as group:
+            found: list[TransportBytes] = []
+
+            async def another() -> None:
+                found.append(await unix.connect(tmp_path / "full.sock"))
+
+            group.start_soon(another)
+            await anyio.sleep(0.05)
+            assert not found
+            listener.accept()[0].close()
+        accepted, _ = listener.accept()
+        await found[0].write(b"hello")
+        assert accepted.recv(10) == b"hello"
+        accepted.close()
+        for each in (first, found[0]):
+            await each.close()
