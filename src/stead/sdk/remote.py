@@ -162,7 +162,7 @@ class RemoteToolbox(Areas):
         """The bytes as they come."""
         params = contract.ReadStream(path=path, offset=offset, length=length)
         stream = await self.link.open(self._workspace_id, "file.read", params)
-        async with _closing(stream):
+        async with stream:
             while (data := await stream.receive()) is not None:
                 yield data
 
@@ -182,7 +182,7 @@ class RemoteToolbox(Areas):
             path=path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256
         )
         stream = await self.link.open(self._workspace_id, "file.write", params)
-        async with _closing(stream):
+        async with stream:
             async for piece in content:
                 await stream.send(piece)
             await stream.end()
@@ -210,7 +210,7 @@ class RemoteToolbox(Areas):
             path=path, partial=partial, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256
         )
         stream = await self.link.open(self._workspace_id, "file.write", params)
-        async with _closing(stream):
+        async with stream:
             async for piece in rest(int((stream.opened or {}).get("received", 0))):
                 await stream.send(piece)
             await stream.end()
@@ -232,7 +232,7 @@ class RemoteToolbox(Areas):
 
         params = read_tree(path, ignore=ignore, include=include, exclude=exclude, names=names)
         stream = await self.link.open(self._workspace_id, "tree.read", params)
-        async with _closing(stream):
+        async with stream:
             while (data := await stream.receive()) is not None:
                 yield data
 
@@ -244,7 +244,7 @@ class RemoteToolbox(Areas):
 
         params = WriteTree(path=path, links=Links(links), limit=limit)
         stream = await self.link.open(self._workspace_id, "tree.write", params)
-        async with _closing(stream):
+        async with stream:
             async for piece in content:
                 await stream.send(piece)
             await stream.end()
@@ -355,17 +355,6 @@ class RemoteRunning:
                     raise
             await anyio.sleep(backoff.delay())
         self._records = Decoder(self.cursor)
-
-
-@asynccontextmanager
-async def _closing(stream: Stream) -> AsyncIterator[None]:
-    """A stream that is left early is reset, so that nothing waits for it."""
-    try:
-        yield
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await stream.reset(SteadError("cancelled", "the caller let go of the stream"))
-        raise
 
 
 async def _received(stream: Stream) -> AsyncIterator[bytes]:
