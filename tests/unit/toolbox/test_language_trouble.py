@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import psutil
 import pytest
 
 from stead.protocol.errors import SteadError
+from stead.toolbox.language.documents import Documents
 from stead.toolbox.language.pool import pool
 from support.areas import Here
 from support.deadline import PATIENCE, eventually_async
@@ -293,3 +295,32 @@ async def test_who_stops_waiting_harms_nobody(scripted: Callable[..., Here]) -> 
     await here.language.stop()
     become(here, "well")
     assert (await here.language.hover("a.py", 1, 1)).text == "[]"
+
+
+async def test_the_word_that_a_file_was_closed_is_not_taken_for_its_next_opening() -> None:
+    documents = Documents(lambda method, params: None)
+
+    def published(uri: str, *messages: str, version: int | None = None) -> None:
+        zero = {"line": 0, "character": 0}
+        found = [{"range": {"start": zero, "end": zero}, "message": message} for message in messages]
+        said = {"uri": uri, "diagnostics": found} | ({} if version is None else {"version": version})
+        documents.published(msgspec.Raw(msgspec.json.encode(said)))
+
+    first = documents.show("/w/a.py", "python", "1 +")
+    published(first.uri, "wrong", version=first.version)
+    assert [each.message for each in first.problems] == ["wrong"]
+    documents.forget("/w/a.py")
+    second = documents.show("/w/a.py", "python", "2 +")
+    published(second.uri)
+    published(second.uri, "of the first", version=first.version)
+    assert not second.heard.is_set()
+    published(second.uri, "of the second", version=second.version)
+    assert second.heard.is_set()
+    assert [each.message for each in second.problems] == ["of the second"]
+
+
+async def test_a_server_that_tells_no_versions_is_heard() -> None:
+    documents = Documents(lambda method, params: None)
+    shown = documents.show("/w/a.py", "python", "1 +")
+    documents.published(msgspec.Raw(msgspec.json.encode({"uri": shown.uri, "diagnostics": []})))
+    assert shown.heard.is_set()

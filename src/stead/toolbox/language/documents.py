@@ -1,4 +1,4 @@
-"""The files that a server has been shown, in which version, and what it said of them.
+"""The files that a server has been shown, in which version (no two have the same), and what it said of them.
 
 Contract: `Documents.show(path, language, text)` opens a file or tells its new text, and gives its `Document`; the one not used
 for longest is closed when there are too many. `forget` closes one. `published` takes what a server tells by itself. `load`
@@ -8,6 +8,7 @@ reads a file's text.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -45,10 +46,10 @@ class _Published(msgspec.Struct):
 class Document:
     """One file that is open."""
 
-    def __init__(self, path: str, text: str) -> None:
+    def __init__(self, path: str, text: str, version: int) -> None:
         self.uri = address(path)
         self.text = text
-        self.version = 1
+        self.version = version
         self.problems: list[Problem] = []
         self.heard = asyncio.Event()
 
@@ -58,6 +59,8 @@ class Documents:
 
     def __init__(self, tell: Callable[[str, object], None]) -> None:
         self._tell = tell
+        self._versions = itertools.count(1)
+        self._told_version = False
         self._open: OrderedDict[str, Document] = OrderedDict()
 
     def __len__(self) -> int:
@@ -70,7 +73,7 @@ class Documents:
             return self._begin(path, language, text)
         self._open.move_to_end(path)
         if again or found.text != text:
-            found.text, found.version, found.problems = text, found.version + 1, []
+            found.text, found.version, found.problems = text, next(self._versions), []
             found.heard.clear()
             named = {"uri": found.uri, "version": found.version}
             self._tell("textDocument/didChange", {"textDocument": named, "contentChanges": [{"text": text}]})
@@ -83,21 +86,23 @@ class Documents:
             self._tell("textDocument/didClose", {"textDocument": {"uri": found.uri}})
 
     def published(self, params: msgspec.Raw) -> None:
-        """What the server says of a file; of an older text it does not count."""
+        """What the server says of a file; of an older text it does not count. One that tells versions says without one
+        only that a file was closed, perhaps after it was opened again."""
         try:
             said = msgspec.json.decode(params, type=_Published)
         except msgspec.DecodeError:
             return
+        self._told_version = self._told_version or said.version is not None
         found = self._open.get(path_of(said.uri) or "")
-        if found is not None and said.version in {None, found.version}:
+        if found is not None and said.version == (found.version if self._told_version else None):
             found.problems = said.diagnostics[:MOST_PUBLISHED]
             found.heard.set()
 
     def _begin(self, path: str, language: str, text: str) -> Document:
         while len(self._open) >= OPEN:
             self.forget(next(iter(self._open)))
-        self._open[path] = begun = Document(path, text)
-        shown = {"uri": begun.uri, "languageId": language, "version": 1, "text": text}
+        self._open[path] = begun = Document(path, text, next(self._versions))
+        shown = {"uri": begun.uri, "languageId": language, "version": begun.version, "text": text}
         self._tell("textDocument/didOpen", {"textDocument": shown})
         return begun
 

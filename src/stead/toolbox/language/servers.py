@@ -46,7 +46,7 @@ PYTHON = Language(
     (
         Kind("basedpyright-langserver", ("--stdio",), "pip install basedpyright"),
         Kind("pyright-langserver", ("--stdio",), "npm install pyright"),
-        Kind("pylsp", (), "pip install 'python-lsp-server[pyflakes]'", characters=True),
+        Kind("pylsp", (), "pip install 'python-lsp-server[pyflakes]'", quiet=1.5, characters=True),
         Kind("jedi-language-server", (), "pip install jedi-language-server", quiet=0.2),
         Kind("ruff", ("server",), "pip install ruff", checks_only=True),
     ),
