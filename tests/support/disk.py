@@ -60,12 +60,6 @@ class Disk:
         if done.returncode != 0:
             raise OSError(done.stderr.strip())
 
-    def _mount(self, *options: str) -> None:
-        argv = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(self.path)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise OSError(f"{' '.join(argv)}: {done.stderr.strip()}")
-
 
 @contextmanager
 def small_disk(path: Path, size: int = 1 << 20) -> Iterator[Disk]:
