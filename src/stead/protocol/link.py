@@ -154,6 +154,8 @@ class Link:
 
     def _open_lane(self) -> _Turns | None:
         """The first lane with a frame that the other side's window admits."""
+        if not self.waiting:
+            return None
         outstanding = self._sent - self._credited
         for lane, turns in self._lanes.items():
             if turns:

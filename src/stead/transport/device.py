@@ -15,6 +15,7 @@ import termios
 import tty
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from stead.protocol.errors import SteadError
@@ -24,7 +25,9 @@ PORTS = Path("/sys/class/virtio-ports")
 READ_BYTES = 64 << 10
 """What may wait to be read; then nothing more is taken from the system."""
 WRITE_BYTES = 32 << 10
-"""What the system takes of a port in one write; pieces that are smaller go out with what follows them."""
+"""What the system takes of a port as one piece; pieces that are smaller go out with what follows them."""
+WRITE_PIECES = 16
+"""How many of them are given to it at once."""
 _WAIT = {errno.EAGAIN, errno.EINTR}
 
 
@@ -151,11 +154,7 @@ class Device:
         """As much as the system takes; it says when another try is worth it."""
         try:
             while self._out:
-                rest = self._out[0][os.write(self._descriptor, self._out[0]) :]
-                if rest:
-                    self._out[0] = rest
-                else:
-                    self._out.popleft()
+                self._taken(os.writev(self._descriptor, list(islice(self._out, WRITE_PIECES))))
         except OSError as error:
             if error.errno in _WAIT and self.present():
                 self._full()
@@ -165,6 +164,15 @@ class Device:
             return fault
         self._settle(None)
         return None
+
+    def _taken(self, size: int) -> None:
+        """The system has taken so many bytes of what waits."""
+        while size:
+            first = self._out.popleft()
+            if size < len(first):
+                self._out.appendleft(first[size:])
+                return
+            size -= len(first)
 
     def _full(self) -> None:
         if not self._crowded:
@@ -215,10 +223,10 @@ def _filled(pieces: Sequence[bytes | memoryview]) -> Iterator[memoryview]:
             yield memoryview(b"".join(small))
             small, size = [], 0
             rest = memoryview(piece)[len(head) :]
-            whole = len(rest) - len(rest) % WRITE_BYTES
-            if whole:
-                yield rest[:whole]
-            small, size = [rest[whole:]], len(rest) - whole
+            while len(rest) >= WRITE_BYTES:
+                yield rest[:WRITE_BYTES]
+                rest = rest[WRITE_BYTES:]
+            small, size = [rest], len(rest)
     if size:
         yield memoryview(b"".join(small))
 
