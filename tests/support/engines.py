@@ -85,6 +85,14 @@ def _debian() -> str | None:
     return None if machines.DEBIAN.exists() else f"there is no {machines.DEBIAN}"
 
 
+def left_out(name: str) -> str:
+    """What `make engines` says of a root that a Debian which is not released yet could not give; else nothing."""
+    from support import managers
+
+    told = managers.ROOTS / f"{name}.left-out"
+    return told.read_text().strip() if told.exists() and not (managers.ROOTS / f"{name}.tar").exists() else ""
+
+
 def _root(name: str, *programs: str) -> Probe:
     """Whether `make engines` made this root, and its packages can be built here."""
 
@@ -96,6 +104,8 @@ def _root(name: str, *programs: str) -> Probe:
         if os.geteuid() != 0:
             return "a package manager in a folder of its own needs root"
         file = managers.ROOTS / name
+        if told := left_out(file.stem):
+            return told
         return None if file.exists() else f"there is no {file}"
 
     return probe
