@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from stead.guest import running, server
-from stead.toolbox.holding.settings import load
+from stead.guest import forking
 
 USAGE = "usage: python -m stead.guest serve ... | scripted --config FILE"
 
@@ -17,10 +16,14 @@ USAGE = "usage: python -m stead.guest serve ... | scripted --config FILE"
 def main(argv: list[str]) -> None:
     """Serves until SIGTERM, or until the channel is gone."""
     if argv[:1] == ["serve"]:
-        from stead.guest import serving
+        with forking.kept():
+            from stead.guest import serving
 
         serving.main(argv[1:])
     elif len(argv) == 3 and argv[:2] == ["scripted", "--config"]:
+        from stead.guest import running, server
+        from stead.toolbox.holding.settings import load
+
         running.run(server.serve_scripted, load(argv[2]))
     else:
         sys.exit(USAGE)

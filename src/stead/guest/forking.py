@@ -32,18 +32,27 @@ _ARGUMENTS = 45
 """Where a command line begins and ends, in the words of /proc/self/stat after the program's name."""
 
 
-def load() -> None:
-    """Loads all that a guest needs; done before the first fork, with the collector off, so that pages stay shared."""
-    if "stead.guest.server" in sys.modules and gc.get_freeze_count() > 0:
-        return
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """What is loaded meanwhile stays: the collector never looks at it, neither now, which takes time, nor later, which would
+    make pages of one process's own that many could share."""
     gc.disable()
-    import anyio._backends._asyncio  # noqa: F401
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
-    import stead.guest.running
-    import stead.guest.server  # noqa: F401
 
-    gc.enable()
-    gc.freeze()
+def load() -> None:
+    """Loads all that a guest needs; done before the first fork."""
+    if {"stead.guest.server", "anyio._backends._asyncio"} <= sys.modules.keys() and gc.get_freeze_count() > 0:
+        return
+    with kept():
+        import anyio._backends._asyncio  # noqa: F401
+
+        import stead.guest.running
+        import stead.guest.server  # noqa: F401
 
 
 def load_holders() -> None:

@@ -15,10 +15,10 @@ import contextlib
 import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -34,6 +34,8 @@ from stead.transport import stdio, unix
 
 START_SECONDS = 30.0
 PIECE = 1 << 16
+HELP_COLUMNS = 78
+"""Told, because finding out the width of a terminal loads a good deal, at each start."""
 TOKEN_CHARACTERS = 16
 
 
@@ -55,7 +57,10 @@ def main(argv: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stead guest serve", allow_abbrev=False, description=(__doc__ or "").split("\n")[0]
+        prog="stead guest serve",
+        allow_abbrev=False,
+        description=(__doc__ or "").split("\n")[0],
+        formatter_class=partial(argparse.HelpFormatter, width=HELP_COLUMNS),
     )
     parser.add_argument("--config", metavar="FILE", help=f"JSON; {configuration.FILE} is read when it is there")
     parser.add_argument("--socket", action="append", default=[], metavar="PATH", help="listen on this unix socket")
@@ -102,6 +107,8 @@ def _tokened(door: Door, run: Path) -> Door:
         return door
     file = run / "http.token"
     if not file.exists():
+        import secrets
+
         with open(file, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as made:
             made.write(secrets.token_urlsafe(32))
     print(f"stead guest: http://{door.where} with the token in {file}", file=sys.stderr)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -26,6 +25,7 @@ from stead.toolbox.files import Files, Reader, Writer, check_size
 from stead.toolbox.local import LocalToolbox
 from stead.toolbox.operations import Operation
 from stead.toolbox.permits import Policy
+from stead.toolbox.programs import which
 
 if TYPE_CHECKING:
     from stead.toolbox.system.contract import ReadLog
@@ -201,7 +201,7 @@ class PolicedToolbox(LocalToolbox):
         for name, value in exec.environment.items():
             if not _HARMLESS.fullmatch(name) or "/" in value:
                 raise SteadError("refused", f"the policy of this guest does not permit the variable {name[:100]!r}")
-        program = shutil.which(exec.argv[0], path=self.place.programs.environment.get("PATH"))
+        program = which(exec.argv[0], self.place.programs.environment.get("PATH"))
         if program is None or _known(program) not in self._resolved():
             raise SteadError("refused", f"the policy of this guest does not permit {exec.argv[0][:200]!r}")
         return msgspec.structs.replace(exec, argv=[program, *exec.argv[1:]])
@@ -209,7 +209,7 @@ class PolicedToolbox(LocalToolbox):
     def _resolved(self) -> set[tuple[str, str]]:
         """The permitted programs, looked up as a shell would; what is not there is not permitted."""
         path = self.place.programs.environment.get("PATH")
-        found = (shutil.which(each, path=path) for each in self._policy.programs or ())
+        found = (which(each, path) for each in self._policy.programs or ())
         return {_known(each) for each in found if each is not None}
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -53,6 +52,13 @@ class Finished(NamedTuple):
         return self.stderr.decode(errors="replace").strip()[-2000:] or f"exit code {self.code}"
 
 
+def which(program: str, path: str | None) -> str | None:
+    """The file that a shell with this search path would run. What looks it up is loaded when first wanted."""
+    import shutil
+
+    return shutil.which(program, path=path)
+
+
 class Programs:
     """Those of one workspace."""
 
@@ -63,7 +69,7 @@ class Programs:
         """The file of a program of the workspace, or else of one that came with us."""
         ours = str(Path(sys.executable).parent)
         path = self.environment.get("PATH", os.defpath)
-        return shutil.which(program, path=path) or shutil.which(program, path=ours)
+        return which(program, path) or which(program, ours)
 
     async def run(
         self,
