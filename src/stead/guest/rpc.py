@@ -171,7 +171,7 @@ def envelope(value: object) -> tuple[str | int | None, bool, RpcError | None]:
         return number, True, RpcError(INVALID_REQUEST, 'jsonrpc must be "2.0"')
     if not isinstance(value.get("method"), str):
         return number, True, RpcError(INVALID_REQUEST, "method is a text")
-    if not isinstance(value.get("params"), dict | None):
+    if not isinstance(value.get("params"), dict | list | None):
         return number, True, RpcError(INVALID_PARAMS, "params are an object")
     return number, "id" in value, None
 

@@ -134,6 +134,46 @@ async def test_notifications_are_never_answered() -> None:
     assert await _answer([{"jsonrpc": "2.0", "method": "echo"}, {"jsonrpc": "2.0", "method": "nothing"}]) is None
 
 
+def _notification(method: str, *params: object) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "method": method, "params": [*params]}
+
+
+def _codes(found: Any) -> Any:
+    """Id and code of each answer; nothing where there is none."""
+    if isinstance(found, list):
+        return [_codes(each) for each in found]
+    return found and (found["id"], found["error"]["code"])
+
+
+UNKNOWN, INVALID = wire.METHOD_NOT_FOUND, wire.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("value", "answers"),
+    [
+        (_notification("update", 1, 2, 3, 4, 5), None),
+        ({"jsonrpc": "2.0", "method": "foobar"}, None),
+        (_request("subtract", params=[42, 23]), (1, UNKNOWN)),
+        (_request("echo", params=[42, 23]), (1, wire.INVALID_PARAMS)),
+        ({"jsonrpc": "2.0", "method": 1, "params": "bar"}, (None, INVALID)),
+        ([1, 2, 3], [(None, INVALID)] * 3),
+        (
+            [
+                _request("sum", "1", params=[1, 2, 4]),
+                _notification("notify_hello", 7),
+                {"foo": "boo"},
+                _request("foo.get", "5", params={"name": "myself"}),
+            ],
+            [("1", UNKNOWN), (None, INVALID), ("5", UNKNOWN)],
+        ),
+        ([_notification("notify_sum", 1, 2, 4), _notification("notify_hello", 7)], None),
+    ],
+)
+async def test_examples_of_the_specification(value: object, answers: object) -> None:
+    """Our methods take params by name only; what gives them by position is a request or a notification all the same."""
+    assert _codes(await _answer(value)) == answers
+
+
 async def test_a_batch_is_answered_as_one() -> None:
     batch = [_request(number=1), {"jsonrpc": "2.0", "method": "echo"}, 5, _request("nothing", number=2), {"foo": "boo"}]
     found = await _answer(batch)
