@@ -146,14 +146,14 @@ class Root:
         return 0
 
     def open(self, path: str, flags: int, mode: int = 0o666) -> int:
-        """A descriptor of what the path leads to; raises SteadError."""
+        """A descriptor of what the path leads to; raises SteadError. With O_NOFOLLOW the last name is no link."""
         names = self.parts(path)
         with errors(path):
             if self.kernel:
                 found = _resolve(self.descriptor, "/".join(names) or ".", flags | os.O_CLOEXEC, mode)
                 if found is not None:
                     return found
-            with self._walk(names, path, follow=True) as at:
+            with self._walk(names, path, follow=not flags & os.O_NOFOLLOW) as at:
                 return os.open(at.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=at.directory)
 
     def locate(self, path: str, *, follow: bool, write: bool = True) -> Location:

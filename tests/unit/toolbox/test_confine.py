@@ -129,6 +129,14 @@ def test_a_link_is_followed_to_what_is_not_there_yet(root: Root, place: Path) ->
         assert at.name == "dangling"
 
 
+@pytest.mark.parametrize("path", ["d/back", "abs", "dangling", "out"])
+def test_a_last_name_that_may_be_no_link_is_none(root: Root, path: str) -> None:
+    with pytest.raises(SteadError) as found:
+        root.open(path, FLAGS | os.O_NOFOLLOW)
+    assert found.value.code == "path_invalid"
+    os.close(root.open("rel/f", FLAGS | os.O_NOFOLLOW))
+
+
 def test_special_files_never_block(root: Root, place: Path) -> None:
     os.mkfifo(place / "pipe")
     with pytest.raises(SteadError) as found:
