@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -47,6 +47,14 @@ _OTHERS_RIGHTS = stat.S_ISUID | stat.S_ISGID
 _CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
+class _Place(NamedTuple):
+    """A permitted directory, and a path in it; `follow`: whether the last name may be a link."""
+
+    base: str
+    rest: str
+    follow: bool
+
+
 class FencedRoot(Root):
     """The machine's root, of which only some places may be read or changed."""
 
@@ -61,17 +69,15 @@ class FencedRoot(Root):
         place = self._place(path, change=bool(flags & _CHANGING))
         if place is None:
             return super().open(path, flags, mode)
-        base, rest = place
-        with contextlib.closing(Root(base)) as below:
-            return below.open(rest, flags, mode)
+        with contextlib.closing(Root(place.base)) as below:
+            return below.open(place.rest, flags if place.follow else flags | os.O_NOFOLLOW, mode)
 
     def locate(self, path: str, *, follow: bool, write: bool = True) -> Location:
         place = self._place(path, change=write)
         if place is None:
             return super().locate(path, follow=follow, write=write)
-        base, rest = place
-        with contextlib.closing(Root(base)) as below:
-            return below.locate(rest, follow=follow, write=write)
+        with contextlib.closing(Root(place.base)) as below:
+            return below.locate(place.rest, follow=follow and place.follow, write=write)
 
     def given(self, names: list[str]) -> int:
         """What is above a permitted place is not made and not looked at."""
@@ -80,8 +86,8 @@ class FencedRoot(Root):
                 return max(0, len(allowed) - 1)
         return 0
 
-    def _place(self, path: str, *, change: bool) -> tuple[str, str] | None:
-        """The permitted directory that the path is in, and the rest of the path. None: all is permitted."""
+    def _place(self, path: str, *, change: bool) -> _Place | None:
+        """Where the path leads to below a permitted place. None: all is permitted."""
         permitted = self._write if change else self._read
         names = self.parts(path)
         if permitted is None:
@@ -92,12 +98,13 @@ class FencedRoot(Root):
                     return self._below(allowed, names, change=change)
         raise SteadError("refused", f"{shown(path)}: the policy of this guest does not permit this place")
 
-    def _below(self, allowed: list[str], names: list[str], *, change: bool) -> tuple[str, str]:
+    def _below(self, allowed: list[str], names: list[str], *, change: bool) -> _Place:
         """A file that may be read may be a link, wherever it leads; one that may be changed may not."""
         base, rest = "/" + "/".join(allowed), "/".join(names[len(allowed) :]) or "."
-        if rest == "." and not os.path.isdir(base):  # noqa: PTH112
-            base, _, rest = (base if change else os.path.realpath(base)).rpartition("/")
-        return base or "/", rest
+        if rest != "." or os.path.isdir(base):  # noqa: PTH112
+            return _Place(base, rest, follow=True)
+        base, _, rest = (base if change else os.path.realpath(base)).rpartition("/")
+        return _Place(base or "/", rest, follow=False)
 
 
 class PolicedFiles(Files):
@@ -196,21 +203,24 @@ class PolicedToolbox(LocalToolbox):
         return self._judged(timed)
 
     def _judged(self, exec: Exec) -> Exec:
+        """By its name or its whole path: one below the directory of the exec would be another file there than here."""
         if exec.shell:
             raise SteadError("refused", "the policy of this guest permits programs by name, not shell lines")
         for name, value in exec.environment.items():
             if not _HARMLESS.fullmatch(name) or "/" in value:
                 raise SteadError("refused", f"the policy of this guest does not permit the variable {name[:100]!r}")
         program = which(exec.argv[0], self.place.programs.environment.get("PATH"))
-        if program is None or _known(program) not in self._resolved():
+        permitted = None if program is None else self._resolved().get(_known(program))
+        if permitted is None or ("/" in exec.argv[0] and not exec.argv[0].startswith("/")):
             raise SteadError("refused", f"the policy of this guest does not permit {exec.argv[0][:200]!r}")
-        return msgspec.structs.replace(exec, argv=[program, *exec.argv[1:]])
+        return msgspec.structs.replace(exec, argv=[permitted, *exec.argv[1:]])
 
-    def _resolved(self) -> set[tuple[str, str]]:
-        """The permitted programs, looked up as a shell would; what is not there is not permitted."""
+    def _resolved(self) -> dict[tuple[str, str], str]:
+        """The permitted programs, looked up as a shell would; what is not there is not permitted. They are run by these
+        paths: one that the caller names may lead elsewhere by then."""
         path = self.place.programs.environment.get("PATH")
         found = (which(each, path) for each in self._policy.programs or ())
-        return {_known(each) for each in found if each is not None}
+        return {_known(each): each for each in found if each is not None and each.startswith("/")}
 
 
 def _known(program: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -111,6 +112,21 @@ async def test_programs_are_judged_by_the_file_they_are(place: Path) -> None:
         for argv in (["true"], ["/bin/sh", "-c", "cat"], [f"{place}/open/cat"], ["no-such"], ["cat;true"], ["./cat"]):
             await _refused(toolbox.exec(argv))
         await _refused(toolbox.exec(["cat /etc/hostname"], shell=True))
+
+
+async def test_a_program_is_not_another_one_where_it_is_to_run(place: Path) -> None:
+    """What is judged is what runs, wherever the directory and the links on the way lead."""
+    here = os.path.relpath("/bin/cat")
+    fake = place / "drop" / here.replace("../", "")
+    fake.parent.mkdir(parents=True)
+    fake.write_text("#!/bin/sh\necho not permitted\n")
+    fake.chmod(0o755)
+    (place / "drop" / "way").symlink_to("/bin")
+    async with _toolbox(place, programs=("cat",)) as toolbox:
+        for program in (here, "./cat", "bin/cat"):
+            await _refused(toolbox.exec([program, "/etc/hostname"], cwd=str(place / "drop")))
+        ran = await toolbox.exec([f"{place}/drop/way/cat", "/proc/self/cmdline"])
+        assert ran.stdout.split(b"\0")[0] == (shutil.which("cat") or "").encode()
 
 
 async def test_a_file_that_is_many_programs_is_only_the_permitted_ones(place: Path) -> None:

@@ -87,15 +87,16 @@ class Machine:
             raise
 
     def _judged(self, exec: Exec) -> list[str]:
-        """The argument vector with the program that was judged."""
+        """The argument vector with the permitted program, by the policy's path: the caller's may lead elsewhere by then."""
         if self._policy.programs is None:
             return exec.argv
         program = self._platform.find(exec.argv[0])
         found = (self._platform.find(each) for each in self._policy.programs)
-        allowed = {self._platform.identity(each) for each in found if each is not None}
-        if program is None or self._platform.identity(program) not in allowed:
+        allowed = {self._platform.identity(each): each for each in found if each is not None}
+        permitted = None if program is None else allowed.get(self._platform.identity(program))
+        if permitted is None:
             raise SteadError("refused", f"the policy of this guest does not permit {exec.argv[0][:200]!r}")
-        return [program, *exec.argv[1:]]
+        return [permitted, *exec.argv[1:]]
 
     def _directory(self, given: str) -> str:
         if given == ".":
