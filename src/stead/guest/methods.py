@@ -130,7 +130,7 @@ class Methods:
         mode = None if params.permissions is None else _mode(params.permissions)
         content = _bytes(params.content) if params.encoding == "base64" else params.content.encode()
         done = await self._toolbox.write(params.path, content, mode=mode, parents=params.create_dirs)
-        return {"bytes_written": done.size, "path": done.path}
+        return {"bytes_written": done.size, "path": params.path}
 
 
 def _timed_out(seconds: float, result: ExecResult) -> RpcError:

@@ -73,7 +73,7 @@ class FileWrite(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Power(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """shutdown and reboot: after so many seconds, at once and without asking anybody when forced."""
+    """shutdown and reboot: after so many seconds; when forced, without asking any program to end first."""
 
     timeout_seconds: float = POWER_SECONDS
     force: bool = False
@@ -169,7 +169,7 @@ class Content(msgspec.Struct):
 
 
 class Wrote(msgspec.Struct):
-    """file_write's answer."""
+    """file_write's answer; the path is as it was given."""
 
     bytes_written: int
     path: str
