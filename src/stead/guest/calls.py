@@ -20,6 +20,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox import areas
 from stead.toolbox import contract as t
 from stead.toolbox.execs import new_id
+from stead.toolbox.files import check_content
 from stead.toolbox.local import LocalToolbox
 from stead.toolbox.operations import Operation
 
@@ -122,6 +123,7 @@ class Calls:
             running.close(hold=True)
 
     async def _write(self, p: t.WriteFile) -> t.Written:
+        check_content(p.content)
         return await self._toolbox.write(p.path, p.content, mode=p.mode, parents=p.parents, exclusive=p.exclusive)
 
     async def _append(self, p: t.WriteFile) -> t.Written:

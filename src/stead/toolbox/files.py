@@ -94,7 +94,6 @@ class Files:
         self, path: str, content: bytes, mode: int | None = None, parents: bool = False, exclusive: bool = False
     ) -> Written:
         """Replaces the file atomically."""
-        _check_content(content)
         with self.writer(path, mode=mode, parents=parents, exclusive=exclusive) as writer:
             writer.write(content)
             return writer.commit()
@@ -102,7 +101,7 @@ class Files:
     def append(self, path: str, content: bytes, parents: bool = False) -> Written:
         """Adds to the end, or makes the file whole; on a full disk what was added is taken back where nobody else wrote
         meanwhile."""
-        _check_content(content)
+        check_content(content)
         if parents:
             self._make_parents(path)
         for _ in range(_TRIES):
@@ -313,6 +312,12 @@ def check_size(path: str, size: int, most: int | None) -> None:
         raise SteadError("too_large", f"{confine.shown(path)}: a file has at most {most} bytes here")
 
 
+def check_content(content: bytes) -> None:
+    """Raises "too_large" for more than one call carries."""
+    if len(content) > CALL_BYTES:
+        raise SteadError("too_large", f"one call carries at most {CALL_BYTES} bytes; use a stream for more")
+
+
 class _Wanted:
     """What a write must come to."""
 
@@ -502,11 +507,6 @@ def _closing(descriptor: int) -> Iterator[None]:
 def _check_range(name: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
         raise SteadError("invalid", f"{name} must be {least} to {most}", field=name)
-
-
-def _check_content(content: bytes) -> None:
-    if len(content) > CALL_BYTES:
-        raise SteadError("too_large", f"one call carries at most {CALL_BYTES} bytes; use a stream for more")
 
 
 def _read_fully(descriptor: int, offset: int, limit: int) -> bytes:

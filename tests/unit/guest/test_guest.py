@@ -22,6 +22,7 @@ from stead.protocol.frames import BULK_BYTES, PAYLOAD_BYTES
 from stead.protocol.messages import Call, Inventory, StreamOpen
 from stead.protocol.methods import CALLS, STREAMS
 from stead.toolbox import records
+from stead.toolbox.contract import CALL_BYTES
 from stead.transport import unix
 from stead.transport.sockets import TransportBytes
 from stead.transport.streams import Stream
@@ -117,7 +118,7 @@ def _count(lines: int, go: str) -> str:
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-async def test_the_methods_of_the_guest_protocol(lines: Lines) -> None:
+async def test_the_methods_of_the_guest_protocol(lines: Lines, guest: GuestProcess) -> None:
     assert (await lines.ask("ping"))["pong"] is True
     info = await lines.ask("get_agent_info")
     assert info["protocol_version"] == "1.0.0"
@@ -132,6 +133,8 @@ async def test_the_methods_of_the_guest_protocol(lines: Lines) -> None:
         "file_write", path="a/b", content="aGk=", encoding="base64", create_dirs=True, permissions="600"
     )
     assert written == {"bytes_written": 2, "path": "a/b"}
+    absolute = f"{guest.root}/a/c"
+    assert (await lines.ask("file_write", path=absolute, content=""))["path"] == absolute
     found = await lines.ask("file_read", path="a/b")
     assert found == {"content": "hi", "size_bytes": 2, "encoding": "utf8"}
     assert (await lines.ask("file_read", path="a/b", encoding="base64"))["content"] == "aGk="
@@ -230,6 +233,14 @@ async def test_what_the_guest_does_not_do(client: Client) -> None:
         with pytest.raises(SteadError) as found:
             await client.peer.request(message)
         assert found.value.code == code
+
+
+async def test_a_call_carries_no_more_than_it_may(client: Client) -> None:
+    for method in ("files.write", "files.append"):
+        with pytest.raises(SteadError) as found:
+            await client.ask(method, path="too-large", content=bytes(CALL_BYTES + 1))
+        assert found.value.code == "too_large"
+    assert (await client.ask("files.delete", path="too-large"))["existed"] is False
 
 
 async def test_several_channels_at_once(guest: GuestProcess) -> None:

@@ -68,13 +68,12 @@ def test_bad_options_of_a_write(files: Files, options: dict[str, int]) -> None:
     assert found.value.code == "invalid"
 
 
-def test_a_call_carries_no_more_than_it_may(files: Files, tmp_path: Path) -> None:
-    for work in (files.write, files.append):
-        with pytest.raises(SteadError) as found:
-            work("f", b"x" * (CALL_BYTES + 1))
-        assert found.value.code == "too_large"
+def test_an_append_is_no_larger_than_a_call(files: Files, tmp_path: Path) -> None:
+    with pytest.raises(SteadError) as found:
+        files.append("f", b"x" * (CALL_BYTES + 1))
+    assert found.value.code == "too_large"
     assert _names(tmp_path) == []
-    files.write("f", b"x" * CALL_BYTES)
+    files.append("f", b"x" * CALL_BYTES)
 
 
 def test_a_file_that_grows_is_read_to_its_size_at_opening(files: Files, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 
 from stead.toolbox.behaviour.checks import check, expect, refused
-from stead.toolbox.contract import Toolbox
+from stead.toolbox.contract import CALL_BYTES, Toolbox
 
 LARGE = bytes(range(256)) * 8192
 """2 MiB: more than any window on the way."""
@@ -36,6 +36,17 @@ async def upload_then_download(toolbox: Toolbox, place: str) -> None:
     expect(written.size == len(LARGE) and written.created, f"said {written}")
     expect((await toolbox.stat(f"{place}/d/large")).mode == 0o600, "the mode is another")
     expect(await _collect(toolbox.download(f"{place}/d/large")) == LARGE, "other bytes came back")
+
+
+@check
+async def a_write_of_any_size(toolbox: Toolbox, place: str) -> None:
+    """One write takes what no call carries; one append no more than a call does."""
+    written = await toolbox.write(f"{place}/f", LARGE, mode=0o600)
+    expect(written.size == len(LARGE) and written.created, f"said {written}")
+    await refused("already_exists", toolbox.write(f"{place}/f", LARGE, exclusive=True))
+    await refused("too_large", toolbox.append(f"{place}/f", LARGE[: CALL_BYTES + 1]))
+    expect((await toolbox.stat(f"{place}/f")).mode == 0o600, "the mode is another")
+    expect(await _collect(toolbox.download(f"{place}/f")) == LARGE, "other bytes are there")
 
 
 @check
