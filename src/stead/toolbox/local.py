@@ -226,10 +226,12 @@ class LocalToolbox(LocalTrees, Areas):
         """Raises "refused" where a shell on a terminal is too much."""
 
     def _cwd_error(self, cwd: str) -> str:
-        """Why it cannot be started there: that is a result of the exec, not an error of the call."""
+        """Why it cannot be started there: that is a result of the exec, not an error of the call, unless it is refused."""
         try:
             os.close(self._root.open(cwd, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK))
         except SteadError as error:
+            if error.code == "refused":
+                raise
             return f"the directory {error.message}"
         return ""
 

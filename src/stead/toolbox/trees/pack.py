@@ -167,7 +167,7 @@ def _named(root: Root, path: str, names: Sequence[str]) -> Iterator[Entry]:
     """The entries of these names; what is gone is passed over."""
     for name in names:
         try:
-            with root.locate(f"{path}/{name}", follow=False) as at, confine.errors(name):
+            with root.locate(f"{path}/{name}", follow=False, write=False) as at, confine.errors(name):
                 found = os.stat(at.name, dir_fd=at.directory, follow_symlinks=False)
                 yield Entry(name, at.name, at.directory, found)
         except SteadError as error:

@@ -48,7 +48,8 @@ class Unpacker:
         self._limit = limit
         self._modes = modes
         self._made = _make_top(files, path)
-        self._open: list[tuple[str, int]] = [("", files.root.open(path, os.O_RDONLY | os.O_DIRECTORY | QUIET))]
+        with files.root.locate(path, follow=True) as at, confine.errors(path):
+            self._open: list[tuple[str, int]] = [("", os.open(at.name, _DIRECTORY, dir_fd=at.directory))]
         self._parser = Parser(self)
         self._writer: Writer | None = None
         self._member = Member(b"", Kind.OTHER)
