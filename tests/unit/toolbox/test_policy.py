@@ -221,3 +221,34 @@ async def test_no_watch_where_places_are_restricted(place: Path) -> None:
     async with _toolbox(place, **_places(place)) as toolbox:
         with pytest.raises(SteadError, match="watches"):
             toolbox.watching(WatchFiles(path=f"{place}/open"))
+
+
+async def test_a_file_that_may_be_changed_is_changed_through_no_link(place: Path) -> None:
+    (place / "change").symlink_to("secret/f")
+    async with _toolbox(place, write_paths=(f"{place}/change",)) as toolbox:
+        await _refused(toolbox.write(f"{place}/change", b"x"), "not_file")
+        await _refused(toolbox.append(f"{place}/change", b"x"), "path_invalid")
+        assert (await toolbox.delete(f"{place}/change")).existed
+        await toolbox.write(f"{place}/change", b"x")
+    assert (place / "secret" / "f").read_text() == "secret"
+    assert (place / "change").read_text() == "x"
+
+
+async def test_a_directory_that_is_not_permitted_is_a_refusal_and_no_result(place: Path) -> None:
+    async with _toolbox(place, **_places(place)) as toolbox:
+        await _refused(toolbox.exec(["true"], cwd=f"{place}/secret"))
+        assert (await toolbox.exec(["true"], cwd=f"{place}/open")).status.ok
+        assert (await toolbox.exec(["true"], cwd=f"{place}/open/none")).status.state == "failed"
+
+
+async def test_names_of_a_tree_that_may_only_be_read(place: Path) -> None:
+    async with _toolbox(place, **_places(place)) as toolbox:
+        archive = b"".join([piece async for piece in toolbox.download_tree(f"{place}/open", names=["f"])])
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            assert tar.getnames() == ["f"]
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield archive
+
+        await _refused(toolbox.upload_tree(f"{place}/open", pieces()))
+        assert (await toolbox.upload_tree(f"{place}/drop/in", pieces())).files == 1
