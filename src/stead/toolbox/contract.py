@@ -302,7 +302,13 @@ class Running(Protocol):
 
 
 class Toolbox(Protocol):
-    """The contract. Every implementation passes `stead.toolbox.behaviour`."""
+    """The contract. Every implementation passes `stead.toolbox.behaviour`.
+
+    Every call may end with "invalid" (a param), "path_invalid", "path_outside", "permission_denied" (by the system), "refused"
+    (by a policy), "too_many" (at once) or "unavailable"; where something must be there with "not_found" or "not_directory";
+    where something is written with "disk_full"; over a link also with errors of the way ("timeout", "workspace_unreachable",
+    "outcome_unknown", ...). What else it may end with is told with each call, for an area with its contract.
+    """
 
     @property
     def git(self) -> Git: ...
@@ -322,18 +328,41 @@ class Toolbox(Protocol):
     def transfer(self) -> Transfer: ...
     @property
     def trees(self) -> Trees: ...
-    async def info(self) -> Info: ...
-    async def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent: ...
+
+    async def info(self) -> Info:
+        """What the workspace says of itself."""
+
+    async def read(self, path: str, offset: int = 0, limit: int = CALL_BYTES) -> FileContent:
+        """At most `limit` bytes from `offset`, none past the end. "is_directory", "not_file"; by a policy "too_large"."""
+
     async def write(
         self, path: str, content: bytes, *, mode: int | None = None, parents: bool = False, exclusive: bool = False
-    ) -> Written: ...
-    async def append(self, path: str, content: bytes, *, parents: bool = False) -> Written: ...
-    async def stat(self, path: str) -> Stat: ...
-    async def list(self, path: str = ".", depth: int = 1, limit: int = LIST_ENTRIES) -> Listing: ...
-    async def mkdir(self, path: str, *, parents: bool = False, exclusive: bool = False) -> Stat: ...
-    async def delete(self, path: str, *, recursive: bool = False) -> Deleted: ...
-    async def move(self, source: str, target: str, *, overwrite: bool = False) -> Stat: ...
-    def download(self, path: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]: ...
+    ) -> Written:
+        """The whole file, of any size, in one step; a link is followed. "is_directory", "not_file"; "already_exists" when
+        `exclusive`."""
+
+    async def append(self, path: str, content: bytes, *, parents: bool = False) -> Written:
+        """To the end, or a new file. "too_large" beyond `CALL_BYTES`; "is_directory", "not_file"."""
+
+    async def stat(self, path: str) -> Stat:
+        """What is there; links are not followed."""
+
+    async def list(self, path: str = ".", depth: int = 1, limit: int = LIST_ENTRIES) -> Listing:
+        """What is in a directory."""
+
+    async def mkdir(self, path: str, *, parents: bool = False, exclusive: bool = False) -> Stat:
+        """A directory. "already_exists" when there is something else, and when `exclusive`."""
+
+    async def delete(self, path: str, *, recursive: bool = False) -> Deleted:
+        """Gone already is no error. "not_empty" unless `recursive`."""
+
+    async def move(self, source: str, target: str, *, overwrite: bool = False) -> Stat:
+        """In one step. "already_exists" unless `overwrite`; "is_directory", "not_empty" for what cannot be replaced; to another
+        file system "conflict"."""
+
+    def download(self, path: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes as they come, as many as there were at the beginning. Errors as of `read`."""
+
     async def upload(
         self,
         path: str,
@@ -344,7 +373,9 @@ class Toolbox(Protocol):
         exclusive: bool = False,
         size: int | None = None,
         sha256: str = "",
-    ) -> Written: ...
+    ) -> Written:
+        """As `write`, in pieces; "invalid" when they have another size or hash, and then nothing is changed."""
+
     async def resume_upload(
         self,
         path: str,
@@ -356,7 +387,10 @@ class Toolbox(Protocol):
         exclusive: bool = False,
         size: int | None = None,
         sha256: str = "",
-    ) -> Written: ...
+    ) -> Written:
+        """As `upload`; what came is kept under the name `partial` when it breaks off, and `rest(start)` gives what is missing.
+        "conflict" when another upload of this name has taken over."""
+
     def download_tree(
         self,
         path: str = ".",
@@ -365,13 +399,29 @@ class Toolbox(Protocol):
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         names: Sequence[str] | None = None,
-    ) -> AsyncIterator[bytes]: ...
+    ) -> AsyncIterator[bytes]:
+        """A directory as tar; with `names` only these. "too_large" when it is too deep."""
+
     async def upload_tree(
         self, path: str, content: AsyncIterator[bytes], *, links: Links | str = "refuse", limit: int = 1 << 40
-    ) -> Unpacked: ...
-    async def exec(self, argv: Argv, **options: object) -> ExecResult: ...
-    async def start(self, exec: Exec) -> Running: ...
-    async def attach(self, exec_id: str, cursor: int = 0) -> Running: ...
-    async def execs(self) -> ExecList: ...
-    async def show(self, exec_id: str) -> ExecStatus: ...
-    async def kill(self, exec_id: str, signal: int = 15, grace: float = 2.0) -> ExecStatus: ...
+    ) -> Unpacked:
+        """A tar archive into a directory. "malformed", "too_large"; "path_outside" for what leads out of it."""
+
+    async def exec(self, argv: Argv, **options: object) -> ExecResult:
+        """To its end; the options are the fields of `Exec`. That it failed, could not be started or was ended is in the result.
+        "too_large" for arguments that are too long."""
+
+    async def start(self, exec: Exec) -> Running:
+        """Begins it; one with an id that is there already is joined."""
+
+    async def attach(self, exec_id: str, cursor: int = 0) -> Running:
+        """Its output from the cursor on. "exec_unknown"; "range_unsatisfiable" before what is kept (`first_cursor`)."""
+
+    async def execs(self) -> ExecList:
+        """Those that run, and those kept."""
+
+    async def show(self, exec_id: str) -> ExecStatus:
+        """One of them. "exec_unknown"."""
+
+    async def kill(self, exec_id: str, signal: int = 15, grace: float = 2.0) -> ExecStatus:
+        """The whole tree gets the signal, and KILL after `grace` seconds when it is TERM. "exec_unknown"."""

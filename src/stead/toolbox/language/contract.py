@@ -4,7 +4,8 @@ Lines and columns count from 1, columns in characters; an end is after the last 
 first wanted, one for each project (the nearest directory with `pyproject.toml`, `tsconfig.json`, `package.json`, `.git`, ...),
 and ends when nobody has asked it for a while. It is told what changed on disk before each question. None is there:
 "lsp_not_found" says what to install. It crashed, or answers nonsense: "lsp_failed"; the next question starts it anew, a few
-times. A server runs the project's code and configuration, so asking needs the right to execute.
+times. A server runs the project's code and configuration, so asking needs the right to execute. No such line or column is
+"invalid", a file of more than `FILE_BYTES` "too_large", one that is no text "not_text".
 """
 
 from __future__ import annotations

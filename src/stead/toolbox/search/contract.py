@@ -2,7 +2,9 @@
 
 Contract: paths are relative to the workspace's root. Hidden files and what ignore files leave out are searched only when asked;
 `.git` never is, unless it is the path to search. `truncated` says that there was more. Names and lines that are not UTF-8 come
-with replacement characters.
+with replacement characters. What cannot be asked is "invalid": no query, an expression or a glob that is none, a limit beyond
+the most, symbols of a file in no language of ours. Without ripgrep, or without the grammar of a single file, it is
+"program_missing"; an index that could not be built is told as its `problem`.
 """
 
 from __future__ import annotations

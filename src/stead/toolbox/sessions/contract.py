@@ -6,7 +6,7 @@ that is killed, replaces its shell (`exec`) or sets a trap of its own on EXIT ch
 are kept, others and functions are not. Where they cannot be kept, as on a full disk, the session is as before the line, and the
 exec ends with `NOT_KEPT`; its standard error says so, and what the line ended with. Lines of one session do not wait for each
 other: of two at once the last to end decides. Sessions outlive the guest, and what runs in them as well; they end with the
-workspace, or when they are closed.
+workspace, or when they are closed. No such session, or its directory is gone: "not_found".
 """
 
 from __future__ import annotations

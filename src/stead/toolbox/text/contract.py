@@ -3,7 +3,9 @@
 Contract: `Text` is the face. Lines count from 1, ranges include their last line. A file keeps its encoding (UTF-8, UTF-8 with
 a mark, UTF-16 with a mark; Latin-1 only when asked), its line ends, its mode, and a last line without an end. What is not
 text is "not_text", never mangled. `etag`, from an earlier answer, makes a change of something else "precondition_failed".
-Every change is whole or did not happen, and changes through this area happen one after the other.
+Every change is whole or did not happen, and changes through this area happen one after the other. What is to be replaced and
+is not there once is "text_not_found" or "text_not_unique"; "empty_old_string" and "identical_strings" ask for nothing; a patch
+that does not fit is "patch_rejected", with file and hunk.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 Contract: `Transfer` is the face. A file goes up as `begin`, `chunk` 0, 1, 2, ..., `end`; it comes down as `open`, `fetch` 0, 1,
 2, ... Each chunk but the last has `CHUNK_BYTES`. The order is checked: a chunk may be sent or fetched again before the next one
-(an answer may have been lost), any other is "conflict". A transfer is forgotten `EXPIRY_SECONDS` after its last call, and when
-the guest is replaced: "expired". An upload is in place when it was ended, not before. Files of more than the limit (20 MB, or
-`STEAD_TRANSFER_BYTES` in the workspace's environment) are "too_large": they go through streams.
+(an answer may have been lost), any other is "conflict"; another length or hash than was said is "invalid". A transfer is
+forgotten `EXPIRY_SECONDS` after its last call, and when the guest is replaced: "expired". An upload is in place when it was
+ended, not before. Files of more than the limit (20 MB, or `STEAD_TRANSFER_BYTES` in the workspace's environment) are
+"too_large": they go through streams.
 
 An upload through a stream that names a `partial` is kept when it breaks off. `partial` tells how much of it is there.
 """

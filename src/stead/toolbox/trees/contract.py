@@ -3,6 +3,8 @@
 Contract: `Trees` is the face. Patterns are those of `.gitignore`: one without a slash is about a name at any depth, `**` is any
 number of directories. `ignore` leaves out what the `.gitignore` files of the tree (and of its repository above it) ignore, and
 `.git`; `exclude` are further such lines; of files, only those that fit one of `include` are meant. Links are never followed.
+A tree that is too deep, and too many paths at once, are "too_large"; a copy of a pipe, a socket or a device is "not_file", one
+into itself "path_invalid", one onto what is there "already_exists".
 """
 
 from __future__ import annotations
