@@ -205,3 +205,4 @@ async def search_content_hostile(toolbox: Toolbox, place: str) -> None:
         await refused("invalid", toolbox.search.content(query, place))
     await refused("invalid", toolbox.search.content("x", place, include=["[z-a]"]))
     await refused("invalid", toolbox.search.content("x", place, limit=0))
+    await refused("invalid", toolbox.search.content("x", place, case="loud"))  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from stead.toolbox.search import ripgrep
 LINE_BYTES = 8 << 20
 """A finding with more than this is told, not shown."""
 _PIECE = 1 << 17
+_CASES = {"sensitive": "--case-sensitive", "insensitive": "--ignore-case", "smart": "--smart-case"}
 
 
 class ContentSearch:
@@ -240,11 +241,13 @@ def _check(asked: c.FindContent) -> None:
     for name, (value, least, most) in ranges.items():
         if not least <= value <= most:
             raise SteadError("invalid", f"{name} must be from {least} to {most}", field=name)
+    if asked.case not in _CASES:
+        raise SteadError("invalid", f"case: one of {', '.join(_CASES)}", field="case")
 
 
 def _options(asked: c.FindContent) -> list[str]:
     found = ["--json", f"--regexp={asked.query}"]
-    found.append({"sensitive": "--case-sensitive", "insensitive": "--ignore-case", "smart": "--smart-case"}[asked.case])
+    found.append(_CASES[asked.case])
     for chosen, option in ((asked.literal, "--fixed-strings"), (asked.word, "--word-regexp"), (asked.multiline, "-U")):
         if chosen:
             found.append(option)
