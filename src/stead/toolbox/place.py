@@ -6,12 +6,15 @@ line (`stead.toolbox.programs`), in a directory that was found inside the root. 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import os
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -54,8 +57,16 @@ class Place:
         self._owned: dict[Callable[[Place], Owned], Owned] = {}
 
     async def in_thread(self, work: Callable[..., T], *args: object, **named: object) -> T:
-        """Runs what may wait for a disk."""
-        return await anyio.to_thread.run_sync(functools.partial(work, *args, **named), limiter=self._threads)
+        """Runs what may wait for a disk. A caller that is cancelled, in whatever way, leaves when the thread is done: until
+        then, what it works with is still in use."""
+        errand = _Errand(functools.partial(work, *args, **named))
+        try:
+            return await anyio.to_thread.run_sync(errand.run, limiter=self._threads)
+        except asyncio.CancelledError:
+            while errand.abandon():
+                with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
+                    await anyio.to_thread.run_sync(errand.ended.wait)
+            raise
 
     def own(self, make: Callable[[Place], K]) -> K:
         """The one of its kind here, made when it is first wanted."""
@@ -73,6 +84,33 @@ class Place:
         """The absolute path of a directory inside the root, checked; where a program is to run."""
         os.close(self.root.open(path, DIRECTORY))
         return os.path.normpath(f"{self.root.path.rstrip('/')}/{self.root.relative(path)}")
+
+
+class _Errand(Generic[T]):
+    """What a thread is to do, unless it was abandoned before it began."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._turn = threading.Lock()
+        self._begun = False
+        self._abandoned = False
+        self.ended = threading.Event()
+
+    def run(self) -> T:
+        with self._turn:
+            if self._abandoned:
+                raise asyncio.CancelledError
+            self._begun = True
+        try:
+            return self._work()
+        finally:
+            self.ended.set()
+
+    def abandon(self) -> bool:
+        """True when it is under way, and has to be waited for."""
+        with self._turn:
+            self._abandoned = True
+            return self._begun and not self.ended.is_set()
 
 
 class LocalWork:
