@@ -200,7 +200,7 @@ async def test_a_hundred_thousand_files(place: Place, root: Path) -> None:
     assert found.files[0].positions == [0, 1, 3, 4, 5, 6, 8, 9, 10]
     found = await names.find(FindNames(query="f", limit=5))
     assert (len(found.files), found.total, found.truncated) == (5, 100_000, True)
-    (root / "5" / "new_one.txt").touch()
+    (root / "5" / "new_one.txt").write_text("a needle\n")
     (root / "7").rename(root / "moved")
     shutil.rmtree(root / "9")
     assert [file.path for file in (await names.find(FindNames(query="newone"))).files] == ["5/new_one.txt"]
@@ -208,6 +208,8 @@ async def test_a_hundred_thousand_files(place: Place, root: Path) -> None:
     assert (await names.find(FindNames(query=""))).total == 99_001
     with pytest.raises(SteadError):
         await names.find(FindNames(query="", path="9"))
+    content = await ContentSearch(place).find(FindContent(query="needle"))
+    assert [(match.path, match.line) for match in content.matches] == [("5/new_one.txt", 1)]
 
 
 async def test_links_and_odd_names(search: Search, root: Path) -> None:

@@ -68,11 +68,13 @@ def at(path: str) -> Callable[[Change], bool]:
 @pytest.mark.skipif(
     int(WATCHES.read_text() if WATCHES.exists() else 0) < 50_000, reason="the system watches too few directories"
 )
-async def test_ten_thousand_directories_and_as_many_changes_at_once(watched: Hub, root: Path) -> None:
+async def test_a_hundred_thousand_files_and_ten_thousand_changes_at_once(watched: Hub, root: Path) -> None:
+    """In ten thousand directories."""
     for outer in range(100):
         (root / f"{outer}").mkdir()
         for inner in range(100):
             (root / f"{outer}" / f"{inner}").mkdir()
+            _ten_files(root, outer, inner)
     async with watched.reading(WatchFiles()) as reading, watched.reading(WatchFiles(path="7")) as part:
         (state,) = watched.status()
         assert (state.mode, state.directories, state.readers) == ("inotify", 10_101, 2)
@@ -98,6 +100,15 @@ async def test_ten_thousand_directories_and_as_many_changes_at_once(watched: Hub
         ]
         (root / "8" / "moved" / "5" / "later").touch()
         await until(reading, at("8/moved/5/later"))
+
+
+def _ten_files(root: Path, outer: int, inner: int) -> None:
+    """Names of the same files, which are made sooner than files."""
+    for number in range(10):
+        if outer == 0:
+            (root / "0" / f"{inner}" / f"{number}").touch()
+        else:
+            os.link(root / "0" / f"{inner}" / f"{number}", root / f"{outer}" / f"{inner}" / f"{number}")
 
 
 async def test_what_is_made_in_new_directories_at_once_is_told(watched: Hub, root: Path) -> None:
