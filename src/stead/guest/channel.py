@@ -8,6 +8,7 @@ upgrade it is no method. How lines come, and when half of one is dropped, is in 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -49,10 +50,11 @@ class Channel:
         """Until the upgrade (what was read after it) or the end (None)."""
         rest: bytes | None = None
         async with asyncio.TaskGroup() as group:
-            while (line := await self._line()) is not None:
-                if line and await self._take(line, group):
-                    rest = self._incoming.rest
-                    break
+            with contextlib.suppress(SteadError):  # who is gone before its answer is gone
+                while (line := await self._line()) is not None:
+                    if line and await self._take(line, group):
+                        rest = self._incoming.rest
+                        break
             for answer in self._answers:
                 answer.cancel()
         self._over = True

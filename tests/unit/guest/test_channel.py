@@ -124,6 +124,19 @@ async def test_the_end_of_the_connection_drops_half_a_line() -> None:
         assert asker.rest is None
 
 
+@pytest.mark.parametrize("said", [b"x" * 70_000, b'{"jsonrpc":"2.0","id":1,"method":"link.upgrade"}', b"{"])
+async def test_who_is_gone_before_its_answer_is_gone_like_any_other(said: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    far, near = await unix.over(ours), await unix.over(theirs)
+    with anyio.fail_after(PATIENCE):
+        await far.write(said + b"\n")
+        await far.close()
+        while near.ready():
+            await anyio.lowlevel.checkpoint()
+        assert await Channel(near, Rpc({}), lambda: wire.Upgraded(protocol=PROTOCOL, boot_id="b")).run() is None
+    await near.close()
+
+
 class Port:
     """What has one peer after the other, as a virtio-serial port has."""
 
