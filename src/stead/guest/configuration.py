@@ -122,8 +122,9 @@ def _nested(fields: dict[str, Any]) -> dict[str, Any]:
         return {"security": {}} | fields
     rest = {key: value for key, value in fields.items() if key not in flat | odd}
     security: dict[str, Any] = {key: fields[key] for key in flat}
-    if fields.get("command_whitelist_enabled") is False:
-        security["command_whitelist"] = None
+    if "command_whitelist_enabled" in fields:
+        enabled = msgspec.convert(fields["command_whitelist_enabled"], bool)
+        security["command_whitelist"] = (security.get("command_whitelist") or []) if enabled else None
     if "max_file_size_bytes" in fields:
         security["max_file_size_mb"] = msgspec.convert(fields["max_file_size_bytes"], float) / MEGABYTE
     if "command_timeout_seconds" in fields:

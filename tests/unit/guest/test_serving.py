@@ -119,7 +119,7 @@ async def test_concurrency_and_a_ping_beside_it(tmp_path: Path) -> None:
 async def test_the_rate_and_a_ping_beside_it(tmp_path: Path) -> None:
     async with _served(tmp_path, security=None, max_requests_per_second=3) as lines:
         codes = []
-        for _ in range(8):
+        for _ in range(40):
             await lines.call("ping")
             try:
                 await lines.call("get_agent_info")
@@ -225,6 +225,10 @@ def test_the_flat_shape(tmp_path: Path) -> None:
     listed = _read(tmp_path, ORIGINAL | flat | {"command_whitelist_enabled": True}).policy()
     assert listed is not None
     assert listed.programs == ("ls",)
+    for nothing in ({"command_whitelist": None}, {}):
+        enabled = _read(tmp_path, ORIGINAL | {"command_whitelist_enabled": True} | nothing).policy()
+        assert enabled is not None
+        assert enabled.programs == (), "a list that is in force and empty permits nothing"
 
 
 def test_a_file_that_says_nothing_of_security_permits_what_the_protocol_does(tmp_path: Path) -> None:
@@ -266,6 +270,7 @@ def test_the_level_of_the_log(tmp_path: Path, said: str, level: str) -> None:
         ({"security": {"allowed_write_paths": ["/a/../b"]}}, "/a/../b"),
         ({"allowed_read_paths": "text"}, "allowed_read_paths"),
         ({"max_file_size_bytes": "big"}, "float"),
+        ({"command_whitelist_enabled": "yes"}, "bool"),
     ],
 )
 def test_a_file_that_is_wrong_stops_the_start_with_the_reason(
