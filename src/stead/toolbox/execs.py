@@ -38,7 +38,7 @@ from stead.toolbox.holding.line import READ_BYTES
 from stead.toolbox.holding.log import FILE_BYTES, file_of
 
 ARGV_BYTES = 1 << 19
-"""Arguments and environment of one exec, in all."""
+"""Arguments and environment of one exec, in all, with a byte after each as the system has it."""
 GRACE = 60.0
 """The longest grace between TERM and KILL."""
 SHOWN_BYTES = 1024
@@ -454,7 +454,7 @@ class LocalRunning:
             self._open_log(self._cursor)
             data = os.pread(self._log, limit, 0)
         if not data:
-            raise SteadError("internal", f"the log ends at {self._cursor}")
+            raise SteadError("malformed", f"the log ends at {self._cursor}, before the output does")
         return data
 
     def _first_file(self) -> int:
@@ -558,8 +558,8 @@ def _check(exec: Exec, log_bytes: int) -> None:
         raise SteadError(
             "invalid", "the name of an environment variable is not empty and has no '='", field="environment"
         )
-    total = sum(map(len, exec.argv)) + sum(len(name) + len(value) for name, value in exec.environment.items())
-    if total > ARGV_BYTES:
+    words = [*exec.argv, *exec.environment, *exec.environment.values()]
+    if sum(len(word.encode()) + 1 for word in words) > ARGV_BYTES:
         raise SteadError("too_large", f"arguments and environment have at most {ARGV_BYTES} bytes in all")
     _check_seconds("timeout", exec.timeout, EXEC_TIMEOUT)
     _check_seconds("grace", exec.grace, GRACE)
@@ -587,7 +587,7 @@ def _shown(argv: list[str]) -> list[str]:
     left = SHOWN_BYTES
     for text in argv:
         if len(text) > left:
-            return [*shown, text[:left] + "..."]
+            return [*shown, text[: max(0, left)] + "..."]
         shown.append(text)
-        left -= len(text)
+        left -= len(text) + 1
     return shown

@@ -6,6 +6,7 @@ with every exec, at the end. File work runs in threads: a slow disk delays nobod
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import json
@@ -40,7 +41,7 @@ from stead.toolbox.contract import (
     Stat,
     Written,
 )
-from stead.toolbox.execs import Execs, Holder, LocalRunning
+from stead.toolbox.execs import Execs, Holder, LocalRunning, new_id
 from stead.toolbox.files import Reader, Writer
 from stead.toolbox.holding.settings import Settings
 from stead.toolbox.leftovers import LEFTOVERS
@@ -185,9 +186,21 @@ class LocalToolbox(LocalTrees, Areas):
         return await self.run(asked)
 
     async def run(self, exec: Exec) -> ExecResult:
-        """Runs to the end, or only starts it when it is to go on in the background."""
+        """Runs to the end, or only starts it when it is to go on in the background. An exec whose caller is cancelled ends, if
+        it has no id under which somebody could come back to it."""
         if exec.stdin:
             raise SteadError("invalid", "input needs a stream; start it instead", field="stdin")
+        if exec.exec_id or exec.background:
+            return await self._result(exec)
+        named = msgspec.structs.replace(exec, exec_id=new_id())
+        try:
+            return await self._result(named)
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True), contextlib.suppress(SteadError):
+                await self.cancel(named.exec_id)
+            raise
+
+    async def _result(self, exec: Exec) -> ExecResult:
         running, _ = await self.begin(exec, wait=not exec.background)
         if exec.background:
             return ExecResult(status=running.status)
@@ -203,7 +216,7 @@ class LocalToolbox(LocalTrees, Areas):
             return await self.execs_.start(exec, wait=wait, hold=hold)
         if error := await self.in_thread(self._cwd_error, exec.cwd):
             return await self.execs_.start(exec, error=error)
-        placed = msgspec.structs.replace(exec, cwd=self._root.relative(exec.cwd))
+        placed = msgspec.structs.replace(exec, cwd="/".join(self._root.parts(exec.cwd)) or ".")
         return await self.execs_.start(placed, wait=wait, hold=hold)
 
     async def attach(self, exec_id: str, cursor: int = 0) -> LocalRunning:
@@ -245,14 +258,16 @@ async def opened(
 ) -> AsyncIterator[LocalToolbox]:
     """A toolbox with a holder of its own; `settings` are those of `holding.settings`."""
     config = {"version": 1, "workspace_id": workspace_id, "root": str(root), "run": str(run), **settings}
+    environment = Settings(config).environment
+    confined = Root(root)
     ours, theirs = socket.socketpair()
     try:
         process = await anyio.to_thread.run_sync(_start_holder, config, theirs)
     except BaseException:
         ours.close()
+        confined.close()
         raise
     holder = Holder(ours)
-    confined = Root(root)
     info = Info(
         workspace_id=workspace_id,
         root=str(root),
@@ -264,7 +279,7 @@ async def opened(
     toolbox: LocalToolbox | None = None
     try:
         execs = Execs(holder, run, log_bytes=settings.get("log_bytes", CALL_BYTES << 6))
-        toolbox = make(confined, execs, info, Settings(config).environment)
+        toolbox = make(confined, execs, info, environment)
         toolbox.files.clear_up(f"{run}/{LEFTOVERS}")
         yield toolbox
     finally:

@@ -319,6 +319,8 @@ async def test_the_settings_bound_every_log(toolbox: LocalToolbox) -> None:
     ("change", "code"),
     [
         ({"argv": ["x" * execs.ARGV_BYTES, "y"]}, "too_large"),
+        ({"argv": ["\u00e4" * (execs.ARGV_BYTES // 2)]}, "too_large"),
+        ({"argv": ["true", *[""] * execs.ARGV_BYTES]}, "too_large"),
         ({"argv": ["true"], "environment": {"A": "x" * execs.ARGV_BYTES}}, "too_large"),
         ({"argv": ["true"], "grace": execs.GRACE + 1}, "invalid"),
         ({"argv": ["true"], "timeout": 1e9}, "invalid"),
@@ -348,6 +350,39 @@ async def test_statuses_show_arguments_shortened(toolbox: LocalToolbox) -> None:
     status = (await toolbox.exec(["true", *["word"] * 10_000])).status
     assert status.ok
     assert sum(map(len, status.argv)) < execs.SHOWN_BYTES + 10
+    status = (await toolbox.exec(["true", *[""] * 100_000])).status
+    assert status.ok
+    assert len(status.argv) < execs.SHOWN_BYTES + 10
+
+
+async def test_an_exec_without_an_id_ends_with_its_caller(toolbox: LocalToolbox) -> None:
+    named = execs.new_id()
+    async with anyio.create_task_group() as group:
+        group.start_soon(toolbox.run, Exec(argv=["sleep", "600"], exec_id=named))
+        group.start_soon(toolbox.run, Exec(argv=["sleep", "600"]))
+        with anyio.fail_after(30):
+            while len((await toolbox.execs()).execs) < 2:
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    states = {each.exec_id == named: each.state for each in (await toolbox.execs()).execs}
+    assert states == {True: ExecState.RUNNING, False: ExecState.CANCELLED}
+    again, new = await toolbox.begin(Exec(argv=["sleep", "600"], exec_id=named))
+    assert (new, again.status.state) == (False, ExecState.RUNNING)
+
+
+async def test_the_directory_above_what_a_link_leads_to(toolbox: LocalToolbox, tmp_path: Path) -> None:
+    (tmp_path / "root/deep/in").mkdir(parents=True)
+    (tmp_path / "root/link").symlink_to("deep/in")
+    result = await toolbox.exec(["pwd", "-P"], cwd="link/..")
+    assert result.stdout.decode().strip() == str((tmp_path / "root/deep").resolve())
+
+
+async def test_a_toolbox_without_a_root_leaves_no_program(tmp_path: Path) -> None:
+    with pytest.raises(SteadError) as found:
+        async with opened(tmp_path / "nothing", tmp_path / "run"):
+            pass
+    assert found.value.code == "not_found"
+    assert _alive(str(tmp_path)) == []
 
 
 async def test_nothing_of_our_environment_is_in_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
