@@ -110,6 +110,22 @@ def test_line_ends_are_those_of_the_place() -> None:
     assert edits.replace(mixed, Edit(old="\n", new="", every=True)) == ("abc", 3)
 
 
+def test_what_begins_with_the_end_of_a_line_is_found_once() -> None:
+    windows = "a\r\nb\r\nc\r\n"
+    assert edits.replace(windows, Edit(old="\nb", new="\nx"))[0] == "a\r\nx\r\nc\r\n"
+    assert edits.replace(windows, Edit(old="\r\nb\n", new="\n"))[0] == "a\r\nc\r\n"
+    assert edits.replace("a\r\n", Edit(old="\n", new="\n\n")) == ("a\r\n\r\n", 1)
+    assert edits.replace("a\r\r\n", Edit(old="\n", new="")) == ("a\r", 1)
+    error = refused("text_not_unique", windows, Edit(old="\n", new="x"))
+    assert (error.details["count"], error.details["lines"]) == (3, [1, 2, 3])
+
+
+def test_no_file_grows_beyond_what_is_text() -> None:
+    refused("too_large", "a" * 100_000, Edit(old="a", new="b" * 1000, every=True))
+    assert edits.replace("a" * 1000, Edit(old="a", new="b" * 1000, every=True))[1] == 1000
+    assert edits.replace("a" * 1000, Edit(old="a", new="", every=True)) == ("", 1000)
+
+
 def test_lines_are_inserted_whole() -> None:
     assert edits.insert("", 1, "x") == "x\n"
     assert edits.insert("a\nb\n", 1, "x\n") == "x\na\nb\n"

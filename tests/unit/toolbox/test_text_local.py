@@ -154,6 +154,20 @@ def test_a_patch_that_cannot_be_written_is_taken_back(texts: Texts, place: Path)
     assert inside(place) == ["a", "d"]
 
 
+@pytest.mark.parametrize("names", ["--- a/f.orig\n+++ b/f\n", "--- a/f\n+++ b/f.orig\n"])
+@pytest.mark.parametrize("both", [True, False])
+def test_two_names_and_no_rename_are_one_file(texts: Texts, place: Path, names: str, both: bool) -> None:
+    """As `diff -u f.orig f` writes them: the plainer one that is there is changed, and none goes."""
+    (place / "f.orig").write_text("1\n")
+    if both:
+        (place / "f").write_text("1\n")
+    done = texts.patch(t.PatchText(diff=f"{names}@@ -1 +1 @@\n-1\n+2\n"))
+    changed = "f" if both else "f.orig"
+    assert [(file.path, file.change.value, file.source) for file in done.files] == [(changed, "modified", "")]
+    assert (place / changed).read_text() == "2\n"
+    assert inside(place) == (["f", "f.orig"] if both else ["f.orig"])
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small") as disk:
         (disk.path / "f").write_text("one\n" + "x" * 700_000)

@@ -135,12 +135,27 @@ def test_renames_copies_modes_and_empty_files() -> None:
         "diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc\n",
         "diff --git a/l b/l\nnew mode 99\n",
         "diff --git one two three\nold mode 100644\nnew mode 100755\n",
+        "--- a/f\n+++ b/f\n@@ -" + "9" * 5000 + " +1 @@\n-a\n+b\n",
+        "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n+c\n",
+        "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n c\n+d\n",
+        "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n--- c\n",
+        "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n@@ def f():\n-c\n+d\n",
+        "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n@@ -x,1 +1 @@\n-c\n+d\n",
     ],
 )
 def test_what_is_no_diff(diff: str) -> None:
     with pytest.raises(SteadError) as found:
         patches.parse(diff)
     assert found.value.code == "invalid"
+
+
+@pytest.mark.parametrize(
+    "end", ["", "\n", "-- \n2.39.5\n", "--\n2.39.5\n", "\ncommit 1234\n", "   \n", "diff -ru x y\n", "Only in x: z\n"]
+)
+def test_what_may_follow_a_hunk(end: str) -> None:
+    first = "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"
+    for diff in (first + end, first + end + "--- a/g\n+++ b/g\n@@ -1 +1 @@\n--- c\n+++ d\n"):
+        assert len(patches.parse(diff)) == diff.count("b/")
 
 
 def test_what_must_not_be_applied() -> None:

@@ -54,6 +54,8 @@ class Changes:
     def take(self, part: Part, base: str) -> Patched:
         """Applies one part; nothing is written yet."""
         source, target = (posixpath.normpath(posixpath.join(base, name)) for name in (part.source, part.target))
+        if part.change is Change.MODIFIED:
+            source = target = self._meant(source, target)
         part = part._replace(source=source, target=target)
         if part.change is Change.CREATED:
             return self._create(part)
@@ -107,6 +109,12 @@ class Changes:
         if path not in self._paths:
             self._paths[path] = _File(self._there(path), self._encoding)
         return self._paths[path]
+
+    def _meant(self, *paths: str) -> str:
+        """Where a diff has two names and no rename: of what is there the plainer one, as `f` beside `f.orig`."""
+        names = sorted(set(paths), key=lambda path: (path.count("/"), len(posixpath.basename(path)), len(path)))
+        there = (name for name in names if self._file(name).document is not None)
+        return next(there, names[0]) if len(names) > 1 else names[0]
 
     def _create(self, part: Part) -> Patched:
         file = self._file(part.target)

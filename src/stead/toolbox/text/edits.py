@@ -12,12 +12,14 @@ import re
 from collections.abc import Iterator
 
 from stead.protocol.errors import SteadError
-from stead.toolbox.text.contract import Edit, Newline
+from stead.toolbox.text.contract import TEXT_BYTES, Edit, Newline
 from stead.toolbox.text.document import count_lines, main_newline, start_of, with_newlines
 
 PLACES_TOLD = 20
 """How many line numbers a refusal tells."""
 _COUNTED = 100_000
+_END = r"(?:\r\n|(?<!\r)\n)"
+"""The end of a line, whole: what begins with one is not found again in the middle of CRLF."""
 
 
 def replace(text: str, edit: Edit) -> tuple[str, int]:
@@ -27,14 +29,22 @@ def replace(text: str, edit: Edit) -> tuple[str, int]:
         raise SteadError("empty_old_string", "the text to be replaced is empty")
     if old == edit.new.replace("\r\n", "\n"):
         raise SteadError("identical_strings", "the text to be replaced and the new text are the same")
-    pattern = re.compile(r"\r?\n".join(re.escape(part) for part in old.split("\n")))
+    pattern = re.compile(_END.join(re.escape(part) for part in old.split("\n")))
     first = pattern.search(text)
     if first is None:
         raise SteadError("text_not_found", f"{_shown(old)} is not in the file")
     if not edit.every and pattern.search(text, first.start() + 1):
         raise _not_unique(text, pattern, old)
+    if edit.every:
+        _check_size(len(text) + sum(1 for _ in pattern.finditer(text)) * (len(edit.new) - len(old)))
     fallback = main_newline(text)
     return pattern.subn(lambda found: _fitting(edit.new, found[0], fallback), text, count=0 if edit.every else 1)
+
+
+def _check_size(characters: int) -> None:
+    """Before memory is taken for what no file of text may be."""
+    if characters > TEXT_BYTES:
+        raise SteadError("too_large", f"the file would be larger than the {TEXT_BYTES} bytes that are treated as text")
 
 
 def insert(text: str, line: int, content: str) -> str:

@@ -18,7 +18,7 @@ from stead.toolbox.text.document import lines_of, main_newline
 
 OFFSET_LINES = 10_000
 """How far from its place a hunk is looked for."""
-_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_HUNK = re.compile(r"@@ -([0-9]{1,15})(?:,([0-9]{1,15}))? \+([0-9]{1,15})(?:,([0-9]{1,15}))? @@")
 _ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _LINK = 0o120000
@@ -113,7 +113,7 @@ class _Reader:
     def parts(self) -> Iterator[Part]:
         while self._at < len(self._lines):
             line = self._line()
-            if line.startswith("diff --git ") or (line.startswith("--- ") and self._line(1).startswith("+++ ")):
+            if line.startswith("diff --git ") or self._begins():
                 yield self._part()
             elif _HUNK.match(line):
                 raise _bad(self._at, "a hunk has no file")
@@ -132,15 +132,29 @@ class _Reader:
             header.git = names and (self._stripped(names[0]), self._stripped(names[1]))
             self._at += 1
             self._extended(header)
-        if self._line().startswith("--- ") and self._line(1).startswith("+++ "):
+        if self._begins():
             header.old, header.new = (self._stripped(_name(self._line(ahead)[4:])) for ahead in (0, 1))
             self._at += 2
         hunks: list[Hunk] = []
         while found := _HUNK.match(self._line()):
             hunks.append(self._hunk(found))
+        self._check_end()
         if not hunks and not self._lines[began].startswith("diff --git "):
             raise _bad(self._at, "a hunk is missing")
         return header.part(hunks, began)
+
+    def _check_end(self) -> None:
+        """What follows the last hunk of a file is no line of a hunk, such as one more than the hunk says."""
+        line = self._line()
+        signature = line.rstrip() == "--"
+        if line.strip() and line[0] in "+- @" and not signature and not self._begins():
+            raise _bad(
+                self._at, "this belongs to no hunk: a hunk has more lines than it says, or its header cannot be read"
+            )
+
+    def _begins(self) -> bool:
+        """Whether the two names of a file stand here."""
+        return self._line().startswith("--- ") and self._line(1).startswith("+++ ")
 
     def _extended(self, header: _Header) -> None:
         """The lines with which git tells modes, renames and copies."""
