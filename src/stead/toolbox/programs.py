@@ -1,21 +1,24 @@
 """Programs that areas run on somebody's behalf (git, ripgrep, language servers): argument vectors, bounded, never left behind.
 
 Contract: `run` waits for the end and keeps the first `limit` bytes of each output; `started` is a context in which the
-program runs. Either way the whole process group is killed when the caller is cancelled, fails or is done. Standard input is
-empty unless given. The environment is the workspace's, `C.UTF-8`, and what the caller adds. A program that is not there is
-"program_missing".
+program runs. Either way the whole process group is killed when the caller is cancelled, fails or is done; with `grace` it has
+so many seconds to tidy up after TERM. Standard input is empty unless given. The environment is the workspace's, `C.UTF-8`, and
+what the caller adds. A program that is not there is "program_missing".
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import anyio
 
 from stead.protocol.errors import SteadError
 
@@ -81,12 +84,13 @@ class Programs:
         seconds: float = 60.0,
         limit: int = OUTPUT_BYTES,
         descriptors: Sequence[int] = (),
+        grace: float = 0.0,
     ) -> Finished:
         """To its end; `descriptors` stay open in it. Over its time it is killed: "timeout"."""
         try:
             async with (
                 asyncio.timeout(seconds),
-                self.started(argv, cwd=cwd, environment=environment, descriptors=descriptors) as process,
+                self.started(argv, cwd=cwd, environment=environment, descriptors=descriptors, grace=grace) as process,
             ):
                 assert process.stdout is not None
                 assert process.stderr is not None
@@ -107,6 +111,7 @@ class Programs:
         cwd: str,
         environment: Mapping[str, str] | None = None,
         descriptors: Sequence[int] = (),
+        grace: float = 0.0,
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """Runs it while the caller is in here; its three standard streams are pipes."""
         program = self.find(argv[0])
@@ -126,23 +131,41 @@ class Programs:
                 limit=LINE_BYTES,
             )
         except (OSError, ValueError) as error:
-            raise SteadError("unavailable", f"{argv[0]} cannot be started: {error}") from error
+            raise _unstarted(argv[0], error) from error
         try:
             yield process
         finally:
-            await asyncio.shield(_end(process))
+            with anyio.CancelScope(shield=True):
+                await asyncio.shield(_end(process, grace))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+def _unstarted(program: str, error: OSError | ValueError) -> SteadError:
+    if isinstance(error, ValueError):
+        return SteadError("invalid", f"{program} cannot be given this: {error}")
+    code = "too_large" if error.errno == errno.E2BIG else "unavailable"
+    return SteadError(code, f"{program} cannot be started: {error.strerror}")
+
+
+async def _end(process: asyncio.subprocess.Process, grace: float) -> None:
     """Nothing of its group stays, and the process is collected. Its pipes are closed, else one that is full and that nobody
     reads is waited for; the transport as a whole is not, which would take the exit code from whoever waits for it."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _signal(process, signal.SIGTERM if grace else signal.SIGKILL)
     for number in range(3):
         pipe = process._transport.get_pipe_transport(number)  # type: ignore[attr-defined]  # noqa: SLF001
         if pipe is not None:
             pipe.close()
+    if grace:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await process.wait()
+        _signal(process, signal.SIGKILL)
     await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    """To its whole group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
 
 
 async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
