@@ -6,12 +6,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import anyio
+import msgspec
 import pytest
 
 from stead.protocol.errors import SteadError
+from stead.toolbox.contract import CALL_BYTES
 from stead.toolbox.git import names
 from stead.toolbox.git.contract import Change, Person
 from support.areas import Here
+from support.deadline import eventually_async
 from support.fakes import Fakes
 
 pytestmark = pytest.mark.anyio
@@ -68,22 +72,19 @@ async def test_status_tells_conflicts_upstream_and_a_detached_head(here: Here) -
 async def test_a_configuration_changes_no_answer(here: Here) -> None:
     settings = """status.aheadBehind=false status.showUntrackedFiles=no status.renames=false color.ui=always core.quotePath=true
     diff.noprefix=true diff.mnemonicPrefix=true diff.submodule=diff diff.renames=false log.decorate=full format.pretty=oneline
-    log.date=relative status.relativePaths=true core.pager=false status.short=true branch.sort=-refname"""
-    sh(here.root, "cd r; git clone -q . ../c; cd ../c; git mv a d; echo x > new; echo 6 >> b")
-    before = [
-        await here.git.status("c"),
-        await here.git.diff("c"),
-        await here.git.file_changes("c"),
-        await here.git.log("c"),
-    ]
+    log.date=relative status.relativePaths=true core.pager=false status.short=true branch.sort=-refname
+    status.showStash=true log.follow=true"""
+    line = "cd r; git clone -q . ../c; cd ../c; git mv b e; git commit -qm moved; echo 7 >> e; git stash -q; git mv a d"
+    sh(here.root, f"{line}; echo x > new; echo 6 >> e")
+
+    async def answers() -> list[object]:
+        git = here.git
+        told = [await git.status("c"), await git.diff("c"), await git.file_changes("c"), await git.log("c")]
+        return [*told, await git.log("c", path="e")]
+
+    before = await answers()
     sh(here.root, "cd c; " + "; ".join(f"git config {' '.join(word.split('='))}" for word in settings.split()))
-    after = [
-        await here.git.status("c"),
-        await here.git.diff("c"),
-        await here.git.file_changes("c"),
-        await here.git.log("c"),
-    ]
-    assert after == before
+    assert await answers() == before
 
 
 async def test_a_submodule_is_told_by_its_commit_and_not_entered(here: Here) -> None:
@@ -95,6 +96,18 @@ async def test_a_submodule_is_told_by_its_commit_and_not_entered(here: Here) -> 
     assert b"+Subproject commit" in (await here.git.diff("r")).patch
     assert (await here.git.file_changes("r")).total == 1
     assert not (here.root / "ran").exists()
+
+
+async def test_a_diff_of_a_conflict_has_both_sides_and_the_other_files_too(here: Here) -> None:
+    line = """cd r; git switch -qc other; echo theirs > a; git commit -qam theirs; git switch -q main; echo mine > a
+    git commit -qam mine; git merge -q other >&2 || true; echo 6 >> b"""
+    sh(here.root, line)
+    patch = (await here.git.diff("r")).patch
+    assert patch.startswith(b"diff --cc a\n")
+    assert b"++<<<<<<< HEAD" in patch
+    assert patch.count(b"diff --git a/b b/b\n") == 1
+    assert b"+6\n" in patch
+    assert (await here.git.diff("r", paths=["a"], limit=20)).truncated
 
 
 async def test_a_repository_without_a_commit(here: Here) -> None:
@@ -194,6 +207,42 @@ async def test_the_log_has_whole_messages_and_can_be_narrowed(here: Here) -> Non
     await refused("invalid", here.git.log("r", revision="--output=/tmp/x"))
 
 
+async def test_commits_that_no_git_makes_are_told(here: Here) -> None:
+    """Without a time, or with one that has no end."""
+    for seconds in ("", f" {'9' * 400} +0000"):
+        commit = f"tree $(git write-tree)\nauthor X <x>{seconds}\ncommitter Y <y>{seconds}\n\nodd\n"
+        line = (
+            f'cd r; printf "{commit}" > ../made; git update-ref refs/heads/odd $(git hash-object --literally -wt commit'
+        )
+        sh(here.root, f"{line} ../made)")
+        [odd] = (await here.git.log("r", revision="odd")).commits
+        assert (odd.message, odd.author.name) == ("odd\n", "X")
+        assert odd.author.time == (1e18 if seconds else 0)
+        assert {branch.name for branch in (await here.git.branches("r")).branches} == {"main", "odd"}
+
+
+async def test_answers_fit_one_message(here: Here) -> None:
+    subject = "\u4e2d" * 990
+    commit = sh(here.root, f"cd r; git commit -q --allow-empty -m {subject}; git rev-parse HEAD")
+    (here.root / "r/.git/packed-refs").write_text("".join(f"{commit} refs/heads/b{number}\n" for number in range(900)))
+    found = await here.git.branches("r")
+    assert found.truncated
+    assert CALL_BYTES - 4000 < len(msgspec.json.encode(found)) < CALL_BYTES + 100
+    name = "\u4e2d" * 80
+    (here.root / "r" / name / name).mkdir(parents=True)
+    for number in range(1500):
+        (here.root / "r" / name / name / f"{number}{name}").touch()
+    status, changes = await here.git.status("r"), await here.git.file_changes("r")
+    assert status.truncated
+    assert changes.truncated
+    assert changes.total == 1500
+    assert max(len(msgspec.json.encode(each)) for each in (status, changes)) < CALL_BYTES + 1000
+
+
+async def test_more_paths_than_a_program_takes_are_too_large(here: Here) -> None:
+    await refused("too_large", here.git.diff("r", paths=[f"{number:0200}" for number in range(40_000)]))
+
+
 async def test_names_that_would_be_options_or_magic_are_names(here: Here) -> None:
     for name in ("-rf", "--cached", ":(top)a", "*"):
         (here.root / "r" / name).write_text("x\n")
@@ -216,6 +265,7 @@ async def test_who_commits_is_set_for_the_repository(here: Here) -> None:
     assert (await here.git.log("r")).commits[0].author.email == "ann@example.org"
     await refused("invalid", here.git.config("r", name="a\nb"))
     await refused("invalid", here.git.config("r", email="<x>"))
+    await refused("invalid", here.git.config("r", name=""))
 
 
 async def test_without_anybody_configured_the_author_is_needed(here: Here) -> None:
@@ -249,6 +299,45 @@ async def test_only_the_paths_named_are_committed(here: Here) -> None:
     await refused("not_found", here.git.commit("x", "r", author=SOMEBODY, paths=["no such file"]))
 
 
+async def test_paths_that_are_gone_are_committed_however_they_went(here: Here) -> None:
+    sh(
+        here.root,
+        "cd r; mkdir d; echo x > d/e; git add d; git commit -qm d; git rm -q a; git rm -qr d; rm b; echo x > new",
+    )
+    made = await here.git.commit("gone", "r", author=SOMEBODY, paths=["a", "b", "d", "new"])
+    assert (made.files, (await here.git.status("r")).clean) == (4, True)
+    await refused("not_found", here.git.commit("x", "r", author=SOMEBODY, paths=["a"]))
+
+
+async def test_commits_at_once_are_one_after_the_other_or_told(here: Here) -> None:
+    """None is lost, and who lost hears that it is a conflict."""
+    codes: list[str] = []
+
+    async def commit(number: int) -> None:
+        try:
+            await here.git.commit(f"{number}", "r", author=SOMEBODY, allow_empty=True)
+        except SteadError as error:
+            codes.append(error.code)
+
+    async with anyio.create_task_group() as group:
+        for number in range(6):
+            group.start_soon(commit, number)
+    assert set(codes) <= {"conflict"}
+    assert len((await here.git.log("r")).commits) == 7 - len(codes)
+
+
+async def test_a_commit_that_is_given_up_leaves_no_lock(here: Here) -> None:
+    line = "cd r; echo x > a; printf '#!/bin/sh\ntouch $HOME/ran; sleep 1000\n' > .git/hooks/pre-commit"
+    sh(here.root, f"{line}; chmod +x .git/hooks/pre-commit")
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: here.git.commit("x", "r", author=SOMEBODY, paths=["a"]))
+        await eventually_async((here.root / "ran").exists, "the hook runs")
+        group.cancel_scope.cancel()
+    assert list((here.root / "r/.git").glob("*.lock")) == []
+    (here.root / "r/.git/hooks/pre-commit").unlink()
+    assert (await here.git.commit("x", "r", author=SOMEBODY, paths=["a"])).files == 1
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
@@ -268,6 +357,12 @@ async def test_any_message_is_kept(here: Here, message: str) -> None:
     await here.git.commit(message, "r", author=SOMEBODY, allow_empty=True)
     raw = sh(here.root, "cd r; git cat-file commit HEAD; printf .")
     assert raw.partition("\n\n")[2] == message + "."
+
+
+async def test_a_message_is_kept_where_others_write_in_another_encoding(here: Here) -> None:
+    sh(here.root, "cd r; git config i18n.commitEncoding ISO-8859-1")
+    await here.git.commit("\u00fcml\u4e2d\n", "r", author=SOMEBODY, allow_empty=True)
+    assert (await here.git.log("r")).commits[0].message == "\u00fcml\u4e2d\n"
 
 
 async def test_empty_messages_are_refused(here: Here) -> None:
@@ -309,10 +404,11 @@ async def test_branches_are_made_listed_and_removed(here: Here) -> None:
 
 
 async def test_a_branch_checked_out_is_no_detached_head(here: Here) -> None:
-    first = sh(here.root, "cd r; git tag v1; git branch v1; git branch other; git rev-parse HEAD")
+    first = sh(here.root, "cd r; git tag v1; git tag v2; git branch v1; git branch other; git rev-parse HEAD")
     assert (await here.git.checkout("r", branch="other")).branch == "other"
     assert (await here.git.checkout("r", branch="v1")).branch == "v1"
-    await refused("ref_unknown", here.git.checkout("r", branch="nothing"))
+    for nothing in ("nothing", "v2"):
+        await refused("ref_unknown", here.git.checkout("r", branch=nothing))
     at = await here.git.checkout("r", commit=first[:10])
     assert (at.branch, at.commit) == ("", first)
     await refused("ref_unknown", here.git.checkout("r", commit="f" * 40))
@@ -345,6 +441,19 @@ async def test_worktrees(here: Here) -> None:
     await refused("conflict", here.git.remove_worktree("trees/new one", "r"))
     left = await here.git.remove_worktree("trees/new one", "r", force=True)
     assert [tree.path for tree in left.worktrees] == ["r"]
+
+
+async def test_a_worktree_that_is_given_up_leaves_nothing(here: Here) -> None:
+    hook = here.root / "r/.git/hooks/post-checkout"
+    hook.write_text("#!/bin/sh\ntouch $HOME/ran; sleep 1000\n")
+    hook.chmod(0o755)
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: here.git.add_worktree("tree", "new", "r", create=True))
+        await eventually_async((here.root / "ran").exists, "the hook runs")
+        group.cancel_scope.cancel()
+    assert [tree.path for tree in (await here.git.worktrees("r")).worktrees] == ["r"]
+    hook.unlink()
+    assert (await here.git.add_worktree("tree", "new", "r", create=True)).path == "tree"
 
 
 async def test_a_git_that_knows_less_tells_the_same_worktrees(here: Here, tmp_path: Path) -> None:

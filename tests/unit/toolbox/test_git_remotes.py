@@ -1,5 +1,6 @@
 """Other repositories: over HTTP with a credential that leaves no trace, and over bare ones with hooks."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -202,13 +203,25 @@ async def test_the_target_is_new_or_empty_and_as_before_after_a_failure(here: He
     assert (await here.git.clone("b.git", "empty", branch="main")).branch == "main"
 
 
-async def test_a_clone_that_is_given_up_leaves_nothing(here: Here, server: GitServer) -> None:
+@pytest.mark.parametrize("directory", ["one", "."])
+async def test_a_clone_that_is_given_up_leaves_nothing(here: Here, server: GitServer, directory: str) -> None:
+    server.hold()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: here.git.clone(server.url("a.git"), directory, credential=CREDENTIAL))
+        await eventually_async(server.held.is_set, "the server has the request")
+        tasks.cancel_scope.cancel()
+    assert list(here.root.iterdir()) == []
+
+
+async def test_the_same_clone_twice_at_once_is_made_once(here: Here, server: GitServer) -> None:
+    (here.root / "one").mkdir()
     server.hold()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: here.git.clone(server.url("a.git"), "one", credential=CREDENTIAL))
         await eventually_async(server.held.is_set, "the server has the request")
-        tasks.cancel_scope.cancel()
-    assert not (here.root / "one").exists()
+        await refused("in_progress", here.git.clone(server.url("a.git"), "one", credential=CREDENTIAL))
+        server.go_on.set()
+    assert (await here.git.head("one")).branch == "main"
 
 
 async def test_nobody_there_is_unavailable_and_no_repository_there_not_found(here: Here, server: GitServer) -> None:
@@ -377,6 +390,51 @@ async def test_a_repository_that_points_outside_is_refused(here: Here, tmp_path:
     (here.root / "link").mkdir()
     (here.root / "link/.git").symlink_to(outside / ".git")
     await refused("path_outside", here.git.status("link"))
+
+
+async def test_objects_that_are_borrowed_are_inside(here: Here, tmp_path: Path) -> None:
+    """Who may write files, but run nothing, could else read other repositories of the machine."""
+    git("init", "-q", str(here.root / "r"))
+    for other, code in ((bare(tmp_path / "outside.git"), "path_outside"), (bare(here.root / "inside.git"), "")):
+        (here.root / "r/.git/objects/info/alternates").write_text(f"# those of another\n{other}/objects\n../none\n")
+        commit = git("-C", str(other), "rev-parse", "main")
+        if code:
+            await refused(code, here.git.log("r", revision=commit))
+        else:
+            assert [each.commit for each in (await here.git.log("r", revision=commit)).commits] == [commit]
+        (here.root / "inside.git/objects/info").mkdir(parents=True, exist_ok=True)
+    outside = f"{tmp_path}/outside.git/objects\n"
+    (here.root / "inside.git/objects/info/alternates").write_text(outside)
+    await refused("path_outside", here.git.log("r"))
+    (here.root / "r/.git/objects/info/alternates").write_text(f'"{outside.strip()}"\n')
+    await refused("refused", here.git.log("r"))
+
+
+@pytest.mark.parametrize("name", [b"../secret", b"../../secret", b"/etc/passwd", b"a/../../../secret"])
+async def test_an_index_that_names_files_outside_tells_nothing_of_them(here: Here, tmp_path: Path, name: bytes) -> None:
+    """It is a file like others, which git believes; with the right to write alone one could make one up."""
+    repository = here.root / "r"
+    git("init", "-q", str(repository))
+    (repository / "a").mkdir()
+    for place in (tmp_path, here.root):
+        (place / "secret").write_text("secret\n")
+    (repository / "f").write_text("x\n")
+    git("-C", str(repository), "add", "f")
+    await here.git.commit("f", "r", author=SOMEBODY)
+    (repository / "f").write_text("y\n")
+    _rename_in_index(repository / ".git/index", b"f", name)
+    for look in (here.git.status("r"), here.git.diff("r"), here.git.file_changes("r")):
+        error = await refused("path_outside", look)
+        assert "secret" not in error.message
+
+
+def _rename_in_index(index: Path, old: bytes, new: bytes) -> None:
+    """Of an index with one entry, which begins after twelve bytes, its name after another sixty-two."""
+    data = index.read_bytes()
+    assert data[74 : 74 + len(old) + 1] == old + b"\0"
+    entry = bytes(8) + data[20:72] + len(new).to_bytes(2, "big") + new
+    made = data[:12] + entry + bytes(8 - len(entry) % 8)
+    index.write_bytes(made + hashlib.sha1(made).digest())
 
 
 async def test_a_repository_around_the_workspace_is_not_found(tmp_path: Path) -> None:

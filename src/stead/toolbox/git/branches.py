@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.git import names
-from stead.toolbox.git.command import Git, Repository, lines
+from stead.toolbox.git.command import Git, Repository, fitting, lines
 from stead.toolbox.git.contract import (
     LOG_COMMITS,
     Branch,
@@ -42,8 +42,10 @@ async def branches(git: Git, asked: ListBranches) -> Branches:
     repository = await git.find(asked.directory)
     where = ["refs/heads/", *(["refs/remotes/"] if asked.remote else [])]
     arguments = ["for-each-ref", "--sort=-committerdate", f"--count={asked.limit + 1}", _FORMAT, *where]
-    found = [_branch(line) for line in lines((await git.look(repository.top, arguments)).stdout)]
-    return Branches(branches=found[: asked.limit], truncated=len(found) > asked.limit)
+    done = await git.look(repository.top, arguments)
+    found = [_branch(line) for line in lines(done.stdout)]
+    kept = fitting(found[: asked.limit])
+    return Branches(branches=kept, truncated=done.clipped or len(kept) < len(found))
 
 
 async def create(git: Git, asked: CreateBranch) -> Branch:

@@ -11,13 +11,16 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import anyio
+import msgspec
 
 from stead.protocol.errors import SteadError
+from stead.toolbox.contract import CALL_BYTES
+from stead.toolbox.files import Files
 from stead.toolbox.git import names, trouble
 from stead.toolbox.git.contract import HOOK_SECONDS, Credential, Head
 from stead.toolbox.git.credentials import NONE, Lent
@@ -25,8 +28,16 @@ from stead.toolbox.git.sweeping import sweep
 from stead.toolbox.place import Place
 from stead.toolbox.programs import Finished, Programs
 
+T = TypeVar("T")
+
 LOOK_BYTES = 8 << 20
 """The most that is taken from git for one answer."""
+LISTED_BYTES = 64 << 20
+"""The same where all is counted."""
+BORROWED = 100
+"""The most other repositories whose objects one uses."""
+GRACE_SECONDS = 5.0
+"""What git has, when it is ended, for removing its locks."""
 PROTOCOLS = "file:git:http:https:ssh"
 """How other repositories may be reached; never `ext`, which is a command line."""
 
@@ -44,8 +55,12 @@ _ALWAYS = {
     "LANGUAGE": "",
 }
 _LOOKING = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "log.showSignature=false"]
+_LOOKING += ["-c", "log.follow=false"]
 _LOOKING_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
-_ACTING_SETTINGS = ("submodule.recurse=false", "advice.detachedHead=false", "gc.auto=0", "maintenance.auto=false")
+_ACTING_SETTINGS = (
+    *("submodule.recurse=false", "advice.detachedHead=false", "gc.auto=0", "maintenance.auto=false"),
+    "i18n.commitEncoding=UTF-8",
+)
 _ACTING = [word for setting in _ACTING_SETTINGS for word in ("-c", setting)]
 
 
@@ -62,13 +77,26 @@ class Git:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self._filling: set[str] = set()
         kept = {name: value for name, value in place.programs.environment.items() if not _DROPPED.fullmatch(name)}
         root = Path(place.root.path)
         ceiling = {str(root.parent), str(root.resolve().parent)}
         self._programs = Programs(kept | _ALWAYS | {"GIT_CEILING_DIRECTORIES": os.pathsep.join(sorted(ceiling))})
 
+    @contextlib.contextmanager
+    def filling(self, directory: str) -> Iterator[None]:
+        """Nobody else fills this directory while the caller is inside."""
+        real = os.path.realpath(directory)
+        if real in self._filling:
+            raise SteadError("in_progress", f"{self.place.root.relative(real)}: something is being put there")
+        self._filling.add(real)
+        try:
+            yield
+        finally:
+            self._filling.discard(real)
+
     async def find(self, directory: str) -> Repository:
-        """The repository; both its directories must be inside the workspace, wherever its files point."""
+        """The repository; its directories must be inside the workspace, wherever its files point."""
         cwd = await self.place.in_thread(self.place.directory, directory)
         asked = ["rev-parse", "--absolute-git-dir", "--git-common-dir", "--show-toplevel"]
         found = await self.look(cwd, asked)
@@ -76,8 +104,22 @@ class Git:
         if len(told) != 3:
             raise SteadError("path_invalid", "the repository's path has a line break in it")
         absolute = [path if path.startswith("/") else f"{cwd}/{path}" for path in told]
-        own, _, top = await self.place.in_thread(lambda: [self.place.directory(path) for path in absolute])
+        own, top = await self.place.in_thread(self._inside, *absolute)
         return Repository(top, self.place.root.relative(top), own)
+
+    def _inside(self, own: str, common: str, top: str) -> tuple[str, str]:
+        """The first and the last as they are here; objects of other repositories that it borrows are inside too."""
+        own, common, top = (self.place.directory(path) for path in (own, common, top))
+        todo, known = [self.place.directory(f"{common}/objects")], set[str]()
+        while todo:
+            objects = todo.pop()
+            known.add(objects)
+            if len(known) > BORROWED:
+                raise SteadError("refused", f"the repository borrows objects of more than {BORROWED} others")
+            for path in _borrowed(self.place.files, objects):
+                with _unless_missing():
+                    todo += {self.place.directory(path)} - known
+        return own, top
 
     async def look(
         self, cwd: str, arguments: Sequence[str], *, limit: int = LOOK_BYTES, accept: Collection[int] = (0,)
@@ -85,7 +127,7 @@ class Git:
         """A command that only reads."""
         argv = ["git", *_LOOKING, *arguments]
         done = await self._programs.run(argv, cwd=cwd, environment=_LOOKING_ENVIRONMENT, limit=limit)
-        return _checked(done, arguments[0], accept)
+        return _checked(done, arguments, accept)
 
     async def act(
         self,
@@ -107,10 +149,11 @@ class Git:
             environment={"GIT_ALLOW_PROTOCOL": PROTOCOLS, **(environment or {})},
             seconds=seconds,
             descriptors=lent.descriptors,
+            grace=GRACE_SECONDS,
         )
         if done.code and trouble.is_full(done.complaint):
             await self._sweep(cwd, since)
-        return _checked(done, arguments[0], accept, lent.credential)
+        return _checked(done, arguments, accept, lent.credential)
 
     async def _sweep(self, cwd: str, since: float) -> None:
         """What git could not finish since then."""
@@ -154,6 +197,26 @@ class Git:
         return [word for name in sorted(filters) for word in _switched_off(os.fsdecode(name))]
 
 
+def _borrowed(files: Files, objects: str) -> list[str]:
+    """Where more objects are, by a file that anybody may have written."""
+    said = b""
+    with _unless_missing():
+        said = files.read(f"{objects}/info/alternates").content
+    found = [line for line in os.fsdecode(said).split("\n") if line and not line.startswith("#")]
+    if any(line.startswith('"') for line in found):
+        raise SteadError("refused", "the repository borrows objects by a quoted name, which is not followed here")
+    return [line if line.startswith("/") else f"{objects}/{line}" for line in found]
+
+
+@contextlib.contextmanager
+def _unless_missing() -> Iterator[None]:
+    try:
+        yield
+    except SteadError as error:
+        if error.code != "not_found":
+            raise
+
+
 def text(raw: bytes) -> str:
     """What git printed; a name that is not UTF-8 has replacement characters."""
     return raw.decode(errors="replace")
@@ -164,12 +227,29 @@ def lines(raw: bytes) -> list[str]:
     return text(raw).split("\n")[:-1]
 
 
+def fitting(items: Iterable[T]) -> list[T]:
+    """As many as one message carries."""
+    kept: list[T] = []
+    room = CALL_BYTES
+    for item in items:
+        room -= len(msgspec.json.encode(item)) + 1
+        if room < 0:
+            break
+        kept.append(item)
+    return kept
+
+
 def _switched_off(filter: str) -> list[str]:
     values = {"clean": "", "smudge": "", "process": "", "required": "false"}
     return [word for key, value in values.items() for word in ("-c", f"{filter}.{key}={value}")]
 
 
-def _checked(done: Finished, command: str, accept: Collection[int], credential: Credential | None = None) -> Finished:
+def _checked(
+    done: Finished, arguments: Sequence[str], accept: Collection[int], credential: Credential | None = None
+) -> Finished:
     if done.code in accept:
         return done
-    raise trouble.failure(command, done, credential)
+    settings = 0
+    while arguments[settings] == "-c":
+        settings += 2
+    raise trouble.failure(arguments[settings], done, credential)

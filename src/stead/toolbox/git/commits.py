@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import PurePosixPath
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import CALL_BYTES
 from stead.toolbox.git import names
-from stead.toolbox.git.command import Git, Repository, text
+from stead.toolbox.git.command import LISTED_BYTES, Git, Repository, fitting, text
 from stead.toolbox.git.contract import (
     LOG_COMMITS,
     Commit,
@@ -30,6 +32,7 @@ MESSAGE_BYTES = 64 << 10
 _FIELDS = ("%H", "%P", "%an", "%ae", "%at", "%cn", "%ce", "%ct", "%B")
 _FORMAT = "--format=" + "%x00".join(_FIELDS)
 _TRAILER = re.compile(r"[A-Za-z0-9-]+: \S")
+_UNKNOWN = re.compile(r"^error: pathspec '.*' did not match any file", re.MULTILINE)
 _NOTHING = re.compile(rb"nothing to commit|nothing added to commit|no changes added to commit")
 
 
@@ -37,7 +40,8 @@ async def config(git: Git, asked: Configure) -> Identity:
     """Who commits in this repository."""
     repository = await git.find(asked.directory)
     given = {"user.name": asked.name, "user.email": asked.email}
-    names.person(Person(name=asked.name or "-", email=asked.email or "-"), "name and email")
+    kept = ("-" if value is None else value for value in given.values())
+    names.person(Person(*kept), "name and email")
     for key, value in given.items():
         if value is not None:
             await git.act(repository.top, ["config", "--local", "--replace-all", key, value])
@@ -57,8 +61,8 @@ async def commit(git: Git, asked: MakeCommit) -> Committed:
     arguments += ["--only", "--", *paths] if paths else []
     environment = await _committer(git, repository, asked.author) if asked.author else {}
     async with staging(git, repository):
-        if asked.all or paths:
-            await git.act(repository.top, ["add", "--all", "--", *(paths or ["."])])
+        if adding := await _to_add(git, repository, paths) if paths else ["."] * asked.all:
+            await git.act(repository.top, ["add", "--all", "--", *adding])
         done = await git.act(repository.top, arguments, stdin=message.encode(), environment=environment, accept=(0, 1))
         _check(done.code, done.stdout, done.complaint)
     return await _made(git, repository)
@@ -92,17 +96,11 @@ async def messages(git: Git, asked: ReadMessages) -> Messages:
 async def _log(git: Git, repository: Repository, span: list[str]) -> tuple[list[Commit], bool]:
     done = await git.look(repository.top, ["log", "-z", "--encoding=UTF-8", "--no-color", _FORMAT, *span])
     fields = text(done.stdout).split("\0")
-    commits: list[Commit] = []
-    cut = done.clipped
-    room = CALL_BYTES
-    for at in range(0, len(fields) - len(_FIELDS) + 1, len(_FIELDS)):
-        found = _commit(fields[at : at + len(_FIELDS)])
-        room -= len(found.message.encode()) + 500
-        cut = cut or len(found.message) >= MESSAGE_BYTES
-        if room < 0:
-            return commits, True
-        commits.append(found)
-    return commits, cut
+    starts = range(0, len(fields) - len(_FIELDS) + 1, len(_FIELDS))
+    found = [_commit(fields[at : at + len(_FIELDS)]) for at in starts]
+    kept = fitting(found)
+    cut = any(len(commit.message) >= MESSAGE_BYTES for commit in kept)
+    return kept, cut or done.clipped or len(kept) < len(found)
 
 
 def _commit(fields: list[str]) -> Commit:
@@ -110,10 +108,15 @@ def _commit(fields: list[str]) -> Commit:
     return Commit(
         commit=commit,
         parents=parents.split(),
-        author=Signature(name=name[:1000], email=email[:1000], time=float(time)),
-        committer=Signature(name=c_name[:1000], email=c_email[:1000], time=float(c_time)),
+        author=Signature(name=name[:1000], email=email[:1000], time=_seconds(time)),
+        committer=Signature(name=c_name[:1000], email=c_email[:1000], time=_seconds(c_time)),
         message=message[:MESSAGE_BYTES],
     )
+
+
+def _seconds(time: str) -> float:
+    """A commit may have no time, or digits without end."""
+    return float(time[:18] or 0)
 
 
 async def _span(git: Git, repository: Repository, revision: str) -> list[str]:
@@ -148,16 +151,27 @@ async def _committer(git: Git, repository: Repository, author: Person) -> dict[s
     return {"GIT_COMMITTER_NAME": author.name.strip(), "GIT_COMMITTER_EMAIL": author.email.strip()}
 
 
+async def _to_add(git: Git, repository: Repository, paths: list[str]) -> list[str]:
+    """Without those that are neither there nor in the index any more: of them the commit alone knows."""
+    gone = [path for path in paths if not os.path.lexists(f"{repository.top}/{path}")]
+    if not gone:
+        return paths
+    known = os.fsdecode((await git.look(repository.top, ["ls-files", "-z", "--", *gone], limit=LISTED_BYTES)).stdout)
+    above = {each for name in known.split("\0") for each in (name, *map(str, PurePosixPath(name).parents))}
+    return [path for path in paths if path not in gone or os.path.normpath(path) in above]
+
+
 def _check(code: int, said: bytes, complaint: str) -> None:
+    """A hook's words may be like git's own, so few of them count."""
     if code and _NOTHING.search(said):
         raise SteadError("nothing_to_commit", "there is nothing to commit")
     if code:
-        full = is_full(complaint)
-        raise SteadError("disk_full" if full else "program_failed", f"git commit: {complaint}", exit_code=code)
+        known = "not_found" if _UNKNOWN.search(complaint) else "program_failed"
+        raise SteadError("disk_full" if is_full(complaint) else known, f"git commit: {complaint}", exit_code=code)
 
 
 async def _made(git: Git, repository: Repository) -> Committed:
     at = await git.head(repository)
     asked = ["diff-tree", "--root", "--no-commit-id", "--name-only", "-r", "-z", "HEAD"]
-    files = (await git.look(repository.top, asked)).stdout.count(b"\0")
+    files = (await git.look(repository.top, asked, limit=LISTED_BYTES)).stdout.count(b"\0")
     return Committed(root=at.root, branch=at.branch, commit=at.commit, files=files)

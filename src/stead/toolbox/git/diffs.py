@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import msgspec
 
@@ -11,7 +10,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox.confine import QUIET, Location, errors, regular
 from stead.toolbox.contract import CALL_BYTES, LIST_ENTRIES
 from stead.toolbox.git import names
-from stead.toolbox.git.command import Git, Repository, text
+from stead.toolbox.git.command import LISTED_BYTES, LOOK_BYTES, Git, Repository, fitting, text
 from stead.toolbox.git.contract import Change, Changes, Diff, FileChange, ReadChanges, ReadDiff
 
 COUNTED_BYTES = 1 << 20
@@ -43,9 +42,28 @@ async def diff(git: Git, asked: ReadDiff) -> Diff:
     if asked.committed and (asked.staged or not base):
         raise SteadError("invalid", "committed: what is committed is compared with a base", field="committed")
     options = [*_PLAIN, "--binary", "--src-prefix=a/", "--dst-prefix=b/", f"--unified={asked.context}"]
-    arguments = [*await git.unfiltered(repository), "diff", *options, *sides, "--", *paths]
-    done = await git.look(repository.top, arguments, limit=asked.limit)
-    return Diff(patch=done.stdout, base=base, truncated=done.clipped)
+    asking = [*await git.unfiltered(repository), "diff", *options]
+    patch = await _patch(git, repository, asking, [*sides, "--", *paths], asked.limit)
+    return Diff(patch=patch[: asked.limit], base=base, truncated=len(patch) > asked.limit)
+
+
+async def _patch(git: Git, repository: Repository, asking: list[str], which: list[str], limit: int) -> bytes:
+    """At least one byte more than the limit where there are more. The list of files before it says whether all of them are
+    of the repository; with the list git leaves conflicts out, so they are asked for by themselves."""
+    done = await git.look(repository.top, [*asking, "--raw", *which], limit=limit + LOOK_BYTES)
+    listed, blank, patch = done.stdout.partition(b"\n\n")
+    if done.clipped and not blank:
+        raise SteadError("too_large", "too many files differ; name paths")
+    for line in listed.splitlines():
+        for name in line.split(b"\t")[1:]:
+            names.told(text(name.strip(b'"')))
+    if not listed.startswith(b"::") and b"\n::" not in listed:
+        return patch
+    conflicts = (await git.look(repository.top, [*asking, "--diff-filter=X", *which], limit=limit + 1)).stdout
+    for line in conflicts.split(b"\n"):
+        if line.startswith(b"diff --"):
+            names.told(text(line.split(b" ", 2)[2].strip(b'"')))
+    return conflicts + patch
 
 
 async def changes(git: Git, asked: ReadChanges) -> Changes:
@@ -55,15 +73,17 @@ async def changes(git: Git, asked: ReadChanges) -> Changes:
     repository = await git.find(asked.directory)
     base = await _base(git, repository, asked.base)
     options = await git.unfiltered(repository)
-    done = await git.look(repository.top, [*options, "diff", *_PLAIN, "--raw", "--numstat", "-z", base, "--"])
+    asking = [*options, "diff", *_PLAIN, "--raw", "--numstat", "-z", base, "--"]
+    done = await git.look(repository.top, asking, limit=LISTED_BYTES)
     files = _changed(done.stdout)
     clipped = done.clipped
     if asked.untracked:
-        new = await git.look(repository.top, ["ls-files", "-z", "--others", "--exclude-standard", "--"])
+        asking = ["ls-files", "-z", "--others", "--exclude-standard", "--"]
+        new = await git.look(repository.top, asking, limit=LISTED_BYTES)
         files += await git.place.in_thread(_created, git, repository, new.stdout.split(b"\0")[:-1])
         clipped = clipped or new.clipped
     files.sort(key=lambda change: change.path)
-    kept = list(_fitting(files[: asked.limit]))
+    kept = fitting(files[: asked.limit])
     return Changes(
         base=base,
         files=kept,
@@ -94,7 +114,7 @@ def _changed(output: bytes) -> list[FileChange]:
             first = next(fields, b"")
             path = next(fields, b"") if letter in "RC" else first
             found[path] = FileChange(
-                path=text(path), operation=operation, previous=text(first) if letter in "RC" else ""
+                path=names.told(text(path)), operation=operation, previous=text(first) if letter in "RC" else ""
             )
         elif field.count(b"\t") >= 2:
             added, removed, path = field.split(b"\t", 2)
@@ -142,13 +162,3 @@ def _content(at: Location) -> bytes:
         return os.read(descriptor, COUNTED_BYTES + 1)
     finally:
         os.close(descriptor)
-
-
-def _fitting(files: list[FileChange]) -> Iterator[FileChange]:
-    """As many as one message carries."""
-    room = CALL_BYTES
-    for change in files:
-        room -= len(change.path.encode()) + len(change.previous.encode()) + 100
-        if room < 0:
-            return
-        yield change

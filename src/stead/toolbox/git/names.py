@@ -1,6 +1,7 @@
 """Names that come from outside and go into git's arguments: checked, so that none is taken for an option or a command.
 
-Contract: each function gives what it was given, or raises "invalid". `address` also says for which host a credential is.
+Contract: each function gives what it was given, or raises "invalid". `address` also says for which host a credential is, and
+`told` is about names that come from git.
 """
 
 from __future__ import annotations
@@ -60,6 +61,13 @@ def paths(given: Sequence[str]) -> list[str]:
     return list(given)
 
 
+def told(path: str) -> str:
+    """A path that git told. Git itself makes none that leads out, but an index is a file that anybody may have written."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise SteadError("path_outside", "the repository's index names files outside of it")
+    return path
+
+
 def person(given: Person, field: str) -> str:
     """As git writes it: `Name <address>`."""
     for value in (given.name, given.email):
@@ -72,7 +80,11 @@ def credential(given: Credential) -> Credential:
     """One line each."""
     for field in ("username", "password"):
         value: str = getattr(given, field)
-        if not value or re.search(r"[\x00\r\n]", value) or len(value.encode(errors="replace")) > SECRET_BYTES:
+        if (
+            not value
+            or re.search(r"[\x00\r\n\ud800-\udfff]", value)
+            or len(value.encode(errors="replace")) > SECRET_BYTES
+        ):
             raise SteadError("invalid", f"credential.{field}: one line of text is needed", field=f"credential.{field}")
     return given
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import anyio
 
 from stead.protocol.errors import SteadError
+from stead.toolbox.files import Files
 from stead.toolbox.git import names
 from stead.toolbox.git.command import Git, Repository, lines, text
 from stead.toolbox.git.contract import (
@@ -62,8 +64,9 @@ async def pull(git: Git, asked: Pull) -> Pulled:
     if not branch:
         raise SteadError("conflict", "no branch is checked out; say which one to pull")
     await _fetch(git, repository, remote, ["--", remote, f"refs/heads/{branch}"], asked.credential)
-    async with moving(git, repository, await _fetched(git, repository)):
-        await git.act(repository.top, ["merge", "--quiet", "--ff-only", "FETCH_HEAD"])
+    target = await _fetched(git, repository)
+    async with moving(git, repository, target):
+        await git.act(repository.top, ["merge", "--quiet", "--ff-only", target])
     after = await git.head(repository)
     return Pulled(root=after.root, branch=after.branch, commit=after.commit, before=before.commit)
 
@@ -147,24 +150,36 @@ def _taken(done: Finished, credential: Credential | None) -> bool:
 
 @contextlib.asynccontextmanager
 async def _new_directory(git: Git, directory: str) -> AsyncIterator[str]:
-    """The absolute path of an empty directory, which goes again, with what is in it, when the work fails."""
+    """The absolute path of an empty directory that nobody else fills meanwhile. When the work fails it is empty again, or
+    goes if it was made here."""
     place = git.place
-    files = place.files
+    made = await place.in_thread(_made, place.files, directory)
+    target = await place.in_thread(place.directory, directory)
+    with git.filling(target):
+        if not made and (await place.in_thread(place.files.list, directory, limit=1)).entries:
+            raise SteadError("not_empty", f"{directory}: something is there already")
+        try:
+            yield target
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await place.in_thread(_emptied, place.files, target)
+                if made:
+                    await place.in_thread(place.files.delete, target)
+            raise
+
+
+def _made(files: Files, directory: str) -> bool:
+    """False when it was there."""
     try:
-        await place.in_thread(files.mkdir, directory, parents=True, exclusive=True)
-        made = True
+        files.mkdir(directory, parents=True, exclusive=True)
     except SteadError as error:
         if error.code != "already_exists":
             raise
-        made = False
-        if (await place.in_thread(files.list, directory, limit=1)).entries:
-            raise SteadError("not_empty", f"{directory}: something is there already") from None
-    try:
-        yield await place.in_thread(place.directory, directory)
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            if place.root.relative(directory) != ".":
-                await place.in_thread(files.delete, directory, recursive=True)
-                if not made:
-                    await place.in_thread(files.mkdir, directory)
-        raise
+        return False
+    return True
+
+
+def _emptied(files: Files, directory: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for path in list(Path(directory).iterdir()):
+            files.delete(str(path), recursive=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stead.protocol.errors import SteadError
-from stead.toolbox.contract import CALL_BYTES, LIST_ENTRIES
-from stead.toolbox.git.command import Git, text
+from stead.toolbox.contract import LIST_ENTRIES
+from stead.toolbox.git import names
+from stead.toolbox.git.command import Git, fitting, text
 from stead.toolbox.git.contract import Change, Entry, ReadStatus, Status
 
 _CHANGES = {
@@ -33,7 +34,7 @@ async def status(git: Git, asked: ReadStatus) -> Status:
     done = await git.look(repository.top, arguments)
     records = iter(done.stdout.split(b"\0")[:-1])
     header, entries = _split(records, asked.limit)
-    kept = _fitting(entries)
+    kept = fitting(entries[: asked.limit])
     ahead, behind = header.get("ab", "+0 -0").split()
     return Status(
         root=repository.shown,
@@ -42,8 +43,8 @@ async def status(git: Git, asked: ReadStatus) -> Status:
         upstream=header.get("upstream", ""),
         ahead=abs(int(ahead)),
         behind=abs(int(behind)),
-        entries=kept[: asked.limit],
-        truncated=done.clipped or len(kept) < len(entries) or len(entries) > asked.limit,
+        entries=kept,
+        truncated=done.clipped or len(kept) < len(entries),
     )
 
 
@@ -55,7 +56,7 @@ def _split(records: Iterator[bytes], limit: int) -> tuple[dict[str, str], list[E
         if record.startswith(b"# branch."):
             key, _, value = text(record[9:]).partition(" ")
             header[key] = value
-        elif len(entries) <= limit:
+        elif not record.startswith(b"# ") and len(entries) <= limit:
             entries.append(_entry(record, records))
     return header, entries
 
@@ -65,22 +66,12 @@ def _entry(record: bytes, records: Iterator[bytes]) -> Entry:
     if kind == b"?":
         return Entry(path=text(record[2:]), untracked=True)
     fields = record.split(b" ", {b"1": 8, b"2": 9}.get(kind, 10))
-    path = text(fields[-1])
+    path = names.told(text(fields[-1]))
     if kind == b"u":
         return Entry(path=path, conflicted=True)
     staged, unstaged = (_CHANGES.get(letter) for letter in text(fields[1]))
     previous = text(next(records, b"")) if kind == b"2" else ""
     return Entry(path=path, staged=staged, unstaged=unstaged, previous=previous)
-
-
-def _fitting(entries: list[Entry]) -> list[Entry]:
-    """As many as one message carries."""
-    room = CALL_BYTES
-    for count, entry in enumerate(entries):
-        room -= len(entry.path) + len(entry.previous) + 80
-        if room < 0:
-            return entries[:count]
-    return entries
 
 
 def _unless(value: str, nothing: str) -> str:

@@ -30,13 +30,14 @@ _SAYS: dict[str, tuple[str, ...]] = {
     "ref_unknown": (
         *("Remote branch .* not found", "couldn't find remote ref", "unknown revision", "bad revision"),
         *("Needed a single revision", "invalid reference", "not a valid object name", "src refspec .* does not match"),
-        *("branch '.*' not found", "ambiguous argument"),
+        *("branch '.*' not found", "ambiguous argument", "a branch is expected"),
     ),
     "already_exists": ("already exists",),
     "conflict": (
         *("would be overwritten", "Not possible to fast-forward", "[Nn]ot fully merged", "unmerged", "needs merge"),
         *("checked out at", "is already used by worktree", "contains modified or untracked", "is a main working tree"),
-        *("You have not concluded your merge", r"index\.lock", "locked working tree", "annot delete branch"),
+        *("You have not concluded your merge", r"\.lock': File exists", "locked working tree", "annot delete branch"),
+        *("ould not lock config file .*: File exists", "cannot lock ref"),
         *("commit your changes or stash them", "need to resolve your current index", "iverging branches"),
     ),
     "invalid": ("Please tell me who you are", "empty ident name", "unable to auto-detect email", "no email was given"),

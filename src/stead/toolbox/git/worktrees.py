@@ -40,6 +40,8 @@ async def add(git: Git, asked: AddWorktree) -> Worktree:
     except BaseException:
         with anyio.CancelScope(shield=True):
             await git.place.in_thread(git.place.files.delete, asked.path, recursive=True)
+            forget = ["worktree", "remove", "--force", "--force", "--", target]
+            await git.act(repository.top, forget, accept=(0, 128))
             if asked.create:
                 await git.act(repository.top, ["update-ref", "-d", f"refs/heads/{branch}", commit], accept=(0, 1, 128))
         raise
