@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import codecs
 import contextlib
 import itertools
 import os
@@ -35,6 +34,7 @@ from stead.guest.incoming import PATIENCE, Incoming, TooLongError
 from stead.guest.limiter import Limiter
 from stead.guest.rpc import Rpc
 from stead.guest.terminal import ENTER, Terminal, hang_up
+from stead.guest.texts import texts
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
 from stead.protocol.guest import LINE_BYTES
@@ -80,15 +80,17 @@ class Console:
 
     async def run(self, greeting: bytes) -> None:
         """Until the line is gone."""
-        with contextlib.suppress(SteadError):
-            await self._say(b"JSON:" + greeting)
+        try:
             async with anyio.create_task_group() as group:
-                await self._read(group)
+                with contextlib.suppress(SteadError):
+                    await self._say(b"JSON:" + greeting)
+                    await self._read(group)
                 group.cancel_scope.cancel()
-        if self._terminal is not None:
-            self._terminal.close()
-        if self._channel is not None:
-            self._channel.end()
+        finally:
+            if self._terminal is not None:
+                self._terminal.close()
+            if self._channel is not None:
+                self._channel.end()
 
     async def _read(self, group: TaskGroup) -> None:
         while True:
@@ -188,12 +190,8 @@ class Console:
                 await self._pass_on(number, running)
 
     async def _pass_on(self, number: int, running: LocalRunning) -> None:
-        make = codecs.getincrementaldecoder("utf-8")
-        decoders = {"stdout": make("replace"), "stderr": make("replace")}
-        async for piece in running.output():
-            for start in range(0, len(piece.data), PIECE):
-                text = decoders[piece.channel].decode(piece.data[start : start + PIECE])
-                await self._tell(id=number, stream=piece.channel, data=text)
+        async for channel, text in texts(running, PIECE):
+            await self._tell(id=number, stream=channel, data=text)
         status = await running.wait()
         end = {"state": status.state, "code": status.exit_code, "signal": status.signal, "error": status.error}
         await self._tell(id=number, exit=end)
@@ -240,15 +238,15 @@ class Console:
                 except BaseException:
                     hang_up(process.pid)
                     raise
-                group.cancel_scope.cancel()
-            rest = terminal.pending(PIECE)
-            await self._say(b"TERM:" + base64.b64encode(rest + b"\r\n[the shell has ended]\r\n"))
+                terminal.end()
+            await self._say(b"TERM:" + base64.b64encode(b"\r\n[the shell has ended]\r\n"))
         terminal.close()
 
     async def _show(self, terminal: Terminal) -> None:
-        """What the terminal shows, as it comes."""
-        while data := await terminal.read(PIECE):
-            await self._say(b"TERM:" + base64.b64encode(data))
+        """What the terminal shows, as it comes, and what is left of it at the end."""
+        with contextlib.suppress(SteadError):
+            while data := await terminal.read(PIECE):
+                await self._say(b"TERM:" + base64.b64encode(data))
 
     async def _say(self, line: bytes) -> None:
         async with self._writing:

@@ -1,8 +1,8 @@
 """A terminal for one program: this side of it.
 
 Contract: `Terminal(size)`; `name` is what a program opens. `read` gives what it shows and waits for more; empty once it is
-closed. `write` types; what nobody reads is dropped beyond a bound, as terminals do. `hang_up(session)` is what a line that is
-gone means to all who were on it.
+closed, and after `end` when all is read. `write` types; what nobody reads is dropped beyond a bound, as terminals do.
+`hang_up(session)` is what a line that is gone means to all who were on it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import termios
 
 TYPED_BYTES = 1 << 16
 """Keys that wait for a program that reads none."""
+LEFT_BYTES = 1 << 16
+"""What is read after the end, whoever still writes: as much as the system holds of a terminal."""
 ENTER = 'exec "$@" <"$0" >"$0" 2>&1'
 """What a shell that leads its session runs to make the terminal (`$0`) its own: it opens it."""
 
@@ -29,6 +31,7 @@ class Terminal:
         self._loop = asyncio.get_running_loop()
         self._typed = bytearray()
         self._waiting: asyncio.Future[None] | None = None
+        self._left = -1
         self.name = os.ttyname(self._theirs)
         self.closed = False
         os.set_blocking(self._ours, False)
@@ -55,17 +58,25 @@ class Terminal:
     async def read(self, limit: int) -> bytes:
         while not self.closed:
             try:
-                return os.read(self._ours, limit)
+                return self._shown(limit)
             except BlockingIOError:
+                if self._left >= 0:
+                    return b""
                 await self._readable()
         return b""
 
-    def pending(self, limit: int) -> bytes:
-        """What it shows now, without waiting."""
-        try:
-            return b"" if self.closed else os.read(self._ours, limit)
-        except BlockingIOError:
-            return b""
+    def _shown(self, limit: int) -> bytes:
+        if self._left < 0:
+            return os.read(self._ours, limit)
+        data = os.read(self._ours, min(limit, self._left))
+        self._left -= len(data)
+        return data
+
+    def end(self) -> None:
+        """Its program is over: what it shows is read to the end, and nothing is waited for."""
+        self._left = LEFT_BYTES
+        if self._waiting is not None:
+            _wake(self._waiting)
 
     async def _readable(self) -> None:
         self._waiting = future = self._loop.create_future()

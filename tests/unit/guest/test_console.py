@@ -106,6 +106,9 @@ def test_commands_beside_each_other(tmp_path: Path) -> None:
         while "exit" not in (piece := json.loads(line.hear(b"EXEC"))):
             length += len(piece["data"])
         assert length == 100_000
+        line.say(b"EXEC:printf 'cut \\342\\202'")
+        assert json.loads(line.hear(b"EXEC"))["data"] == "cut "
+        assert json.loads(line.hear(b"EXEC"))["data"] == "\ufffd"
 
 
 def test_a_shell_on_a_terminal(tmp_path: Path) -> None:
@@ -125,8 +128,9 @@ def test_a_shell_on_a_terminal(tmp_path: Path) -> None:
         line.type(b"echo tw''o\n")
         line.shown(b"two\r\n")
         assert line.request("ping")["pong"] is True
-        line.type(b"exit\n")
-        line.shown(b"[the shell has ended]")
+        line.type(b"seq 100000 130000; exit\n")
+        text = line.shown(b"[the shell has ended]")
+        assert b"\r\n".join(b"%d" % number for number in range(100_000, 130_001)) in text
         line.type(b"echo agai''n\n")
         line.shown(b"again\r\n")
 

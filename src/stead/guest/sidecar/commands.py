@@ -6,7 +6,6 @@ goes on when nobody listens; its output is in the history and, whole, under its 
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -18,6 +17,7 @@ from anyio.abc import TaskGroup
 from stead.guest.foreground import ended
 from stead.guest.sidecar.history import History
 from stead.guest.sidecar.http import Event
+from stead.guest.texts import Channel, texts
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import Exec, ExecState, ExecStatus
 from stead.toolbox.execs import LocalRunning, new_id
@@ -119,15 +119,11 @@ class Commands:
             async for _ in self._pieces(running):
                 pass
 
-    async def _pieces(self, running: LocalRunning) -> AsyncIterator[tuple[str, str]]:
-        """Output as text, also into the history; a character cut in two is put together again."""
-        make = codecs.getincrementaldecoder("utf-8")
-        decoders = {"stdout": make("replace"), "stderr": make("replace")}
-        async for piece in running.output():
-            text = decoders[piece.channel].decode(piece.data)
-            if text:
-                self._history.add(piece.channel, text, running.exec_id, time.time())
-                yield piece.channel, text
+    async def _pieces(self, running: LocalRunning) -> AsyncIterator[tuple[Channel, str]]:
+        """Output as text, also into the history."""
+        async for channel, text in texts(running):
+            self._history.add(channel, text, running.exec_id, time.time())
+            yield channel, text
 
 
 def _ended(status: ExecStatus) -> dict[str, Any]:

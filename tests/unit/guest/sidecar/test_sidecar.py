@@ -216,6 +216,7 @@ def test_commands(served: Served) -> None:
     assert (late["timedOut"], late["success"]) == (True, False)
     missing = served.post("/execute/command", argv=["no-such-program"])
     assert (missing["success"], missing["state"]) == (False, "failed")
+    assert served.post("/execute/command", argv=["printf", r"cut \342\202"])["stdout"] == "cut \ufffd"
     many = served.post("/execute/command", command="yes | head -c 5000000")
     assert (len(many["stdout"]), many["truncated"], many["exitCode"]) == (1 << 20, True, 0)
     assert served.refused("POST", "/execute/command", command="x", argv=["y"])[1] == "VALIDATION_ERROR"
