@@ -3,7 +3,8 @@
 Contract: `Files` has one method a call of the contract; `reader` and `writer` serve streams. All raise SteadError.
 - Writing replaces atomically: the content grows in a file without a name (or with a hidden one where the system has no
   such files) and is put in place whole, or not at all; nothing is left after a failure. Nothing waits for the disk
-  (`fsync`): a file survives any crash of programs, not a power cut right after.
+  (`fsync`): a file survives any crash of programs, not a power cut right after. What is replaced keeps its mode, and its
+  owner where this program may give files away, unless another mode is given; it never keeps set-user-id and set-group-id.
 - A link named as the target of a write is followed inside the workspace; what replaces, moves or deletes acts on links.
 - Names that are not UTF-8 are listed with a replacement character.
 """
@@ -318,6 +319,27 @@ def check_content(content: bytes) -> None:
         raise SteadError("too_large", f"one call carries at most {CALL_BYTES} bytes; use a stream for more")
 
 
+def check_replaced(there: os.stat_result, *, exclusive: bool) -> None:
+    """Raises OSError where this is not to be replaced by a file."""
+    if stat.S_ISDIR(there.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "a directory")
+    if exclusive:
+        raise FileExistsError(errno.EEXIST, "there already")
+    if not stat.S_ISREG(there.st_mode):
+        raise OSError(errno.ENXIO, "not a file")
+
+
+def settle(descriptor: int, mode: int | None, there: os.stat_result | None) -> None:
+    """The mode and the owner of a file that is to stand where that one is."""
+    if mode is None and there is not None:
+        found = os.fstat(descriptor)
+        if (found.st_uid, found.st_gid) != (there.st_uid, there.st_gid):
+            with contextlib.suppress(OSError):
+                os.fchown(descriptor, there.st_uid, there.st_gid)
+        mode = stat.S_IMODE(there.st_mode) & ~(stat.S_ISUID | stat.S_ISGID)
+    os.fchmod(descriptor, 0o644 if mode is None else mode)
+
+
 class _Wanted:
     """What a write must come to."""
 
@@ -344,7 +366,7 @@ class Writer:
         self.size = 0
         self._most = files.most
         with confine.errors(path):
-            self._mode = self._check_target()
+            self._there = self._check_target()
             self._descriptor = self._create(files.unnamed)
         if wanted.sha256:
             import hashlib
@@ -392,7 +414,7 @@ class Writer:
         if self._hash is not None and self._hash.hexdigest() != self._wanted.sha256:
             raise SteadError("invalid", "the content does not have the stated SHA-256")
         with confine.errors(self._path):
-            os.fchmod(self._descriptor, self._mode)
+            settle(self._descriptor, self._wanted.mode, self._there)
             self._observer.at("file.written", self._path)
             created = self._put_new() or self._put_over()
         self._observer.at("file.placed", self._path)
@@ -414,19 +436,14 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _check_target(self) -> int:
-        """The mode the file is to have; refuses targets that are no plain files."""
+    def _check_target(self) -> os.stat_result | None:
+        """What is to be replaced; refuses targets that are no plain files."""
         try:
             there = os.stat(self._at.name, dir_fd=self._at.directory, follow_symlinks=False)
         except FileNotFoundError:
-            return 0o644 if self._wanted.mode is None else self._wanted.mode
-        if stat.S_ISDIR(there.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "a directory")
-        if self._wanted.exclusive:
-            raise FileExistsError(errno.EEXIST, "there already")
-        if not stat.S_ISREG(there.st_mode):
-            raise OSError(errno.ENXIO, "not a file")
-        return stat.S_IMODE(there.st_mode) if self._wanted.mode is None else self._wanted.mode
+            return None
+        check_replaced(there, exclusive=self._wanted.exclusive)
+        return there
 
     def _create(self, unnamed: bool) -> int:
         if unnamed:
@@ -478,7 +495,7 @@ class Writer:
 
     def _drop_hidden(self) -> None:
         if self._hidden:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(self._hidden, dir_fd=self._at.directory)
         if self._leftovers is not None:
             self._leftovers.strike(self._note)
@@ -595,7 +612,7 @@ def _enter(directory: int, name: str, prefix: str, depth: int, limit: int, found
         if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM}:
             return
         raise
-    with _closing(descriptor):
+    with _closing(descriptor), contextlib.suppress(PermissionError):
         _collect(descriptor, prefix, depth, limit, found)
 
 
@@ -646,4 +663,8 @@ def _empty_child(top: int, directory: int, name: str, level: int) -> None:
     child = os.open(name, _DIRECTORY, dir_fd=directory)
     with _closing(child):
         _empty(top, child, level + 1)
-    os.rmdir(name, dir_fd=directory)
+    try:
+        os.rmdir(name, dir_fd=directory)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise

@@ -1,6 +1,8 @@
 """Files: what the behaviours do not reach. Both ways to write: a file without a name, and a hidden one."""
 
+import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
 from stead.toolbox.contract import CALL_BYTES
 from stead.toolbox.files import LIST_DEPTH, Files
+from stead.toolbox.trees.walk import Choice, walk
 from support.disk import small_disk
 
 
@@ -132,6 +135,23 @@ def test_a_tree_deeper_than_paths_reach_is_deleted(files: Files, tmp_path: Path)
     assert _names(tmp_path) == []
 
 
+def test_what_others_put_in_meanwhile_is_deleted_too(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "d/sub").mkdir(parents=True)
+
+    def put() -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for number in range(20_000):
+                (tmp_path / "d/sub" / str(number)).touch()
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    try:
+        assert files.delete("d", recursive=True).existed
+    finally:
+        thread.join()
+    assert _names(tmp_path) == []
+
+
 def test_deleting_does_not_follow_links(files: Files, tmp_path: Path) -> None:
     (tmp_path / "keep").mkdir()
     (tmp_path / "keep" / "f").write_bytes(b"x")
@@ -161,6 +181,55 @@ def test_names_that_are_not_text_are_shown(files: Files, tmp_path: Path) -> None
     except OSError as error:
         pytest.skip(f"the file system takes no such name: {error.strerror}")
     assert [entry.path for entry in files.list().entries] == ["\ufffd\ufffd"] or _names(tmp_path) != ["\udcff\udcfe"]
+
+
+@contextlib.contextmanager
+def _without_the_rights_of_root() -> Iterator[None]:
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(12345)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_directory_whose_names_alone_may_be_read_is_told_and_not_entered(tmp_path: Path) -> None:
+    (tmp_path / "top/closed/in").mkdir(parents=True)
+    (tmp_path / "top/z").touch()
+    root = Root(tmp_path / "top")
+    choice = Choice()
+    (tmp_path / "top/closed").chmod(0o444)
+    try:
+        with _without_the_rights_of_root():
+            listed = [entry.path for entry in Files(root).list(".", 3).entries]
+            walked = [entry.path for entry in walk(root, ".", choice)]
+    finally:
+        (tmp_path / "top/closed").chmod(0o755)
+        root.close()
+    assert listed == walked == ["closed", "z"]
+    assert choice.unread == ["closed"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_what_is_replaced_keeps_its_owner(files: Files, tmp_path: Path) -> None:
+    place = tmp_path / "f"
+    place.write_text("old")
+    os.chown(place, 12345, 54321)
+    place.chmod(0o640)
+    assert files.write("f", b"new").size == 3
+    found = place.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (12345, 54321, 0o640)
+    files.write("f", b"newer", mode=0o600)
+    assert (place.stat().st_uid, place.stat().st_mode & 0o7777) == (0, 0o600), "whoever names a mode names whose it is"
+
+
+def test_what_is_replaced_keeps_no_rights_of_others(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    (tmp_path / "f").chmod(0o6755)
+    files.write("f", b"new")
+    assert (tmp_path / "f").stat().st_mode & 0o7777 == 0o755
 
 
 def test_what_may_not_be_read(files: Files, tmp_path: Path) -> None:

@@ -132,6 +132,15 @@ def test_what_is_kept_is_hidden_from_git_and_goes(place: Place, tmp_path: Path) 
     assert not kept.exists()
 
 
+def test_a_kept_upload_leaves_a_file_its_mode_and_no_rights_of_others(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "root/f").touch()
+    (tmp_path / "root/f").chmod(0o6751)
+    writer = place.own(Partials).writer("name", "f")
+    writer.write(b"x")
+    assert not writer.commit().created
+    assert (tmp_path / "root/f").stat().st_mode & 0o7777 == 0o751
+
+
 def test_an_upload_of_another_size_begins_anew(place: Place) -> None:
     partials = place.own(Partials)
     writer = partials.writer("name", "f", size=100)

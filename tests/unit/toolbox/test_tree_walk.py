@@ -187,6 +187,13 @@ async def test_holes_and_hard_links_are_copied_as_such(here: Here, tmp_path: Pat
     assert (root / "e/sparse").stat().st_blocks * 512 < 1 << 20
 
 
+async def test_a_copy_has_no_rights_of_others(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "root/f").touch()
+    (tmp_path / "root/f").chmod(0o6751)
+    await here.trees.copy("f", "g")
+    assert (tmp_path / "root/g").stat().st_mode & 0o7777 == 0o751
+
+
 async def test_patterns_are_bounded(here: Here) -> None:
     for patterns in (["x"] * 2000, ["x" * (2 << 20)]):
         with pytest.raises(SteadError) as found:

@@ -173,6 +173,7 @@ class Changes:
                 if file.version is None:
                     self._files.delete(path)
                 else:
-                    with self._files.writer(path, mode=file.version.mode) as writer:
+                    mode = None if file.mode is None else file.version.mode
+                    with self._files.writer(path, mode=mode) as writer:
                         writer.write(file.version.data)
                         writer.commit()

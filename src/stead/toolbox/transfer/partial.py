@@ -13,7 +13,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import stat
 import string
 import threading
 import time
@@ -22,7 +21,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox import confine
 from stead.toolbox.confine import QUIET, Location
 from stead.toolbox.contract import Written
-from stead.toolbox.files import Files, check_size
+from stead.toolbox.files import Files, check_replaced, check_size, settle
 from stead.toolbox.place import Place
 from stead.toolbox.transfer.contract import PARTIAL_SECONDS, Partial
 
@@ -235,36 +234,33 @@ class PartialWriter:
             files.root.locate(self._path, follow=True) as at,
             confine.errors(self._path),
         ):
-            if not os.path.samestat(os.stat(ours.name, dir_fd=ours.directory), os.fstat(self._descriptor)):
+            if not os.path.samestat(
+                os.stat(ours.name, dir_fd=ours.directory, follow_symlinks=False), os.fstat(self._descriptor)
+            ):
                 raise SteadError("conflict", "another upload of this name has taken over")
-            mode, created = self._target(at)
+            there = self._target(at)
             try:
-                os.fchmod(self._descriptor, mode)
+                settle(self._descriptor, self._wanted.mode, there)
                 if not (self._wanted.exclusive and confine.rename_new(ours, at)):
                     os.rename(ours.name, at.name, src_dir_fd=ours.directory, dst_dir_fd=at.directory)
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                self._copy(files, mode)
-        return Written(path=shown, size=self.size, created=created)
+                self._copy(files)
+        return Written(path=shown, size=self.size, created=there is None)
 
-    def _target(self, at: Location) -> tuple[int, bool]:
-        """The mode that the file is to have, and whether it is a new one."""
+    def _target(self, at: Location) -> os.stat_result | None:
+        """What is to be replaced."""
         try:
             there = os.stat(at.name, dir_fd=at.directory, follow_symlinks=False)
         except FileNotFoundError:
-            return 0o644 if self._wanted.mode is None else self._wanted.mode, True
-        if stat.S_ISDIR(there.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "a directory")
-        if self._wanted.exclusive:
-            raise FileExistsError(errno.EEXIST, "there already")
-        if not stat.S_ISREG(there.st_mode):
-            raise OSError(errno.ENXIO, "not a file")
-        return stat.S_IMODE(there.st_mode) if self._wanted.mode is None else self._wanted.mode, False
+            return None
+        check_replaced(there, exclusive=self._wanted.exclusive)
+        return there
 
-    def _copy(self, files: Files, mode: int) -> None:
+    def _copy(self, files: Files) -> None:
         """To another filesystem."""
-        with files.writer(self._path, mode=mode, exclusive=self._wanted.exclusive) as writer:
+        with files.writer(self._path, mode=self._wanted.mode, exclusive=self._wanted.exclusive) as writer:
             offset = 0
             while piece := os.pread(self._descriptor, _BLOCK, offset):
                 writer.write(piece)

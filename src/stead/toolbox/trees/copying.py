@@ -2,7 +2,8 @@
 
 Contract: `copy(files, params)` is a generator of steps that returns `Copied`. A directory is packed and unpacked beside its
 target and then renamed, so that it is there whole or not at all; a file is replaced atomically. Links stay links, holes holes,
-hard links within the tree hard links. Modes and times are kept. A directory is not copied into itself.
+hard links within the tree hard links. Modes (without set-user-id and the like) and
+times are kept, owners are not. A directory is not copied into itself.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _file(files: Files, p: Copy, shown: str) -> Generator[None, None, Copied]:
     descriptor = files.root.open(p.source, os.O_RDONLY | os.O_NOFOLLOW | QUIET)
     try:
         found = confine.regular(descriptor, p.source)
-        with files.writer(p.target, mode=stat.S_IMODE(found.st_mode), exclusive=not p.overwrite) as writer:
+        with files.writer(p.target, mode=found.st_mode & 0o777, exclusive=not p.overwrite) as writer:
             offset = 0
             while offset < found.st_size:
                 with confine.errors(p.target):
@@ -150,5 +151,7 @@ def _check_apart(root: Root, above: str, found: os.stat_result, source: str) -> 
                 upper = os.open("..", DIRECTORY, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = upper
+                if os.path.samestat(os.fstat(descriptor), here):
+                    raise SteadError("not_found", f"{confine.shown(source)}: the target was moved away meanwhile")
     finally:
         os.close(descriptor)

@@ -183,7 +183,11 @@ def _entry(level: _Level, raw: bytes, base: bytes, choice: Choice) -> Entry | No
     except OSError as error:
         if error.errno in _GONE:
             return None
-        raise
+        if error.errno not in _CLOSED or not level.path:
+            raise
+        choice.unread.append(level.path.removesuffix("/"))
+        level.names = iter(())
+        return None
     path = f"{level.path}{name}"
     directory = stat.S_ISDIR(found.st_mode)
     excluded = choice.exclude.judge(os.fsencode(path), directory=directory) if choice.exclude else None
