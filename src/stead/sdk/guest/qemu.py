@@ -2,8 +2,8 @@
 
 Contract: `async with Session(path) as session: QemuGuest(session)`. qemu-ga answers one request after the other and knows no
 ids, so the session asks one at a time and synchronises (`guest-sync-delimited`) whenever the channel is new or an answer
-stayed out. An exec is polled to its end; over its time it is killed. What qemu-ga cannot do (a delayed power-off) is
-refused, never done otherwise.
+stayed out. An exec is polled to its end; over its time, or when nobody waits for it any more, it is killed. What qemu-ga cannot
+do (a delayed power-off) is refused, never done otherwise.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import posixpath
+import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 import msgspec
@@ -32,7 +33,11 @@ from stead.transport.breaker import Breaker
 if TYPE_CHECKING:
     from stead.protocol.connections import Bytes
 
+T = TypeVar("T")
+
 ANSWER_SECONDS = 15.0
+KILL_SECONDS = 5.0
+"""How long the end of a command that nobody waits for any more may take to be asked for."""
 POWER_ANSWER = 2.0
 """How long an error may take when power goes off; qemu-ga says nothing when it works."""
 TRIES = 4
@@ -40,9 +45,80 @@ FIRST_POLL = 0.005
 LONGEST_POLL = 0.25
 READ_BYTES = 1 << 20
 WRITE_BYTES = 48 << 10
-LINE_BYTES = 4 << 20
-"""The longest answer: a piece of a file as base64, and room."""
+LINE_BYTES = 48 << 20
+"""The longest answer: what qemu-ga keeps of a command's output, 16 MiB of each kind, as base64, and room."""
 _CODES = {"CommandNotFound": "method_not_found", "CommandDisabled": "refused", "InvalidParameter": "invalid"}
+_WORDS = {
+    "No such file": "not_found",
+    "Permission denied": "permission_denied",
+    "No space left": "disk_full",
+    "Is a directory": "is_directory",
+}
+"""What the system said in errors that qemu-ga gives no class of their own."""
+_MEMORY = re.compile(r"^MemTotal:\s*(\d{1,18}) kB", re.ASCII | re.MULTILINE)
+_UPTIME = re.compile(r"\A(\d{1,18})", re.ASCII)
+
+
+class _Command(msgspec.Struct):
+    name: str
+    enabled: bool = True
+
+
+class _Info(msgspec.Struct):
+    version: str
+    supported_commands: list[_Command]
+
+
+class _Processor(msgspec.Struct):
+    online: bool = True
+
+
+class _Host(msgspec.Struct, rename="kebab"):
+    host_name: str
+
+
+class _Address(msgspec.Struct, rename="kebab"):
+    ip_address: str
+    ip_address_type: str
+    prefix: int
+
+
+class _Interface(msgspec.Struct, rename="kebab"):
+    name: str
+    hardware_address: str = ""
+    ip_addresses: list[_Address] = []
+
+
+class _Filesystem(msgspec.Struct, rename="kebab"):
+    name: str
+    mountpoint: str
+    type: str
+    total_bytes: int = 0
+    used_bytes: int = 0
+
+
+class _Begun(msgspec.Struct):
+    pid: int
+
+
+class _Ended(msgspec.Struct, rename="kebab"):
+    exited: bool
+    exitcode: int = -1
+    signal: int | None = None
+    out_data: bytes = b""
+    err_data: bytes = b""
+    out_truncated: bool = False
+    err_truncated: bool = False
+
+
+class _Wrote(msgspec.Struct):
+    count: int
+
+
+class _Read(msgspec.Struct, rename="kebab"):
+    count: int
+    buf_b64: bytes
+    eof: bool
 
 
 class Session:
@@ -53,6 +129,7 @@ class Session:
         self._turn = anyio.Lock()
         self._stream: Bytes | None = None
         self._buffer = bytearray()
+        self._searched = 0
         self.breaker = breaker or Breaker()
 
     async def __aenter__(self) -> Self:
@@ -87,24 +164,40 @@ class Session:
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, command: str, arguments: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+        """The wait for others is nothing that is held against qemu-ga."""
+        self.breaker.check(time.monotonic())
+        await self._wait_for_turn(command, deadline)
+        try:
+            with self.breaker.attempt(time.monotonic):
+                return await self._asked(command, arguments, deadline)
+        finally:
+            self._turn.release()
+
+    async def _wait_for_turn(self, command: str, deadline: Deadline) -> None:
+        with anyio.move_on_after(deadline.left):
+            await self._turn.acquire()
+            return
+        raise SteadError(
+            "timeout", f"other requests were answered until the time of {command} was over; it was not asked"
+        )
+
+    async def _asked(self, command: str, arguments: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
         """An answer that stays out leaves a channel on which nothing can be told apart any more: it is dropped."""
         sent = False
-        with self.breaker.attempt(time.monotonic):
-            with anyio.move_on_after(deadline.left):
-                async with self._turn:
-                    try:
-                        stream = await self._ready()
-                        sent = True
-                        await self._send(stream, command, arguments)
-                        return await self._answer(stream)
-                    except BaseException as error:
-                        with anyio.CancelScope(shield=True):
-                            await self._drop()
-                        if sent and isinstance(error, SteadError):
-                            raise UnansweredError(error.code, error.message) from None
-                        raise
-            late = UnansweredError if sent else SteadError
-            raise late("timeout", f"qemu-ga did not answer {command} in time")
+        with anyio.move_on_after(deadline.left):
+            try:
+                stream = await self._ready()
+                sent = True
+                await self._send(stream, command, arguments)
+                return await self._answer(stream)
+            except BaseException as error:
+                with anyio.CancelScope(shield=True):
+                    await self._drop()
+                if sent and isinstance(error, SteadError):
+                    raise UnansweredError(error.code, error.message) from None
+                raise
+        late = UnansweredError if sent else SteadError
+        raise late("timeout", f"qemu-ga did not answer {command} in time")
 
     async def _ready(self) -> Bytes:
         """A channel on which nothing is left of an earlier client."""
@@ -129,18 +222,23 @@ class Session:
 
     async def _answer(self, stream: Bytes) -> dict[str, Any]:
         while True:
-            while (end := self._buffer.find(b"\n")) < 0:
+            while (end := self._buffer.find(b"\n", self._searched)) < 0:
+                self._searched = len(self._buffer)
                 data = await stream.read(1 << 16)
-                if not data or len(self._buffer) > LINE_BYTES:
+                if not data:
                     raise SteadError("unavailable", "qemu-ga is gone")
+                if self._searched > LINE_BYTES:
+                    raise SteadError("unavailable", "qemu-ga gives an answer that does not end")
                 self._buffer += data
             line = bytes(self._buffer[:end]).rpartition(b"\xff")[2]
             del self._buffer[: end + 1]
+            self._searched = 0
             if (value := decoded(line)) is not None:
                 return value
 
     async def _drop(self) -> None:
         self._buffer.clear()
+        self._searched = 0
         if self._stream is not None:
             stream, self._stream = self._stream, None
             await stream.close()
@@ -163,35 +261,33 @@ class QemuGuest:
         return await self._session.ask(method, params, seconds)
 
     async def info(self) -> wire.AgentInfo:
-        found = await self._session.ask("guest-info")
-        names = sorted(each["name"] for each in found["supported_commands"] if each.get("enabled"))
-        return wire.AgentInfo(found["version"], "qemu-ga", (await self._os()).get("id", "unknown"), names)
+        found = await self._told(_Info, "guest-info")
+        names = sorted(each.name for each in found.supported_commands if each.enabled)
+        return wire.AgentInfo(found.version, "qemu-ga", (await self._os()).get("id", "unknown"), names)
 
     async def system(self) -> wire.SystemInfo:
         os = await self._os()
-        processors = await self._session.ask("guest-get-vcpus")
-        host = await self._session.ask("guest-get-host-name")
-        memory = dict(line.split(":", 1) for line in (await self._text("/proc/meminfo")).splitlines() if ":" in line)
-        uptime = (await self._text("/proc/uptime")).split()
+        processors = await self._told(list[_Processor], "guest-get-vcpus")
+        host = await self._told(_Host, "guest-get-host-name")
         return wire.SystemInfo(
             os_type="linux" if "kernel-release" in os else os.get("id", "unknown"),
             os_name=os.get("pretty-name", os.get("name", "")),
             os_version=os.get("version-id", ""),
             kernel_version=os.get("kernel-release", ""),
-            hostname=host["host-name"],
+            hostname=host.host_name,
             architecture=os.get("machine", ""),
-            cpu_count=sum(1 for each in processors if each.get("online", True)),
-            total_memory_kb=int(memory.get("MemTotal", "0").split()[0]),
-            uptime_seconds=int(float(uptime[0])) if uptime else 0,
+            cpu_count=sum(1 for each in processors if each.online),
+            total_memory_kb=_number(_MEMORY, await self._text("/proc/meminfo")),
+            uptime_seconds=_number(_UPTIME, await self._text("/proc/uptime")),
         )
 
     async def network(self) -> wire.NetworkInfo:
-        found = await self._session.ask("guest-network-get-interfaces")
+        found = await self._told(list[_Interface], "guest-network-get-interfaces")
         return wire.NetworkInfo([await self._interface(each) for each in found])
 
     async def disks(self) -> wire.DiskUsage:
-        found = await self._session.ask("guest-get-fsinfo")
-        return wire.DiskUsage([_filesystem(each) for each in found if each.get("total-bytes")])
+        found = await self._told(list[_Filesystem], "guest-get-fsinfo")
+        return wire.DiskUsage([_filesystem(each) for each in found if each.total_bytes])
 
     async def exec(
         self, command: str, args: Sequence[str] = (), *, seconds: float = wire.EXEC_SECONDS, cwd: str | None = None
@@ -199,14 +295,13 @@ class QemuGuest:
         if cwd is not None:
             raise SteadError("refused", "qemu-ga runs programs in a directory of its own; name whole paths instead")
         began = time.monotonic()
-        status = await self._run(command, args, seconds)
-        code = status.get("exitcode", -1)
+        ended = await self._run(command, args, seconds)
         return wire.Executed(
-            exit_code=-1 if "signal" in status else code,
-            stdout=base64.b64decode(status.get("out-data", "")).decode(errors="replace"),
-            stderr=base64.b64decode(status.get("err-data", "")).decode(errors="replace"),
+            exit_code=ended.exitcode if ended.signal is None else -1,
+            stdout=ended.out_data.decode(errors="replace"),
+            stderr=ended.err_data.decode(errors="replace"),
             execution_time_ms=int((time.monotonic() - began) * 1000),
-            truncated=bool(status.get("out-truncated") or status.get("err-truncated")),
+            truncated=ended.out_truncated or ended.err_truncated,
         )
 
     async def read(self, path: str) -> bytes:
@@ -227,9 +322,9 @@ class QemuGuest:
         async with self._opened(path, "r") as handle:
             pieces = []
             while True:
-                found = await self._session.ask("guest-file-read", {"handle": handle, "count": READ_BYTES})
-                pieces.append(base64.b64decode(found["buf-b64"]))
-                if found["eof"] or not found["count"]:
+                found = await self._told(_Read, "guest-file-read", handle=handle, count=READ_BYTES)
+                pieces.append(found.buf_b64)
+                if found.eof or not found.count:
                     return b"".join(pieces)
 
     async def write(self, path: str, content: bytes, *, parents: bool = False, mode: int | None = None) -> int:
@@ -237,8 +332,10 @@ class QemuGuest:
             await self._must("mkdir", "-p", "--", posixpath.dirname(path) or ".")
         async with self._opened(path, "w") as handle:
             for start in range(0, len(content), WRITE_BYTES):
-                piece = base64.b64encode(content[start : start + WRITE_BYTES]).decode()
-                await self._session.ask("guest-file-write", {"handle": handle, "buf-b64": piece})
+                piece = content[start : start + WRITE_BYTES]
+                coded = {"handle": handle, "buf-b64": base64.b64encode(piece).decode()}
+                if (await self._told(_Wrote, "guest-file-write", **coded)).count != len(piece):
+                    raise SteadError("program_failed", f"qemu-ga wrote less of {path[:200]} than it was given")
         if mode is not None:
             await self._must("chmod", f"{mode:o}", "--", path)
         return len(content)
@@ -260,39 +357,56 @@ class QemuGuest:
                 raise
         return wire.PowerStarted(True, f"{word} asked of qemu-ga")
 
-    async def _run(self, command: str, args: Sequence[str], seconds: float) -> dict[str, Any]:
-        """To its end; over its time it is killed."""
+    async def _told(self, kind: type[T], command: str, **arguments: Any) -> T:
+        """An answer as it is expected."""
+        answer = await self._session.ask(command, arguments)
+        try:
+            return msgspec.convert(answer, kind)
+        except msgspec.ValidationError as error:
+            raise SteadError("malformed", f"qemu-ga's answer to {command}: {error}") from None
+
+    async def _run(self, command: str, args: Sequence[str], seconds: float) -> _Ended:
+        """To its end; it is killed over its time, and when its caller goes away."""
         given = {"path": command, "arg": [*args], "capture-output": True}
-        pid = (await self._session.ask("guest-exec", given))["pid"]
+        pid = (await self._told(_Begun, "guest-exec", **given)).pid
         pause = FIRST_POLL
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            status: dict[str, Any] = await self._session.ask("guest-exec-status", {"pid": pid})
-            if status["exited"]:
-                return status
-            await anyio.sleep(min(pause, max(0.0, until - time.monotonic())))
-            pause = min(LONGEST_POLL, pause * 1.5)
-        await self._session.ask("guest-exec", {"path": "kill", "arg": ["-KILL", str(pid)]})
+        try:
+            while time.monotonic() < until:
+                ended = await self._told(_Ended, "guest-exec-status", pid=pid)
+                if ended.exited:
+                    return ended
+                await anyio.sleep(min(pause, max(0.0, until - time.monotonic())))
+                pause = min(LONGEST_POLL, pause * 1.5)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(KILL_SECONDS, shield=True), contextlib.suppress(SteadError):
+                await self._kill(pid)
+            raise
+        await self._kill(pid)
         raise SteadError("timeout", f"still running after {seconds:g} s; it was ended")
 
+    async def _kill(self, pid: int) -> None:
+        await self._session.ask("guest-exec", {"path": "kill", "arg": ["-KILL", str(pid)]})
+
     async def _must(self, command: str, *args: str) -> None:
-        status = await self._run(command, args, ANSWER_SECONDS)
-        if status.get("exitcode") != 0:
-            words = base64.b64decode(status.get("err-data", "")).decode(errors="replace").strip()
-            raise SteadError("program_failed", f"{command}: {words}")
+        ended = await self._run(command, args, ANSWER_SECONDS)
+        if ended.signal is not None or ended.exitcode != 0:
+            raise SteadError("program_failed", f"{command}: {ended.err_data.decode(errors='replace').strip()}")
 
     @contextlib.asynccontextmanager
-    async def _opened(self, path: str, mode: str) -> Any:
-        handle = await self._session.ask("guest-file-open", {"path": path, "mode": mode})
+    async def _opened(self, path: str, mode: str) -> AsyncIterator[int]:
+        """What was written is in the file only when closing it says so."""
+        handle = await self._told(int, "guest-file-open", path=path, mode=mode)
         try:
             yield handle
-        finally:
+        except BaseException:
             with anyio.CancelScope(shield=True), contextlib.suppress(SteadError):
                 await self._session.ask("guest-file-close", {"handle": handle})
+            raise
+        await self._session.ask("guest-file-close", {"handle": handle})
 
     async def _os(self) -> dict[str, str]:
-        found: dict[str, str] = await self._session.ask("guest-get-osinfo")
-        return found
+        return await self._told(dict[str, str], "guest-get-osinfo")
 
     async def _text(self, path: str) -> str:
         """A small file of the system; nothing where there is none."""
@@ -301,36 +415,34 @@ class QemuGuest:
         except SteadError:
             return ""
 
-    async def _interface(self, found: dict[str, Any]) -> wire.Interface:
+    async def _interface(self, found: _Interface) -> wire.Interface:
         """qemu-ga tells neither state nor MTU; the system does."""
-        name = found["name"]
-        addresses = [(each["ip-address-type"], f"{each['ip-address']}/{each['prefix']}") for each in _list(found)]
-        mtu = (await self._text(f"/sys/class/net/{name}/mtu")).strip()
+        addresses = [(each.ip_address_type, f"{each.ip_address}/{each.prefix}") for each in found.ip_addresses]
+        mtu = (await self._text(f"/sys/class/net/{found.name}/mtu")).strip()
         return wire.Interface(
-            name=name,
-            mac_address=found.get("hardware-address", ""),
+            name=found.name,
+            mac_address=found.hardware_address,
             ipv4_addresses=[address for kind, address in addresses if kind == "ipv4"],
             ipv6_addresses=[address for kind, address in addresses if kind == "ipv6"],
-            state=(await self._text(f"/sys/class/net/{name}/operstate")).strip() or "unknown",
-            mtu=int(mtu) if mtu.isdigit() else 0,
+            state=(await self._text(f"/sys/class/net/{found.name}/operstate")).strip() or "unknown",
+            mtu=int(mtu) if mtu.isdecimal() else 0,
         )
 
 
-def _list(found: dict[str, Any]) -> list[dict[str, Any]]:
-    addresses: list[dict[str, Any]] = found.get("ip-addresses", [])
-    return addresses
+def _number(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.search(text)
+    return 0 if found is None else int(found[1])
 
 
-def _filesystem(found: dict[str, Any]) -> wire.Filesystem:
-    total, used = found["total-bytes"], found["used-bytes"]
+def _filesystem(found: _Filesystem) -> wire.Filesystem:
     return wire.Filesystem(
-        mount_point=found["mountpoint"],
-        device=found["name"],
-        fs_type=found["type"],
-        total_bytes=total,
-        used_bytes=used,
-        available_bytes=total - used,
-        used_percent=round(100 * used / total, 1),
+        mount_point=found.mountpoint,
+        device=found.name,
+        fs_type=found.type,
+        total_bytes=found.total_bytes,
+        used_bytes=found.used_bytes,
+        available_bytes=found.total_bytes - found.used_bytes,
+        used_percent=round(100 * found.used_bytes / found.total_bytes, 1),
     )
 
 
@@ -342,5 +454,5 @@ def _repeatable(command: str) -> bool:
 def _fault(command: str, error: Any) -> SteadError:
     words = str(error.get("desc", "")) if isinstance(error, dict) else ""
     kind = str(error.get("class", "")) if isinstance(error, dict) else ""
-    code = _CODES.get(kind) or ("not_found" if "No such file" in words else "program_failed")
-    return SteadError(code, f"{command}: {words}")
+    found = _CODES.get(kind) or next((code for said, code in _WORDS.items() if said in words), "program_failed")
+    return SteadError(found, f"{command}: {words}")

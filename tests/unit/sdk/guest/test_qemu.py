@@ -219,3 +219,45 @@ async def test_a_caller_that_goes_away_leaves_a_channel_in_step(agent: Agent, tm
             await anyio.sleep(0.01)
         assert base64.b64decode(status["out-data"]) == b"here\n"
         assert session.breaker.state == "closed"
+
+
+async def test_what_a_command_prints_comes_however_long_the_line(agent: Agent, tmp_path: Path) -> None:
+    async with _session(agent, tmp_path) as (session, port):
+        done = await QemuGuest(session).exec("/bin/sh", ["-c", "head -c 8000000 /dev/zero | tr '\\0' x; echo end >&2"])
+        assert (len(done.stdout), done.stderr, done.truncated) == (8_000_000, "end\n", False)
+        assert port.accepted == 1
+
+
+async def test_a_write_that_only_closing_could_tell_of_is_not_taken_for_done(agent: Agent, tmp_path: Path) -> None:
+    async with _session(agent, tmp_path) as (session, _):
+        with pytest.raises(SteadError) as caught:
+            await QemuGuest(session).write("/dev/full", b"little")
+        assert caught.value.code == "disk_full"
+
+
+async def test_the_wait_for_others_is_nothing_that_is_held_against_it(agent: Agent, tmp_path: Path) -> None:
+    async with _session(agent, tmp_path) as (session, _):
+        agent.stop()
+        first = Asked(session, "guest-get-host-name")
+        async with anyio.create_task_group() as group:
+            group.start_soon(first.run)
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(FAILURES * 2):
+                await _fails(session, "it was not asked", seconds=0.01)
+            agent.go_on()
+        assert first.error is None, first.error
+        assert session.breaker.state == "closed"
+
+
+async def test_a_command_that_nobody_waits_for_any_more_is_ended(agent: Agent, tmp_path: Path) -> None:
+    async with _session(agent, tmp_path) as (session, _):
+        async with anyio.create_task_group() as group:
+            group.start_soon(QemuGuest(session).exec, "/bin/sh", ["-c", "echo $$ >pid; exec sleep 600"])
+            await eventually_async(lambda: _pid(tmp_path) > 0, "it runs")
+            group.cancel_scope.cancel()
+        await eventually_async(lambda: not Path(f"/proc/{_pid(tmp_path)}").exists(), "it is gone")
+
+
+def _pid(place: Path) -> int:
+    file = place / "pid"
+    return int(file.read_text() or 0) if file.exists() else 0
