@@ -1,8 +1,8 @@
 """Turns a channel that speaks the lines of the guest protocol into one that carries framed messages: the asking side.
 
 Contract: `upgrade(channel, before) -> Framed`; `before` is what was read already. Lines that are not the answer are passed
-over. A guest that hangs up, refuses, or begins anew meanwhile is "unavailable", with its words. The caller has the deadline,
-and closes the channel when this fails.
+over. A guest that hangs up, refuses, or begins anew meanwhile is "unavailable", with its words; one that knows no link is
+"method_not_found". The caller has the deadline, and closes the channel when this fails.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 
 from stead.protocol.connections import Bytes
 from stead.protocol.errors import SteadError
-from stead.protocol.guest import LINE_BYTES, READY, UPGRADE, Upgrade
+from stead.protocol.guest import LINE_BYTES, METHOD_NOT_FOUND, READY, UPGRADE, Upgrade
 from stead.protocol.version import PROTOCOL
 from stead.transport.framed import Framed
 
@@ -22,6 +22,7 @@ _REQUEST = {"jsonrpc": "2.0", "id": _ID, "method": UPGRADE, "params": Upgrade(pr
 
 class _Problem(msgspec.Struct):
     message: str = ""
+    code: object = None
 
 
 class _Line(msgspec.Struct):
@@ -61,6 +62,8 @@ def _granted(line: bytes) -> bool:
         raise SteadError("unavailable", "the guest began anew")
     if said.id != _ID:
         return False
+    if said.error is not None and said.error.code == METHOD_NOT_FOUND:
+        raise SteadError("method_not_found", f"this guest has no framed link: {said.error.message}")
     if said.error is not None:
         raise SteadError("unavailable", f"the guest refused the link: {said.error.message}")
     return True

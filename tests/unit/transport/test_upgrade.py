@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 
 GRANTED = b'{"jsonrpc":"2.0","id":"stead-upgrade","result":{"protocol":"1.0","boot_id":"b"}}\n'
 READY = b'{"jsonrpc":"2.0","method":"agent_ready","params":{"version":"1","platform":"linux"}}\n'
+UNKNOWN = b'{"jsonrpc":"2.0","id":"stead-upgrade","error":{"code":-32601,"message":"no method"}}\n'
 REFUSED = b'{"jsonrpc":"2.0","id":"stead-upgrade","error":{"code":-32600,"message":"not now"}}\n'
 
 
@@ -83,3 +84,11 @@ async def test_a_guest_that_does_not_grant_it(said: bytes, words: str) -> None:
         with pytest.raises(SteadError, match=words) as caught:
             await upgrade(ours)
         assert caught.value.code == "unavailable"
+
+
+async def test_a_guest_that_knows_no_link() -> None:
+    async with _pair() as (ours, guest):
+        await guest.write(UNKNOWN)
+        with pytest.raises(SteadError, match="no framed link: no method") as caught:
+            await upgrade(ours)
+        assert caught.value.code == "method_not_found"

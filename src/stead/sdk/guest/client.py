@@ -98,7 +98,10 @@ class RpcGuest:
             if error.code != "too_large":
                 raise
             return await self._read_whole(path)
-        return base64.b64decode(found.content)
+        try:
+            return base64.b64decode(found.content, validate=True)
+        except ValueError:
+            raise SteadError("malformed", "the guest's answer to file_read is no base64") from None
 
     async def write(self, path: str, content: bytes, *, parents: bool = False, mode: int | None = None) -> int:
         if len(content) > ONE_LINE:
@@ -128,9 +131,8 @@ class RpcGuest:
 
     @contextlib.asynccontextmanager
     async def linked(self) -> AsyncIterator[GuestLink]:
-        """The whole toolbox. The socket of a machine takes one client at a time, so the lines let go of it."""
-        await self.lines.let_go()
-        async with GuestLink(self.lines.way) as link:
+        """The whole toolbox. The socket of a machine takes one client at a time, so calls wait as long as this lasts."""
+        async with self.lines.apart(), GuestLink(self.lines.way) as link:
             yield link
 
     async def _ask(self, method: str, params: Any, kind: type[T], *, seconds: float = ANSWER_SECONDS) -> T:

@@ -4,7 +4,8 @@ Contract: `async with Lines(where) as lines: await lines.call(method, params)`. 
 anew when it is gone; answers are matched by id, and what cannot be matched (the rest of a line from before, an answer that
 came too late) is passed over. Only methods that may be repeated are sent again after a loss; of the others the outcome is
 unknown, and that is what the caller is told. A guest that says that it is ready has forgotten what it was asked before. Each
-call has a deadline. A guest that fails often is left alone for a while (`breaker`). `where` is as in `way`.
+call has a deadline. A guest that fails often is left alone for a while (`breaker`); that a call waited for its turn is nothing
+that is held against it. `where` is as in `way`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import itertools
 import secrets
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -110,8 +112,9 @@ class Connection:
 
 
 class _Waiting:
-    """One call: whether any of it was sent."""
+    """One call: whether it has its turn, and whether any of it was sent."""
 
+    begun = False
     sent = False
 
 
@@ -123,6 +126,7 @@ class Lines:
         self.breaker = breaker or Breaker()
         self._connection: Connection | None = None
         self._connecting = anyio.Lock()
+        self._apart = anyio.Lock()
         self._limit = anyio.CapacityLimiter(CONCURRENT)
         self._numbers = itertools.count(1)
         self._session = secrets.token_hex(4)
@@ -146,10 +150,13 @@ class Lines:
         waiting = _Waiting()
         with anyio.move_on_after(seconds):
             async with self._limit:
+                waiting.begun = True
                 answer = await self._patiently(method, params, repeat, waiting)
                 if "error" in answer:
                     raise fault(answer["error"])
                 return answer.get("result")
+        if not waiting.begun:
+            raise SteadError("timeout", f"others were served for {seconds:g} s; the guest was not asked for {method}")
         late = UnansweredError("timeout", f"the guest did not answer {method} within {seconds:g} s")
         self.breaker.failed(time.monotonic(), late)
         raise verdict(late, method, repeat=repeat or not waiting.sent)
@@ -177,6 +184,7 @@ class Lines:
     async def _attempt(self, method: str, params: Any, waiting: _Waiting) -> dict[str, Any]:
         number = f"{self._session}-{next(self._numbers)}"
         line = _request(number, method, params)
+        waiting.sent = False
         with self.breaker.attempt(time.monotonic):
             connection = await self.connected()
             waiting.sent = True
@@ -202,8 +210,24 @@ class Lines:
             raise
         return Connection(stream, greeting.rest)
 
-    async def let_go(self) -> None:
-        """Closes the connection; the next call makes another."""
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator[None]:
+        """The channel for somebody else, once all that was asked is answered; meanwhile calls wait, and the next one makes
+        another connection."""
+        turns = [object() for _ in range(CONCURRENT)]
+        async with self._apart:
+            taken = []
+            try:
+                for turn in turns:
+                    await self._limit.acquire_on_behalf_of(turn)
+                    taken.append(turn)
+                await self._let_go()
+                yield
+            finally:
+                for turn in taken:
+                    self._limit.release_on_behalf_of(turn)
+
+    async def _let_go(self) -> None:
         async with self._connecting:
             if self._connection is not None:
                 connection, self._connection = self._connection, None
@@ -224,7 +248,8 @@ def fault(error: Any) -> SteadError:
         return SteadError("malformed", "the guest answered with something that is no error object")
     data = error.get("data")
     said = data if isinstance(data, dict) else {}
-    own = said.get("code")
-    code = own if isinstance(own, str) else CODES.get(error.get("code", 0), "program_failed")
+    own, number = said.get("code"), error.get("code")
+    known = CODES.get(number, "program_failed") if isinstance(number, int) else "program_failed"
     printed = {name: said[name] for name in ("stdout", "stderr") if isinstance(said.get(name), str)}
-    return SteadError(code, str(error.get("message", "")), rpc_code=error.get("code"), **printed)
+    code = own if isinstance(own, str) else known
+    return SteadError(code, str(error.get("message", "")), rpc_code=number, **printed)

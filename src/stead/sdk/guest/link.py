@@ -42,7 +42,7 @@ PATIENCE = 30.0
 ABSENCE_SECONDS = 12.0
 """An absence as long as this counts as a failure."""
 UPGRADE_SECONDS = 15.0
-FINAL = frozenset({"unauthenticated", "forbidden", "not_found", "invalid"})
+FINAL = frozenset({"unauthenticated", "forbidden", "not_found", "method_not_found", "invalid"})
 """Faults at connecting that waiting does not change."""
 
 

@@ -117,6 +117,26 @@ async def test_many_at_once(socket: Path) -> None:
     assert sorted(found, key=int) == [str(number) for number in range(30)]
 
 
+async def test_large_files_go_beside_commands(ours: GuestProcess) -> None:
+    """Each file has the channel for itself; what was asked before is answered first."""
+    large = os.urandom(200_000)
+    async with _client(ours.run / "guest.sock") as client:
+        found: list[str] = []
+
+        async def command(number: int) -> None:
+            found.append((await client.exec("/bin/sh", ["-c", f"sleep 0.1; echo {number}"])).stdout.strip())
+
+        async def file(number: int) -> None:
+            await client.write(f"beside-{number}", large)
+            assert await client.read(f"beside-{number}") == large
+
+        async with anyio.create_task_group() as group:
+            for number in range(5):
+                group.start_soon(command, number)
+                group.start_soon(file, number)
+        assert sorted(found) == ["0", "1", "2", "3", "4"]
+
+
 async def test_an_error_leaves_the_client_as_it_is(socket: Path) -> None:
     with pytest.raises(SteadError):
         async with connect(socket) as client:

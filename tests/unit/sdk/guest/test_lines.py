@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from stead.protocol.errors import SteadError
-from stead.sdk.guest.lines import Lines
+from stead.sdk.guest.lines import CONCURRENT, Lines
 from stead.transport import unix
-from stead.transport.breaker import Breaker
+from stead.transport.breaker import FAILURES, Breaker
 from stead.transport.sockets import TransportBytes
+from support.deadline import eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -211,6 +212,7 @@ async def test_one_loss_counts_once_however_many_wait(tmp_path: Path) -> None:
         ({"code": -32601, "message": "no"}, "method_not_found"),
         ({"code": -32000, "message": "no", "data": {"code": "disk_full"}}, "disk_full"),
         ({"code": "odd"}, "program_failed"),
+        ({"code": [1]}, "program_failed"),
         ("odd", "malformed"),
     ],
 )
@@ -245,3 +247,62 @@ async def test_nobody_there_is_told(tmp_path: Path) -> None:
         with pytest.raises(SteadError) as caught:
             await lines.call("exec_command", {"command": "true"}, seconds=20)
     assert caught.value.code == "workspace_unreachable"
+
+
+async def test_that_a_call_waited_for_its_turn_is_nothing_against_the_guest(tmp_path: Path) -> None:
+    go = anyio.Event()
+
+    async def answer(stream: TransportBytes, request: dict[str, Any]) -> None:
+        if len(peer.requests) == CONCURRENT:
+            await go.wait()
+            for each in peer.requests:
+                await stream.write(_result(each, "done"))
+
+    async with _talking(tmp_path, answer) as (lines, peer):
+        found: list[Any] = []
+
+        async def one() -> None:
+            found.append(await lines.call("exec_command", {"command": "make"}))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(CONCURRENT):
+                group.start_soon(one)
+            await eventually_async(lambda: len(peer.requests) == CONCURRENT, "all have their turn")
+            for _ in range(FAILURES * 2):
+                with pytest.raises(SteadError, match="others were served") as caught:
+                    await lines.call("exec_command", {"command": "true"}, seconds=0.01)
+                assert caught.value.code == "timeout"
+            go.set()
+        assert found == ["done"] * CONCURRENT
+        assert (lines.breaker.state, len(peer.requests)) == ("closed", CONCURRENT)
+
+
+async def test_the_channel_is_let_go_of_when_all_is_answered(tmp_path: Path) -> None:
+    go = anyio.Event()
+
+    async def answer(stream: TransportBytes, request: dict[str, Any]) -> None:
+        if request["method"] == "exec_command":
+            await go.wait()
+        await stream.write(_result(request, request["method"]))
+
+    async with _talking(tmp_path, answer) as (lines, peer):
+        told: list[str] = []
+
+        async def call(method: str) -> None:
+            told.append(await lines.call(method))
+
+        async def apart() -> None:
+            async with lines.apart():
+                told.append("apart")
+                group.start_soon(call, "ping")
+                await anyio.wait_all_tasks_blocked()
+                assert told == ["exec_command", "apart"]
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call, "exec_command")
+            await eventually_async(lambda: peer.requests, "it was asked")
+            group.start_soon(apart)
+            await anyio.wait_all_tasks_blocked()
+            go.set()
+        assert told == ["exec_command", "apart", "ping"]
+        assert peer.connections == 2
