@@ -38,18 +38,22 @@ OnConnection = Callable[[TransportBytes], Awaitable[None]]
 
 async def connect(path: str | Path, *, by_link: bool = not LINUX) -> TransportBytes:
     """A connection to whoever listens there."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.setblocking(False)
     try:
-        with _address(Path(path), by_link) as address:
-            await _reach(connection, address)
+        return await over(await _connected(Path(path), by_link))
     except OSError as error:
-        connection.close()
         raise SteadError("unavailable", f"cannot connect to {Path(path).name}: {error.strerror or error}") from None
+
+
+async def _connected(path: Path, by_link: bool) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        with _address(path, by_link) as address:
+            await _reach(connection, address)
     except BaseException:
         connection.close()
         raise
-    return await over(connection)
+    return connection
 
 
 async def _reach(connection: socket.socket, address: str) -> None:
@@ -104,7 +108,7 @@ async def serve(
 
 def _make_room(descriptor: int) -> None:
     """A large frame fits in whole, so that it takes one write; the system gives as much as it allows."""
-    with socket.socket(fileno=os.dup(descriptor)) as same, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as same:
         same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
 
 

@@ -1,6 +1,7 @@
 """The channel of a workspace: paths of any length, links are not followed; both ways that there are."""
 
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,3 +40,14 @@ async def test_what_is_no_socket_is_not_reached(listening: Path, by_link: bool) 
         with pytest.raises(SteadError) as caught:
             await sockets.connect(listening, name, by_link=by_link)
         assert caught.value.code == "workspace_unreachable"
+
+
+async def test_without_room_for_one_more_file_it_is_an_error_of_ours(tmp_path: Path, by_link: bool) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(SteadError, match="open files") as caught:
+            await sockets.connect(tmp_path, "s", by_link=by_link)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.code == "workspace_unreachable"

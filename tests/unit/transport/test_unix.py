@@ -1,5 +1,6 @@
 """Unix sockets: paths of any length, permissions, bounds, ends."""
 
+import resource
 import socket
 import stat
 from functools import partial
@@ -186,3 +187,14 @@ async def test_a_listener_whose_queue_is_full_is_waited_for(tmp_path: Path) -> N
         accepted.close()
         for each in (first, found[0]):
             await each.close()
+
+
+async def test_without_room_for_one_more_file_it_is_an_error_of_ours(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(SteadError, match="open files") as caught:
+            await unix.connect(tmp_path / "s")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.code == "unavailable"

@@ -61,14 +61,21 @@ class SocketBytes:
 
 async def connect(directory: Path, name: str, *, by_link: bool = not LINUX) -> SocketBytes:
     """Connects to `directory/name`. Never waits: a unix socket that listens answers at once."""
+    try:
+        return SocketBytes(_connected(directory, name, by_link))
+    except OSError as error:
+        raise SteadError("workspace_unreachable", f"the guest does not answer: {error.strerror or error}") from error
+
+
+def _connected(directory: Path, name: str, by_link: bool) -> socket.socket:
     raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         raw.setblocking(False)
         (_connect_by_link if by_link else _connect)(raw, directory, name)
-        return SocketBytes(raw)
-    except OSError as error:
+    except BaseException:
         raw.close()
-        raise SteadError("workspace_unreachable", f"the guest does not answer: {error.strerror or error}") from error
+        raise
+    return raw
 
 
 def _connect(raw: socket.socket, directory: Path, name: str) -> None:
