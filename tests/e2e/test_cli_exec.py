@@ -1,6 +1,7 @@
 """`stead exec`, `logs`, `execs`, `kill`, as a shell uses them."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import signal
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from stead.testing.cluster import Cluster
-from support.cli import PROGRAM, Cli, ended
+from support.cli import PROGRAM, Cli, ended, in_process
 from support.deadline import eventually
 from support.terminal import Terminal
 
@@ -208,6 +209,30 @@ def test_in_the_background_so_much_is_kept_and_that_is_told(cli: Cli, work: Work
 def test_much_output_comes_whole(both: Cli, work: Work) -> None:
     done = both("exec", work["name"], "--", "head", "-c", "20000000", "/dev/zero")
     assert done.stdout == bytes(20_000_000)
+
+
+def test_input_that_does_not_get_there_any_more_is_told(cluster: Cluster, cli: Cli) -> None:
+    workspace = cli.json("ws", "create")["id"]
+    with ended(in_process(cli).start("exec", workspace, "--", "cat")) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdin.write(b"one\n")
+        running.stdin.flush()
+        assert running.stdout.readline() == b"one\n"
+        cluster.kill("guest", workspace)
+        eventually(lambda: _ended_by_input(running), "it is told")
+        assert running.stderr is not None
+        assert b"does not reach the exec" in running.stderr.read()
+        assert running.returncode == 125
+    cli.ok("ws", "rm", workspace)
+
+
+def _ended_by_input(process: subprocess.Popen[bytes]) -> bool:
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(b"more\n")
+        process.stdin.flush()
+    return process.poll() is not None
 
 
 def test_a_caller_that_is_killed_takes_its_child_along(cluster: Cluster, cli: Cli, work: Work) -> None:

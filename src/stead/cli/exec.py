@@ -184,7 +184,7 @@ def wants_stdin(*, interactive: bool, never: bool) -> bool:
 def signal_number(text: str) -> int:
     """TERM, SIGTERM or 15."""
     name = text.upper()
-    if name.isdigit():
+    if name.isascii() and name.isdecimal():
         return int(name)
     found = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
     if not isinstance(found, signal.Signals):
@@ -197,7 +197,7 @@ async def put(descriptor: int, data: bytes) -> None:
     if len(data) <= PIPE_BUF and _writable(descriptor):
         os.write(descriptor, data)
     else:
-        await anyio.to_thread.run_sync(_write_all, descriptor, data)
+        await anyio.to_thread.run_sync(output.write_all, descriptor, data)
 
 
 async def _put_piece(context: Context, piece: Output) -> None:
@@ -275,7 +275,7 @@ async def _tell_of_losses(context: Context, toolbox: RemoteToolbox) -> None:
 
 
 async def _pass_stdin(running: RemoteRunning) -> None:
-    """To the end of stdin; an exec that has closed its own does not mind."""
+    """To the end of stdin; an exec that has closed its own does not mind. What else goes wrong its output tells, too."""
     regular = stat.S_ISREG(os.fstat(0).st_mode)
     try:
         while True:
@@ -287,7 +287,7 @@ async def _pass_stdin(running: RemoteRunning) -> None:
                 return
             await running.write(data)
     except SteadError as error:
-        if error.code not in {"stream_reset", "stream_unknown", "cancelled"}:
+        if error.code == "conflict":
             raise
 
 
@@ -316,15 +316,10 @@ def _writable(descriptor: int) -> bool:
     return bool(waiting.poll(0))
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
 def _end(status: ExecStatus) -> str:
     if status.signal:
-        return f"SIG{signal.Signals(status.signal).name.removeprefix('SIG')}"
+        known = {int(each): each.name for each in signal.Signals}
+        return known.get(status.signal, f"signal {status.signal}")
     return "" if status.exit_code is None else str(status.exit_code)
 
 

@@ -103,6 +103,13 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """As often as it takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
 def safe(text: str) -> str:
     """Control characters as they are written, not as they act; line breaks and tabs stay."""
     return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -173,11 +173,13 @@ class ClientLink:
                 await absence.pause(error)
 
     async def _watch(self, peer: Peer) -> None:
-        """Asks for events after the last one seen, so that none is missed over a reconnect."""
+        """Asks for events after the last one seen, or where the first watch began, so that none is missed over a reconnect."""
         async with self._watch_lock:
             if self._watched is not peer:
-                await peer.request(Watch(request_id="", after=self._cursor))
+                answer = await peer.request(Watch(request_id="", after=self._cursor))
                 self._watched = peer
+                if not self._cursor and isinstance(answer, dict):
+                    self._cursor = str(answer.get("cursor", ""))
 
     def _tell(self, event: EventNotice) -> None:
         self._cursor = event.cursor

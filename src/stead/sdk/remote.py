@@ -268,7 +268,7 @@ class RemoteToolbox(Areas):
         """Starts it on a stream; with `background` it goes on when the stream is gone."""
         named = _named(exec)
         stream = await self.link.open(self._workspace_id, "exec", named)
-        return RemoteRunning(self, stream, named.exec_id, 0)
+        return RemoteRunning(self, stream, named.exec_id, 0, takes_input=True)
 
     async def attach(self, exec_id: str, cursor: int = 0) -> RemoteRunning:
         return RemoteRunning(self, await self.attachment(exec_id, cursor), exec_id, cursor)
@@ -294,11 +294,17 @@ class RemoteToolbox(Areas):
 
 
 class RemoteRunning:
-    """An exec under way; `cursor` is where its output was read to."""
+    """An exec under way; `cursor` is where its output was read to.
 
-    def __init__(self, toolbox: RemoteToolbox, stream: Stream, exec_id: str, cursor: int) -> None:
+    Input goes only over the stream that started it: once its guest was replaced, as where it was attached, it is refused.
+    """
+
+    def __init__(
+        self, toolbox: RemoteToolbox, stream: Stream, exec_id: str, cursor: int, *, takes_input: bool = False
+    ) -> None:
         self._toolbox = toolbox
         self._stream = stream
+        self._takes_input = takes_input
         self._records = Decoder(cursor)
         self._status: ExecStatus | None = None
         self.exec_id = exec_id
@@ -322,10 +328,25 @@ class RemoteRunning:
                 yield Output(channel="stdout" if channel == STDOUT else "stderr", data=piece, cursor=cursor)
 
     async def write(self, data: bytes) -> None:
-        await self._stream.send(data)
+        """To its stdin; "conflict" when it does not get there any more."""
+        self._check_input()
+        try:
+            await self._stream.send(data)
+        except SteadError as error:
+            if error.code not in GONE:
+                raise
+            self._takes_input = False
+            self._check_input()
 
     async def close_stdin(self) -> None:
+        self._check_input()
         await self._stream.end()
+
+    def _check_input(self) -> None:
+        if not self._takes_input:
+            raise SteadError(
+                "conflict", "what is written does not reach the exec: it was attached, or its guest was replaced"
+            )
 
     async def wait(self) -> ExecStatus:
         """Its end; output not read yet is dropped."""
@@ -344,6 +365,7 @@ class RemoteRunning:
 
     async def _attach_again(self) -> None:
         """The guest that held the stream is gone; its successor knows the exec as soon as it answers."""
+        self._takes_input = False
         backoff = Backoff()
         until = time.monotonic() + RETURN
         while True:

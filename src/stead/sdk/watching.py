@@ -38,7 +38,12 @@ class RemoteWatching:
 
     async def begin(self) -> None:
         """Changes are told from now on."""
-        self._stream = await self._toolbox.opened("watch", self._asked)
+        asked = self._asked
+        self._stream = await self._toolbox.opened("watch", asked)
+        if self._closed:
+            await self.close()
+        elif self._asked.paused is not asked.paused:
+            await self._control(paused=self._asked.paused)
 
     async def __aiter__(self) -> AsyncIterator[Change]:
         rest = b""

@@ -63,7 +63,7 @@ class Control:
                 return await self.call(peer, message)
             case Watch():
                 self.watches.append(message.after)
-                return None
+                return {"cursor": message.after or "c0"}
             case StreamOpen():
                 self.opened.append(message)
                 stream = self.ends.accept(message.stream_id, message.workspace_id, message.kind, peer)

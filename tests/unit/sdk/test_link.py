@@ -99,6 +99,25 @@ async def test_an_exec_whose_guest_was_replaced_is_attached_where_it_stopped() -
         assert (await running_exec.wait()).exit_code == 3
 
 
+async def test_input_that_does_not_get_there_is_refused() -> None:
+    """Of an exec that was attached, and of one whose guest was replaced."""
+    async with running() as control, linked(control) as link:
+        toolbox = RemoteToolbox(link, WORKSPACE)
+        control.print(b"first")
+        started = await toolbox.start(Exec(argv=["work"], stdin=True))
+        await started.write(b"typed")
+        output = started.output()
+        await anext(output)
+        await control.forget()
+        control.print(b"second")
+        assert (await anext(output)).data == b"second"
+        for running_exec in (started, await toolbox.attach("ex_1")):
+            for work in (running_exec.write(b"lost"), running_exec.close_stdin()):
+                with pytest.raises(SteadError) as caught:
+                    await work
+                assert caught.value.code == "conflict"
+
+
 async def test_events_are_watched_again_after_the_last_one_seen() -> None:
     async with running() as control, linked(control) as link, link.watching() as events:
         await control.event("c1", "ws_1")
@@ -107,6 +126,12 @@ async def test_events_are_watched_again_after_the_last_one_seen() -> None:
         await eventually_async(lambda: control.watches == ["", "c1"], "the second watch")
         await control.event("c2", "ws_1")
         assert (await anext(events)).cursor == "c2"
+
+
+async def test_a_watcher_that_has_seen_nothing_goes_on_where_it_began() -> None:
+    async with running() as control, linked(control) as link, link.watching():
+        await control.cut()
+        await eventually_async(lambda: control.watches == ["", "c0"], "the second watch")
 
 
 async def test_a_refused_caller_is_told_at_once_and_for_good() -> None:
