@@ -43,6 +43,10 @@ def test_the_sync_face_does_the_same_without_await(cluster: Cluster) -> None:
         running.close_stdin()
         assert [piece.data for piece in running.output()] == [b"through"]
         assert running.wait().exit_code == 0
+        assert [match.path for match in workspace.toolbox.search.content("tex").matches] == ["note"]
+        with workspace.toolbox.watch.open() as watching:
+            workspace.toolbox.write("seen", b"")
+            assert next(iter(watching)).path == "seen"
         first = next(workspace.events())
         assert first.kind == "workspace.created"
         workspace.delete()

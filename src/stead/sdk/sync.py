@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -63,6 +63,9 @@ class Wrapped:
     def __getattr__(self, name: str) -> Any:
         return wrap(self._portal, getattr(self._inner, name))
 
+    def __iter__(self) -> Iterator[Any]:
+        return _iterate(self._portal, aiter(self._inner))
+
     def __repr__(self) -> str:
         return f"<sync {self._inner!r}>"
 
@@ -75,6 +78,8 @@ def wrap(portal: BlockingPortal, value: Any) -> Any:
         return lambda *args, **options: _iterate(portal, value(*args, **options))
     if callable(value) and inspect.ismethod(value):
         return lambda *args, **options: wrap(portal, value(*args, **options))
+    if isinstance(value, AbstractAsyncContextManager):
+        return _entered(portal, value)
     is_noun = type(value).__module__.startswith(NOUNS) and not isinstance(value, msgspec.Struct)
     return Wrapped(portal, value) if is_noun else value
 
@@ -84,6 +89,13 @@ def _blocking(portal: BlockingPortal, function: Callable[..., Any]) -> Callable[
         return wrap(portal, portal.call(lambda: function(*args, **options)))
 
     return call
+
+
+@contextmanager
+def _entered(portal: BlockingPortal, manager: AbstractAsyncContextManager[Any]) -> Iterator[Any]:
+    """`with` here is `async with` there."""
+    with portal.wrap_async_context_manager(manager) as inner:
+        yield wrap(portal, inner)
 
 
 def _iterate(portal: BlockingPortal, items: AsyncIterator[Any]) -> Iterator[Any]:

@@ -1,7 +1,8 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from stead.api import types as api
 from stead.model.workspaces import Isolation, Observed
@@ -9,12 +10,14 @@ from stead.sdk.config import Target
 from stead.toolbox import contract
 from stead.toolbox.git import contract as git
 from stead.toolbox.language import contract as language
+from stead.toolbox.search import contract as search
 from stead.toolbox.sessions import contract as sessions
 from stead.toolbox.system import contract as system
 from stead.toolbox.text import contract as text
 from stead.toolbox.transfer import contract as transfer
 from stead.toolbox.trees import contract as trees
 from stead.toolbox.trees.contract import Links, Unpacked
+from stead.toolbox.watch import contract as watch
 
 OnChange = Callable[[api.Workspace], None]
 Strings = list[str]
@@ -232,12 +235,33 @@ class SyncTrees:
     def fingerprints(self, paths: Sequence[str], *, sha256: bool = False) -> trees.FingerprintList: ...
     def delete(self, paths: Sequence[str]) -> trees.DeletedMany: ...
 
+class SyncSearch:
+    def content(self, query: str, path: str = ".", **options: Unpack[search.ContentOptions]) -> search.Content: ...
+    def names(self, query: str = "", path: str = ".", **options: Unpack[search.WhereOptions]) -> search.Names: ...
+    def symbols(self, query: str = "", path: str = ".", **options: Unpack[search.SymbolOptions]) -> search.Symbols: ...
+    def ranked(self, query: str, path: str = ".", **options: Unpack[search.RankedOptions]) -> search.Ranked: ...
+
+class SyncWatching:
+    def __iter__(self) -> Iterator[watch.Change]: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def close(self) -> None: ...
+
+class SyncWatch:
+    def open(
+        self, path: str = ".", **options: Unpack[watch.WatchOptions]
+    ) -> AbstractContextManager[SyncWatching]: ...
+    def changes(self, path: str = ".", **options: Unpack[watch.WatchOptions]) -> Iterator[watch.Change]: ...
+    def status(self) -> watch.WatchStatus: ...
+
 class SyncToolbox:
     text: SyncText
     transfer: SyncTransfer
     @property
     def workspace_id(self) -> str: ...
     trees: SyncTrees
+    search: SyncSearch
+    watch: SyncWatch
     sessions: SyncShellSessions
     system: SyncSystem
     git: SyncGit
