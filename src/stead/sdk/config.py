@@ -124,8 +124,16 @@ def check_url(url: str) -> str:
         raise SteadError("invalid", "an address looks like http://127.0.0.1:7300 or https://stead.example")
     if parts.username is not None or parts.query or parts.fragment:
         raise SteadError("invalid", "an address carries no credential, query or fragment; use STEAD_TOKEN")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else _plain(parts.hostname)
     return f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
+
+
+def _plain(host: str) -> str:
+    """A name as the wire has it; one of other letters in its own form of ASCII."""
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError as error:
+        raise SteadError("invalid", f"not an address: {error}") from None
 
 
 def _without_address(data: str | Path, environ: Mapping[str, str]) -> Target:

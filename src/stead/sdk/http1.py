@@ -127,7 +127,11 @@ class Pool:
             lambda: _Connection(self._url), near.hostname or "", _port(near), ssl=tls, server_hostname=name
         )
         if secure and self._proxy is not None:
-            await self._tunnel(connection, self._proxy)
+            try:
+                await self._tunnel(connection, self._proxy)
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     async def _tunnel(self, connection: _Connection, proxy: SplitResult) -> None:
@@ -136,7 +140,6 @@ class Pool:
         lines = [f"CONNECT {far} HTTP/1.1", f"Host: {far}", *_proxy_lines(proxy)]
         answer = await connection.ask(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"), self._timeout, bodiless=True)
         if not 200 <= answer.status < 300:
-            connection.close()
             raise SteadError("unavailable", f"the proxy does not reach {self._url}: status {answer.status}")
         await connection.secure(self._context(), self._server.hostname or "")
 
@@ -265,7 +268,7 @@ class _Reader:
     def _head(self, head: bytes) -> None:
         first, *rest = head.decode("latin-1").split("\r\n")
         words = first.split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdecimal():
             raise SteadError("malformed", "the server's answer is not HTTP/1.1")
         if words[1].startswith("1"):
             return

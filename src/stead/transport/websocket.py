@@ -23,7 +23,7 @@ from websockets.asyncio.client import connect as ws_connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as ws_serve
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 from websockets.protocol import State
 
 from stead.protocol.codec import MESSAGE_BYTES
@@ -136,6 +136,8 @@ async def connect(
         raise _refusal(refused.response.status_code, bytes(refused.response.body or b"")) from None
     except InvalidURI:
         raise SteadError("invalid", "the address must be a ws:// or wss:// URL") from None
+    except (InvalidProxy, ImportError) as error:
+        raise SteadError("invalid", f"the proxy of the environment cannot be used: {error}") from None
     except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, EOFError) as error:
         raise SteadError("unavailable", f"the server cannot be reached: {str(error) or type(error).__name__}") from None
     assert isinstance(connection, _Handshake)

@@ -87,6 +87,7 @@ def test_a_broken_file_is_an_error_that_names_it(environ: dict[str, str]) -> Non
         ("127.0.0.1:7300", "http://127.0.0.1:7300"),
         ("https://stead.example/", "https://stead.example"),
         ("http://[::1]:7300", "http://[::1]:7300"),
+        ("https://b\u00fccher.example", "https://xn--bcher-kva.example"),
         ("https://example.org/stead/", "https://example.org/stead"),
     ],
 )
@@ -95,7 +96,17 @@ def test_addresses_have_one_form(given: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["ftp://x", "http://", "http://a:b@x", "http://x?token=1", "http://x#y", "http://x:99999", "http://x:y"]
+    "given",
+    [
+        "ftp://x",
+        "http://",
+        "http://a:b@x",
+        "http://x?token=1",
+        "http://x#y",
+        "http://x:99999",
+        "http://x:y",
+        "http://a..b",
+    ],
 )
 def test_what_is_no_address_is_refused(given: str) -> None:
     with pytest.raises(SteadError) as caught:

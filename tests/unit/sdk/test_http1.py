@@ -104,7 +104,9 @@ async def test_the_request_is_what_was_asked() -> None:
         assert {"X-One: two", "Content-Length: 0"} <= set(headers)
 
 
-@pytest.mark.parametrize("answer", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 ok\r\n\r\n", b"x" * 100_000])
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 ok\r\n\r\n", b"HTTP/1.1 \xb2\r\n\r\n", b"x" * 100_000]
+)
 async def test_what_is_not_http_is_malformed(answer: bytes) -> None:
     async with answering([answer]) as (_, pool):
         with pytest.raises(SteadError) as caught:
@@ -189,3 +191,13 @@ async def test_a_proxy_that_does_not_reach_the_server_says_so(monkeypatch: pytes
         with pytest.raises(SteadError, match="502"):
             await Pool("https://stead.example", 30).ask("GET", "/x", {})
         assert bare.requests[0].startswith(b"CONNECT stead.example:443 HTTP/1.1\r\n")
+
+
+async def test_a_proxy_that_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answering([]) as (bare, pool):
+        monkeypatch.setenv("https_proxy", pool._url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with pytest.raises(SteadError, match="in time"):
+            await Pool("https://stead.example", 0.05).ask("GET", "/x", {})
+        await asyncio.wait_for(bare.left.wait(), 30)
