@@ -92,6 +92,68 @@ def test_between_and_within_workspaces(cli: Cli, work: Work, tree: Path, tmp_pat
     cli.ok("ws", "rm", other["id"])
 
 
+def test_a_choice_counts_within_a_workspace_too(cli: Cli, work: Work, tree: Path) -> None:
+    name = work["name"]
+    (tree / "out").symlink_to("/etc")
+    cli.ok("cp", "--links", "keep", str(tree), f"{name}:one")
+    cli.ok("cp", "--exclude", "*.py", "--links", "keep", f"{name}:one", f"{name}:two")
+    assert cli.ok("files", "find", name, "*.py", "out", "--in", "two") == "two/out -> /etc\n"
+    assert cli.json("cp", "--links", "skip", f"{name}:one", f"{name}:three")["skipped"] == ["out"]
+    assert cli.json("cp", f"{name}:one", f"{name}:four")["links"] == 2
+    cli.ok("files", "rm", name, "-r", "one", "two", "three", "four")
+
+
+def test_a_directory_is_not_copied_into_itself(cli: Cli, work: Work, tree: Path) -> None:
+    name = work["name"]
+    cli.ok("cp", str(tree), f"{name}:self")
+    for source, target in (("self", "self/src"), ("./self/.", "self/src"), (".", "self"), ("self", "self/new")):
+        done = cli("cp", f"{name}:{source}", f"{name}:{target}")
+        assert (done.returncode, b"not copied into itself" in done.stderr) == (1, True)
+    assert cli.ok("files", "find", name, "x.py") == "self/src/x.py\n"
+    cli.ok("files", "rm", name, "-r", "self")
+
+
+def test_a_link_has_the_mode_of_what_it_leads_to(cli: Cli, work: Work, tmp_path: Path) -> None:
+    name = work["name"]
+    line = "echo x >secret; chmod 600 secret; mkdir -p d; ln -s ../secret d/link; ln -s d/link link"
+    cli.ok("exec", name, "--shell", "--", line)
+    cli.ok("cp", f"{name}:link", str(tmp_path / "here"))
+    assert (tmp_path / "here").stat().st_mode & 0o777 == 0o600
+    cli.ok("files", "rm", name, "-r", "secret", "d", "link")
+
+
+def test_pipes_and_links_that_are_the_target_stay_what_they_are(cli: Cli, work: Work, tmp_path: Path) -> None:
+    name, pipe, link = work["name"], tmp_path / "pipe", tmp_path / "link"
+    content = os.urandom(30_000)
+    cli.ok("files", "put", name, "-", "content", input=content)
+    os.mkfifo(pipe)
+    with ended(subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)) as reader:
+        cli.ok("cp", f"{name}:content", str(pipe))
+        assert reader.communicate(timeout=60)[0] == content
+    assert pipe.is_fifo()
+    (tmp_path / "real").write_bytes(b"before")
+    link.symlink_to("real")
+    cli.ok("files", "get", name, "content", str(link))
+    assert link.is_symlink()
+    assert (tmp_path / "real").read_bytes() == content
+    cli.ok("files", "rm", name, "content")
+
+
+def test_names_of_any_length_and_of_any_bytes(cli: Cli, work: Work, tmp_path: Path) -> None:
+    name, long, odd = work["name"], tmp_path / ("\u65e5" * 85), tmp_path / "\udcff"
+    long.write_bytes(b"long")
+    odd.write_bytes(b"odd")
+    cli.ok("cp", str(long), f"{name}:")
+    long.unlink()
+    cli.ok("cp", f"{name}:{long.name}", str(tmp_path))
+    assert long.read_bytes() == b"long"
+    cli.ok("cp", str(odd), f"{name}:even")
+    for words, code in ((("cp", str(odd), f"{name}:"), 1), (("exec", name, "--", "echo", "\udcff"), 125)):
+        done = cli(*words)
+        assert (done.returncode, done.stderr.count(b"\n"), b"UTF-8" in done.stderr) == (code, 2, True)
+    cli.ok("files", "rm", name, long.name, "even")
+
+
 def test_mistakes_are_told(cli: Cli, work: Work, tree: Path, tmp_path: Path) -> None:
     name = work["name"]
     assert b"there is nothing" in cli("cp", f"{name}:nothing", str(tmp_path)).stderr
@@ -101,6 +163,8 @@ def test_mistakes_are_told(cli: Cli, work: Work, tree: Path, tmp_path: Path) -> 
     assert b"not a directory" in cli("sync", str(tree / "nothing"), f"{name}:x").stderr
     assert b"one side" in cli("sync", "a", "b").stderr
     assert cli("sync", f"{name}:nothing", str(tmp_path / "x")).returncode == 1
+    missing = cli("files", "put", name, str(tmp_path / "nothing"), "--json")
+    assert json.loads(missing.stderr)["error"]["code"] == "not_found"
 
 
 def test_sync_sends_only_what_differs(both: Cli, work: Work, tree: Path, tmp_path: Path) -> None:
@@ -259,9 +323,11 @@ def test_a_large_copy_goes_on_after_kill(cli: Cli, work: Work, tmp_path: Path) -
 
 @pytest.mark.skipif(sys.platform != "linux", reason="terminals are driven on Linux")
 def test_a_person_sees_how_far_it_is(cli: Cli, work: Work, tmp_path: Path) -> None:
-    (tmp_path / "large").write_bytes(bytes(60 << 20))
-    with Terminal([PROGRAM, "cp", str(tmp_path / "large"), f"{work['name']}:seen"], cli.environment) as terminal:
+    line = f"(printf one; sleep 1; printf two) | {PROGRAM} cp - {work['name']}:seen"
+    with Terminal(["sh", "-c", line], cli.environment) as terminal:
+        terminal.expect("stdin")
         assert terminal.wait() == 0
+    assert cli.ok("files", "cat", work["name"], "seen") == "onetwo"
     make(tmp_path / "few", {"a": b"1", "b": b"2"})
     with Terminal([PROGRAM, "sync", str(tmp_path / "few"), f"{work['name']}:few"], cli.environment) as terminal:
         terminal.expect("sent 2 (2 B), deleted 0, 0 unchanged")

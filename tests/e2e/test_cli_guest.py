@@ -76,6 +76,14 @@ def test_ping_info_and_bare_requests(stead: Cli, socket: tuple[str, str]) -> Non
     assert stead("guest", "call", "file_read", "{not json", *socket).returncode == 1
 
 
+def test_nobody_there_is_told_without_a_word_of_a_control_plane(stead: Cli) -> None:
+    done = stead("guest", "ping", "--socket", "/nowhere.sock")
+    assert done.returncode == 1
+    assert b"nowhere.sock" in done.stderr
+    assert b"stead up" not in done.stderr
+    assert b"octal digits" in stead("guest", "write", "--socket", "/nowhere.sock", "f", "--mode", "rwx").stderr
+
+
 def test_selfcheck_straight_to_a_guest(stead: Cli, socket: tuple[str, str]) -> None:
     printed = stead.ok("guest", "selfcheck", *socket, "write-then-read", "a-result-has-everything")
     assert [line.split()[:2] for line in printed.splitlines()] == [

@@ -94,7 +94,8 @@ def _arguments(parser: Parser) -> None:
     parser.add_argument("shell", choices=["bash", "zsh", "fish"])
 
 
-_BASH_NAMES = """  local named="^(ws (show|start|stop|restart|rm|events|label)|exec|logs|execs|kill|files) "
+_BASH_NAMES = """  local named="^(ws (show|start|stop|restart|rm|events|label|rename)|exec|logs|execs|kill|shells|files"
+  named+="|ps|system|search|watch|toolbox|selfcheck) "
   if [[ "$cur" != -* && "$key " =~ $named ]]; then
     words="$words $(stead ws ls 2>/dev/null | awk 'NR > 1 {print $1}')"
   fi

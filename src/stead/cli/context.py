@@ -24,6 +24,7 @@ class Context:
     def __init__(self, *, url: str = "", data: str = "", token_file: str = "", json: bool = False) -> None:
         self.url = url
         self.data = data
+        self.used = False
         self._token_file = token_file
         self.out = Output(json=json)
 
@@ -40,13 +41,14 @@ class Context:
 
     @property
     def unknown(self) -> bool:
-        """Whether nothing says where the control plane is."""
-        return self.target.source == "default"
+        """Whether a control plane was wanted, and nothing says where it is."""
+        return self.used and self.target.source == "default"
 
     def stead(self, *, patience: float = PATIENCE) -> Stead:
         """The client, to be entered with `async with`."""
         from stead.sdk.client import Stead
 
+        self.used = True
         return Stead(self.url, self.token, data=self.data, patience=patience)
 
     @asynccontextmanager

@@ -13,7 +13,7 @@ import msgspec
 from stead.cli import output
 from stead.cli.context import Context
 from stead.cli.progress import Progress
-from stead.cli.singles import fetch, send, umask
+from stead.cli.singles import fetch, mode_of, send, umask
 from stead.cli.words import Namespace, Parser, Verb
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import FileKind
@@ -34,8 +34,9 @@ WS:PATH is a path in a workspace, everything else one of this machine; - is stdi
 
 As with cp: into a target that is a directory (or ends with a slash), under the source's name; directories are copied with all
 that is in them, and merged with one that is there; a source that ends with /. means what is in the directory. Links stay
-links; those that lead out of what is copied are left out unless --links keep says otherwise. Modes are kept, in directories
-times too; owners are not. A copy of a large file that is cut off goes on where it was when it is begun again within a day."""
+links; those that lead out of what is copied are left out, within one workspace kept, unless --links says otherwise. Modes are
+kept, in directories times too; owners are not. A copy of a large file that is cut off goes on where it was when it is begun
+again within a day."""
 
 
 class Side:
@@ -162,7 +163,7 @@ async def _copy(context: Context, source: Side, target: Side, arguments: Namespa
         raise SteadError("not_found", f"{source.text}: there is nothing", path=source.text)
     if source.toolbox is None and target.toolbox is None:
         raise SteadError("invalid", f"{source.text}: both sides are on this machine")
-    if source.toolbox is not None and source.toolbox is target.toolbox and await _within(source, target, total):
+    if await _within(source, target, kind, arguments, total):
         return
     with Progress(context.out, source.name or source.text) as progress:
         if kind is FileKind.DIRECTORY:
@@ -180,20 +181,46 @@ async def _file(source: Side, target: Side, progress: Progress) -> None:
     elif source.toolbox is None:
         await send(target.toolbox, source.path, target.path, parents=False, progress=progress)
     else:
-        mode = (await source.toolbox.stat(source.path)).mode & 0o777
+        mode = await mode_of(source.toolbox, source.path)
         pieces = source.toolbox.download(source.path)
         await target.toolbox.upload(target.path, progress.counted(pieces), mode=mode)
 
 
-async def _within(source: Side, target: Side, total: Sum) -> bool:
-    """Inside of one workspace nothing travels; False where directories are to be merged."""
-    assert source.toolbox is not None
+async def _within(source: Side, target: Side, kind: FileKind, arguments: Namespace, total: Sum) -> bool:
+    """Inside of one workspace nothing travels; False for what is elsewhere, for directories that are to be merged, and for a
+    choice of what is in one."""
+    if source.toolbox is None or target.toolbox is None:
+        return False
+    if source.toolbox.workspace_id != target.toolbox.workspace_id:
+        return False
+    if kind is FileKind.DIRECTORY:
+        await _check_apart(source, target)
+        if arguments.include or arguments.exclude or arguments.gitignore or arguments.links in {"skip", "refuse"}:
+            return False
     if await target.kind() is FileKind.DIRECTORY:
         return False
     done = await source.toolbox.trees.copy(source.path, target.path, overwrite=True)
     total.take(Unpacked(files=done.files, directories=done.directories, links=done.links, size=done.size))
     total.left_out += done.left_out
     return True
+
+
+async def _check_apart(source: Side, target: Side) -> None:
+    """A directory that is copied into itself would have no end."""
+    assert source.toolbox is not None
+    outer, inner = [await inside(source.toolbox, side.path) for side in (source, target)]
+    if outer == "." or f"{inner}/".startswith(f"{outer}/"):
+        raise SteadError("invalid", f"{source.text}: a directory is not copied into itself", path=source.path)
+
+
+async def inside(toolbox: RemoteToolbox, text: str) -> str:
+    """A path as answers have it: tidy and below the root."""
+    if not text.startswith("/") or not text.strip("/"):
+        return posixpath.normpath(text.lstrip("/") or ".")
+    root = (await toolbox.info()).root.rstrip("/")
+    if not f"{text}/".startswith(f"{root}/"):
+        raise SteadError("path_outside", f"{text}: the path leads out of the workspace", path=text)
+    return posixpath.normpath(text[len(root) :].lstrip("/") or ".")
 
 
 async def _tree(source: Side, target: Side, arguments: Namespace, progress: Progress) -> Unpacked:
@@ -208,9 +235,9 @@ async def _tree(source: Side, target: Side, arguments: Namespace, progress: Prog
             pieces = here(stack).download_tree(local_path(source.path), **chosen)
         archive = progress.counted(pieces)
         if target.toolbox is not None:
-            return await target.toolbox.upload_tree(target.path, archive, links=arguments.links)
+            return await target.toolbox.upload_tree(target.path, archive, links=arguments.links or "skip")
         machine = here(stack, modes=0o777 & ~umask())
-        return await machine.upload_tree(local_path(target.path), archive, links=arguments.links)
+        return await machine.upload_tree(local_path(target.path), archive, links=arguments.links or "skip")
 
 
 def here(stack: ExitStack, modes: int = 0o777) -> Here:
@@ -253,7 +280,7 @@ def tree_arguments(parser: Parser) -> None:
     parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help="of files, only such")
     parser.add_argument("--gitignore", action="store_true", help="leave out what .gitignore files ignore, and .git")
     parser.add_argument(
-        "--links", choices=["skip", "keep", "refuse"], default="skip", help="links that lead out (skip: leave them out)"
+        "--links", choices=["skip", "keep", "refuse"], help="links that lead out (skip: leave them out)"
     )
 
 

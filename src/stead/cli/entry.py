@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from stead.cli.context import Context
     from stead.cli.words import Namespace, Parser, Verb
-    from stead.protocol.errors import SteadError
+    from stead.protocol.errors import Fault, SteadError
 
 FAILED, USAGE, OURS, INTERRUPTED, NO_READER = 1, 2, 125, 130, 141
 
@@ -189,7 +189,7 @@ def _noun(name: str, word: Word, verbs: dict[str, Verb], rest: list[str]) -> int
         sys.stdout.write("\n".join([*lines, ""]))
         return 0 if rest else USAGE
     if rest[0] not in verbs:
-        return _usage(f"stead {name} has no verb {rest[0]!r}", rest[0], list(verbs))
+        return _usage(f"stead {name} has no verb {rest[0]!r}", rest[0], list(verbs), f"stead {name}")
     return _run(f"{name} {rest[0]}", verbs[rest[0]], rest[1:])
 
 
@@ -211,6 +211,9 @@ def _run(name: str, verb: Verb, rest: list[str]) -> int:
         return OURS if verb.own_codes else FAILED
     except BrokenPipeError:
         raise
+    except UnicodeEncodeError:
+        report(context, SteadError("invalid", "what goes into a workspace is UTF-8: names, arguments and variables"))
+        return OURS if verb.own_codes else FAILED
     except OSError as error:
         _report_here(context, error)
         return OURS if verb.own_codes else FAILED
@@ -239,9 +242,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 def report(context: Context, error: SteadError) -> None:
     """What went wrong and what can be done, on stderr."""
     if context.out.json:
-        import msgspec
-
-        sys.stderr.write(msgspec.json.encode({"error": error.fault()}).decode() + "\n")
+        _report_json(error.fault())
         return
     context.out.note(f"stead: {error.message}")
     if error.row.hint:
@@ -253,22 +254,33 @@ def report(context: Context, error: SteadError) -> None:
 
 
 def _report_here(context: Context, error: OSError) -> None:
-    """What this machine refused."""
+    """What this machine refused; the hints of the table are about workspaces."""
     import errno
 
-    from stead.protocol.errors import SteadError
+    from stead.protocol.errors import Fault, SteadError
 
+    said = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        report(context, SteadError("disk_full", str(error)))
+        report(context, SteadError("disk_full", said))
+    elif context.out.json:
+        codes = {errno.ENOENT: "not_found", errno.EISDIR: "is_directory", errno.ENOTDIR: "not_directory"}
+        codes |= {errno.EACCES: "permission_denied", errno.EPERM: "permission_denied", errno.EEXIST: "already_exists"}
+        _report_json(Fault(code=codes.get(error.errno or 0, "internal"), message=said))
     else:
-        context.out.note(f"stead: {error}")
+        context.out.note(f"stead: {said}")
 
 
-def _usage(problem: str, given: str, known: list[str]) -> int:
+def _report_json(fault: Fault) -> None:
+    import msgspec
+
+    sys.stderr.write(msgspec.json.encode({"error": fault}).decode() + "\n")
+
+
+def _usage(problem: str, given: str, known: list[str], word: str = "stead") -> int:
     from difflib import get_close_matches
 
     near = get_close_matches(given, known, n=1)
-    sys.stderr.write(f"stead: {problem}{f'; did you mean {near[0]!r}?' if near else ''} (`stead --help` lists them)\n")
+    sys.stderr.write(f"stead: {problem}{f'; did you mean {near[0]!r}?' if near else ''} (`{word} --help` lists them)\n")
     return USAGE
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import stat
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from stead.cli import output
 from stead.cli.context import Context
 from stead.cli.progress import Progress
 from stead.cli.singles import fetch, send, to_stdout
-from stead.cli.words import Namespace, Parser, Verb, workspace_argument
+from stead.cli.words import Namespace, Parser, Verb, mode, workspace_argument
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import FileKind, Stat
 
@@ -141,14 +140,6 @@ def _input(name: str) -> bytes:
     return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
 
 
-def _mode(text: str) -> int:
-    """Octal digits."""
-    try:
-        return int(text, 8)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a mode (octal digits, such as 755)") from None
-
-
 def _type_bits(kind: FileKind) -> int:
     return {FileKind.FILE: stat.S_IFREG, FileKind.DIRECTORY: stat.S_IFDIR, FileKind.LINK: stat.S_IFLNK}.get(kind, 0)
 
@@ -229,7 +220,7 @@ def _find_arguments(parser: Parser) -> None:
 
 def _chmod_arguments(parser: Parser) -> None:
     workspace_argument(parser)
-    parser.add_argument("mode", type=_mode, help="octal digits, such as 755")
+    parser.add_argument("mode", type=mode, help="octal digits, such as 755")
     parser.add_argument("paths", nargs="+", metavar="path")
     parser.add_argument("-r", "--recursive", action="store_true", help="everything in a directory too")
 

@@ -60,6 +60,7 @@ async def _content(context: Context, search: Search, arguments: Namespace) -> in
 
 def _matches(found: Content) -> Iterator[str]:
     """As grep has it: `path:line:text`, `path-line-text` around it, and `--` where lines are left out."""
+    matched = {(match.path, match.line + n) for match in found.matches for n in range(match.lines)}
     last = ("", 0)
     for match in found.matches:
         around = bool(match.before or match.after)
@@ -69,13 +70,9 @@ def _matches(found: Content) -> Iterator[str]:
         shown = last[1] if last[0] == match.path else 0
         yield from _around(match, match.before, shown)
         yield f"{match.path}:{match.line}:{'...' if match.skipped else ''}{match.text}{_cut(match.clipped)}"
-        following = [line for line in match.after if not _is_match(found, match.path, line.line)]
+        following = [line for line in match.after if (match.path, line.line) not in matched]
         yield from _around(match, following, match.line)
         last = (match.path, max([match.line + match.lines - 1, *(line.line for line in following)]))
-
-
-def _is_match(found: Content, path: str, line: int) -> bool:
-    return any(match.path == path and match.line <= line < match.line + match.lines for match in found.matches)
 
 
 def _around(match: Match, lines: list[Line], shown: int) -> Iterator[str]:

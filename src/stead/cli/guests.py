@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from stead.cli import output
 from stead.cli.context import Context
-from stead.cli.words import Namespace, Parser, Verb, seconds
+from stead.cli.words import Namespace, Parser, Verb, mode, seconds
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 
@@ -262,7 +262,7 @@ def _write_arguments(parser: Parser) -> None:
     _path_argument(parser)
     parser.add_argument("source", nargs="?", default="-", help="a file of this machine; - is standard input")
     parser.add_argument("-p", "--parents", action="store_true", help="make missing directories")
-    parser.add_argument("--mode", type=lambda text: int(text, 8), default=None, metavar="OCTAL")
+    parser.add_argument("--mode", type=mode, default=None, metavar="OCTAL", help="its permissions, such as 644")
 
 
 def _power_arguments(parser: Parser) -> None:

@@ -213,7 +213,7 @@ def _receive(connection: socket.socket) -> tuple[Asked, list[int]]:
     connection.sendall(kept.GREETING)
     data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 3)
     try:
-        while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big") <= REQUEST_BYTES:
+        while len(data) < 4 or len(data) < 4 + _length(data):
             more = connection.recv(1 << 16)
             if not more:
                 raise ValueError("cut off")
@@ -226,6 +226,14 @@ def _receive(connection: socket.socket) -> tuple[Asked, list[int]]:
     if len(descriptors) != 3:
         raise ValueError("three streams are needed")
     return asked, descriptors
+
+
+def _length(data: bytes) -> int:
+    """Of what follows; what is too long the caller does itself."""
+    length = int.from_bytes(data[:4], "big")
+    if length > REQUEST_BYTES:
+        raise ValueError("too long")
+    return length
 
 
 def parse(data: bytes) -> Asked:

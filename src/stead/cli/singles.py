@@ -1,8 +1,9 @@
 """Single files between this machine and a workspace; large ones go on where they were cut off, also by another process.
 
-Contract: `send` and `fetch` copy one file, `-` is stdin or stdout. From `RESUME_BYTES` on: an upload that is cut off is kept in
-the workspace for a day under a name that follows from both files; a download is kept beside its target under a name that
-follows from the version of its source. Whoever copies the same again sends only the rest. The hash of all is compared.
+Contract: `send` and `fetch` copy one file, `-` is stdin or stdout. As with cp, a link here that is the target stays, and what
+it leads to is replaced; a pipe or a device is written into. From `RESUME_BYTES` on: an upload that is cut off is kept in the
+workspace for a day under a name that follows from both files; a download is kept beside its target under a name that follows
+from the version of its source. Whoever copies the same again sends only the rest. The hash of all is compared.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import posixpath
 import stat
 import sys
 import tempfile
@@ -20,9 +22,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import anyio
 import anyio.to_thread
 
+from stead.cli import output
 from stead.cli.progress import Progress
 from stead.protocol.errors import SteadError
-from stead.toolbox.contract import Written
+from stead.toolbox.contract import FileKind, Written
 from stead.toolbox.trees.contract import Fingerprint
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ RESUME_BYTES = 8 << 20
 """Smaller files are copied anew."""
 PIECE = 1 << 18
 SUFFIX = ".stead-part"
+LINKS = 40
+MARK = 16
+NAME_BYTES = 200
+"""How much of a name goes into that of a file that is on its way; a name has 255 bytes at most."""
 HASHED_AT_ONCE = 4 << 20
 
 
@@ -67,19 +74,30 @@ async def fetch(toolbox: RemoteToolbox, path: str, target: Path, progress: Progr
             await anyio.to_thread.run_sync(to_stdout, piece)
             progress.count += len(piece)
         return progress.count
+    target = target.resolve() if target.is_symlink() else target
     found = await toolbox.trees.fingerprint(path)
     if not found.existed:
         raise SteadError("not_found", f"{path}: there is nothing", path=path)
     progress.total = found.size
-    if found.size < RESUME_BYTES:
+    if target.exists() and not target.is_file():
+        await _fetch_into(toolbox, path, target, progress)
+    elif found.size < RESUME_BYTES:
         await _fetch_small(toolbox, path, target, progress)
     else:
         await _fetch_large(toolbox, path, target, found, progress)
     return progress.count
 
 
+async def _fetch_into(toolbox: RemoteToolbox, path: str, target: Path, progress: Progress) -> None:
+    """A pipe or a device stays what it is."""
+    with await anyio.to_thread.run_sync(lambda: target.open("wb", buffering=0), abandon_on_cancel=True) as file:
+        async for piece in toolbox.download(path):
+            await anyio.to_thread.run_sync(output.write_all, file.fileno(), piece)
+            progress.add(len(piece))
+
+
 async def _fetch_small(toolbox: RemoteToolbox, path: str, target: Path, progress: Progress) -> None:
-    fresh = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name[:200]}.", delete=False)  # noqa: SIM115
+    fresh = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{_short(target.name)}.", delete=False)  # noqa: SIM115
     try:
         with fresh:
             async for piece in toolbox.download(path):
@@ -165,19 +183,33 @@ async def _hashed(toolbox: RemoteToolbox, path: str, found: list[Fingerprint]) -
 
 
 async def _place(toolbox: RemoteToolbox, path: str, fresh: Path, target: Path) -> None:
-    mode = (await toolbox.stat(path)).mode
-    fresh.chmod(mode & 0o777 & ~umask())
+    fresh.chmod(await mode_of(toolbox, path) & ~umask())
     fresh.replace(target)
+
+
+async def mode_of(toolbox: RemoteToolbox, path: str) -> int:
+    """The permissions of a file, or of the one that a link leads to."""
+    for _ in range(LINKS):
+        found = await toolbox.stat(path)
+        if found.kind is not FileKind.LINK:
+            return found.mode & 0o777
+        path = posixpath.join(posixpath.dirname(path), found.target)
+    raise SteadError("path_invalid", f"{path}: more than {LINKS} links", path=path)
 
 
 def _part(target: Path, found: Fingerprint) -> Path:
     """Where the download of this version grows; what is left of other versions goes."""
-    prefix = f".{target.name[:150]}."
-    mark = hashlib.sha256(f"{found.etag} {target.name}".encode()).hexdigest()[:16]
-    for other in target.parent.glob(f"{_literal(prefix)}*{SUFFIX}"):
+    prefix = f".{_short(target.name)}."
+    mark = hashlib.sha256(f"{found.etag} {target.name}".encode("utf-8", "surrogateescape")).hexdigest()[:MARK]
+    for other in target.parent.glob(f"{_literal(prefix)}{'[0-9a-f]' * MARK}{SUFFIX}"):
         if other.name != f"{prefix}{mark}{SUFFIX}":
             other.unlink(missing_ok=True)
     return target.parent / f"{prefix}{mark}{SUFFIX}"
+
+
+def _short(name: str) -> str:
+    """As much of a name as leaves room for more."""
+    return name.encode("utf-8", "surrogateescape")[:NAME_BYTES].decode("utf-8", "ignore")
 
 
 def _literal(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ import msgspec
 
 from stead.cli import output
 from stead.cli.context import Context
-from stead.cli.copying import Sum, here, left_out, local_path, split_place, tree_arguments
+from stead.cli.copying import Sum, here, inside, left_out, local_path, split_place, tree_arguments
 from stead.cli.progress import Progress
 from stead.cli.singles import umask
 from stead.cli.words import Namespace, Parser, Verb
@@ -104,20 +103,10 @@ async def sync(context: Context, arguments: Namespace) -> None:
                     ends.append(_local(stack, text, is_target=is_target))
                 else:
                     toolbox = await stead.workspaces.running(place[0])
-                    ends.append(End(toolbox, await _inside(toolbox, place[1])))
+                    ends.append(End(toolbox, await inside(toolbox, place[1])))
             done = await _sync(context, ends[0], ends[1], arguments)
     done.seconds = round(time.monotonic() - began, 3)
     _tell(context, done)
-
-
-async def _inside(toolbox: RemoteToolbox, text: str) -> str:
-    """A path as answers have it: tidy and below the root."""
-    if not text.startswith("/") or not text.strip("/"):
-        return posixpath.normpath(text.lstrip("/") or ".")
-    root = (await toolbox.info()).root.rstrip("/")
-    if not f"{text}/".startswith(f"{root}/"):
-        raise SteadError("path_outside", f"{text}: the path leads out of the workspace", path=text)
-    return posixpath.normpath(text[len(root) :].lstrip("/") or ".")
 
 
 def _local(stack: ExitStack, text: str, *, is_target: bool) -> End:
@@ -277,7 +266,7 @@ async def _carry_out(
     with Progress(context.out, "sync", plan.size) as progress:
         for names in _names([*plan.new, *plan.changed], kinds):
             pieces = progress.counted(source.toolbox.download_tree(source.path, names=names))
-            unpacked = await target.toolbox.upload_tree(target.path, pieces, links=arguments.links)
+            unpacked = await target.toolbox.upload_tree(target.path, pieces, links=arguments.links or "skip")
             done.take(unpacked)
     done.new = [path for path in done.new if path not in done.skipped]
 

@@ -52,6 +52,13 @@ def seconds(text: str) -> float:
     return float(found[1]) * SECONDS[found[2]]
 
 
+def mode(text: str) -> int:
+    """755: octal digits."""
+    if re.fullmatch(r"[0-7]{1,4}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mode (octal digits, such as 755)")
+    return int(text, 8)
+
+
 def size(text: str) -> int:
     """512, 64K, 512M, 2G; powers of 1024."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([bkmgt]?)(?:ib?|b)?", text.lower())

@@ -52,9 +52,15 @@ def test_signals(text: str, number: int) -> None:
     assert exec.signal_number(text) == number
 
 
-def test_what_is_no_signal() -> None:
+@pytest.mark.parametrize("text", ["SIG_DFL", "\u00b2"])
+def test_what_is_no_signal(text: str) -> None:
     with pytest.raises(SteadError):
-        exec.signal_number("SIG_DFL")
+        exec.signal_number(text)
+
+
+@pytest.mark.parametrize("number, shown", [(9, "SIGKILL"), (35, "signal 35")])
+def test_a_signal_is_shown_by_its_name_if_it_has_one(number: int, shown: str) -> None:
+    assert exec._end(ExecStatus(exec_id="ex", state=ExecState.SIGNALLED, signal=number)) == shown
 
 
 @pytest.mark.parametrize(
@@ -121,6 +127,11 @@ def test_a_handed_over_request_is_what_was_asked(monkeypatch: pytest.MonkeyPatch
     assert asked.words == ["exec", "x", "--", "", "é"]
     assert asked.environment == dict(os.environ)
     assert asked.directory == str(Path.cwd())
+
+
+def test_what_is_too_long_is_refused() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        keeper._length((keeper.REQUEST_BYTES + 1).to_bytes(4, "big"))
 
 
 def test_another_version_is_refused() -> None:

@@ -32,6 +32,17 @@ def test_sizes(text: str, expected: int) -> None:
     assert words.size(text) == expected
 
 
+@pytest.mark.parametrize("text, expected", [("755", 0o755), ("0", 0), ("4755", 0o4755)])
+def test_modes(text: str, expected: int) -> None:
+    assert words.mode(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "8", "rwx", "-1", "0o755", "77777"])
+def test_what_is_no_mode(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        words.mode(text)
+
+
 @pytest.mark.parametrize("text", ["", "K", "12X", "-1M"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
@@ -79,7 +90,11 @@ def test_the_first_page_lists_every_word(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize(
     "given, told",
-    [(["wss"], "did you mean 'ws'"), (["ws", "creat"], "did you mean 'create'"), (["ws", "show"], "required: WS")],
+    [
+        (["wss"], "did you mean 'ws'"),
+        (["ws", "creat"], "did you mean 'create'? (`stead ws --help`"),
+        (["ws", "show"], "required: WS"),
+    ],
 )
 def test_a_slip_is_answered_with_the_word_that_was_meant(
     given: list[str], told: str, capsys: pytest.CaptureFixture[str]
