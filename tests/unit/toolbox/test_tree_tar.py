@@ -16,7 +16,7 @@ from stead.toolbox.files import Files
 from stead.toolbox.trees import tar
 from stead.toolbox.trees.contract import Links
 from stead.toolbox.trees.pack import Packer
-from stead.toolbox.trees.unpack import Unpacker
+from stead.toolbox.trees.unpack import SKIPPED_TOLD, Unpacker
 from stead.toolbox.trees.walk import Choice
 
 Facts = dict[str, tuple[object, ...]]
@@ -245,6 +245,15 @@ def test_links_that_lead_out_are_skipped_or_kept_when_asked(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "skipped").iterdir()] == ["f"]
     unpack(archive, tmp_path / "kept", links=Links.KEEP)
     assert (tmp_path / "kept/l").readlink() == Path("/etc")
+
+
+def test_what_is_told_of_an_archive_is_bounded(tmp_path: Path) -> None:
+    """However many records say that something was left out, and however many links lead out."""
+    records = b"".join(tar.left_out([b"x%d" % number, b"y"]) for number in range(300))
+    links = b"".join(member(f"l{number}", tarfile.SYMTYPE, linkname="/etc") for number in range(300))
+    done = unpack(records + links + tar.END, tmp_path / "out", links=Links.SKIP).finish()
+    assert (done.skipped_count, len(done.skipped), len(done.left_out)) == (300, SKIPPED_TOLD, tar.LEFT_OUT_TOLD)
+    assert len(tar.left_out([b"x"] * 1000)) < 4096
 
 
 def test_the_content_has_a_limit(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from stead.protocol.errors import SteadError
@@ -18,6 +19,7 @@ from stead.toolbox.trees import contract as t
 from stead.toolbox.trees import slices
 from stead.toolbox.trees.copying import copy
 from stead.toolbox.trees.here import Here
+from stead.toolbox.trees.local import LIST_BYTES
 from stead.toolbox.trees.pack import Packer
 from stead.toolbox.trees.walk import LEVELS, Choice, walk
 
@@ -59,6 +61,25 @@ async def test_every_cursor_goes_on_where_it_was(here: Here, tmp_path: Path) -> 
     for number, entry in enumerate(whole):
         rest = [other.path for other in walk(root, ".", Choice(), entry.cursor)]
         assert rest == [other.path for other in whole[number + 1 :]]
+
+
+async def test_a_page_is_no_larger_than_an_answer(here: Here, tmp_path: Path) -> None:
+    """However long the way to the directory is, and whatever the names and the links are."""
+    deep = "/".join("d" * 250 for _ in range(4))
+    root = tmp_path / "root" / deep
+    root.mkdir(parents=True)
+    for number in range(2000):
+        (root / ("\x01" * 40 + str(number))).symlink_to("\x02" * 100)
+    found: list[str] = []
+    after = ""
+    while True:
+        page = await here.trees.list(deep, after=after)
+        assert len(msgspec.json.encode(page)) < LIST_BYTES + (1 << 16)
+        found += [entry.path for entry in page.entries]
+        after = page.cursor
+        if not page.truncated:
+            break
+    assert len(found) == len(set(found)) == 2000
 
 
 async def test_what_is_gone_or_new_between_two_pages(here: Here, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from stead.toolbox import confine
 from stead.toolbox.confine import DIRECTORY, QUIET, Location, Root
 from stead.toolbox.files import Files
 from stead.toolbox.trees.contract import Copied, Copy, Links
-from stead.toolbox.trees.pack import LEFT_OUT_TOLD, Packer
+from stead.toolbox.trees.pack import Packer
+from stead.toolbox.trees.tar import LEFT_OUT_TOLD
 from stead.toolbox.trees.unpack import Unpacker
 from stead.toolbox.trees.walk import Choice
 

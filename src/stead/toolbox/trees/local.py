@@ -11,6 +11,8 @@ import stat
 from collections.abc import Generator
 from pathlib import Path
 
+import msgspec
+
 from stead.protocol.errors import SteadError
 from stead.toolbox import confine, etags
 from stead.toolbox.confine import QUIET, Location
@@ -24,8 +26,7 @@ from stead.toolbox.trees.slices import driven
 from stead.toolbox.trees.walk import Choice, Entry, judged, walk
 
 LIST_BYTES = 1 << 20
-"""About how much one answer of a list carries."""
-_ENTRY_BYTES = 150
+"""How much one answer of a list carries, and one entry more."""
 _BLOCK = 1 << 20
 _HELD = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | QUIET
 
@@ -58,7 +59,7 @@ def listed(files: Files, p: t.ListTree) -> Generator[None, None, t.Tree]:
             if len(found) == p.limit or size > LIST_BYTES:
                 return t.Tree(entries=found, cursor=cursor, unread=_texts(choice.unread))
             found.append(told(entry, prefix))
-            size += _ENTRY_BYTES + 2 * len(entry.path)
+            size += len(msgspec.json.encode(found[-1]))
             cursor = entry.cursor
             yield
     finally:

@@ -23,8 +23,6 @@ from stead.toolbox.trees.walk import Choice, Entry, walk
 
 PIECE = 1 << 18
 """How much comes at once, about."""
-LEFT_OUT_TOLD = 100
-"""How many names of what was left out are told."""
 _HOLES_FROM = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | QUIET
 _UNREADABLE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV}
@@ -67,7 +65,7 @@ class Packer:
                     yield bytes(ready)
                     ready.clear()
         if self.left_out:
-            ready += tar.left_out([os.fsencode(name) for name in self.left_out[:LEFT_OUT_TOLD]])
+            ready += tar.left_out([os.fsencode(name) for name in self.left_out[: tar.LEFT_OUT_TOLD]])
             if whole:  # some readers want a member after such a record
                 ready += tar.header(_member(b".", os.fstat(self._top), Kind.DIRECTORY))
         yield bytes(ready) + tar.END

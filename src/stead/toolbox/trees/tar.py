@@ -55,6 +55,8 @@ _KINDS = {
     b"5": Kind.DIRECTORY,
 }
 LEFT_OUT = b"STEAD.left_out"
+LEFT_OUT_TOLD = 100
+"""How many names of what was left out are told."""
 Part = tuple[int, int]
 """Offset and length of content in a sparse file."""
 
@@ -168,8 +170,8 @@ def _number(value: int, width: int) -> bytes:
 
 
 def left_out(names: list[bytes]) -> bytes:
-    """Says at the end that these could not be packed."""
-    records = b"".join(_record(LEFT_OUT, name.replace(b"\n", b"?")) for name in names)
+    """Says at the end that these could not be packed: so many of them as are told."""
+    records = b"".join(_record(LEFT_OUT, name.replace(b"\n", b"?")) for name in names[:LEFT_OUT_TOLD])
     return _block(Member(b"././@PaxHeader", Kind.OTHER), b"g", len(records)) + records + padding(len(records))
 
 
@@ -264,7 +266,8 @@ class Parser:
                 name = content.split(b"\0", 1)[0]
                 extended.name, extended.target = (name, extended.target) if kind == b"L" else (extended.name, name)
             elif kind == b"g":
-                self.left_out += [value for key, value in _records(content) if key == LEFT_OUT]
+                told = [value for key, value in _records(content) if key == LEFT_OUT]
+                self.left_out += told[: LEFT_OUT_TOLD - len(self.left_out)]
                 return
             else:
                 for key, value in _records(content):

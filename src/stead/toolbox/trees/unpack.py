@@ -59,6 +59,7 @@ class Unpacker:
         self._counts = dict.fromkeys(Kind, 0)
         self._bytes = 0
         self._skipped: list[str] = []
+        self._skipped_count = 0
 
     def feed(self, piece: bytes) -> None:
         """The next bytes of the archive."""
@@ -75,9 +76,9 @@ class Unpacker:
             directories=self._counts[Kind.DIRECTORY],
             links=self._counts[Kind.LINK],
             size=self._bytes,
-            skipped=self._skipped[:SKIPPED_TOLD],
-            skipped_count=len(self._skipped),
-            left_out=left_out[:SKIPPED_TOLD],
+            skipped=self._skipped,
+            skipped_count=self._skipped_count,
+            left_out=left_out,
         )
 
     def close(self) -> None:
@@ -150,7 +151,9 @@ class Unpacker:
         if self._links is not Links.KEEP and _leads_out(len(names) - 1, target):
             if self._links is Links.REFUSE:
                 raise SteadError("path_outside", f"{shown}: the link leads out of the directory", path=shown)
-            self._skipped.append(shown)
+            self._skipped_count += 1
+            if len(self._skipped) < SKIPPED_TOLD:
+                self._skipped.append(shown)
             self._counts[Kind.LINK] -= 1
             return
         self._enter(names[:-1])
