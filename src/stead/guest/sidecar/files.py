@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from stead.guest.sidecar.http import Download, Request, Response
+from stead.protocol.errors import SteadError
 from stead.toolbox.contract import FileKind, Stat
 from stead.toolbox.files import Reader
 from stead.toolbox.local import LocalToolbox
@@ -200,7 +201,7 @@ class FileRoutes:
         return {"success": True, "path": done.path, "size": done.size, "isNewFile": done.created}
 
     async def remove(self, request: Request) -> dict[str, Any]:
-        done = await self._toolbox.delete(_path(request, "/files/"), recursive="recursive" in request.query)
+        done = await self._toolbox.delete(_path(request, "/files/"), recursive=_flag(request, "recursive"))
         return {"success": True, "wasAlreadyDeleted": not done.existed}
 
 
@@ -216,6 +217,14 @@ def _path(request: Request, prefix: str) -> str:
 def _number(request: Request, name: str) -> int:
     given = request.query.get(name, "0")
     return int(given) if given.isdecimal() and len(given) < 19 else -1
+
+
+def _flag(request: Request, name: str) -> bool:
+    """`?name` and `?name=true` are a yes."""
+    given = request.query.get(name, "false")
+    if given not in {"", "true", "false"}:
+        raise SteadError("invalid", f"{name}: true or false is needed", field=name)
+    return given != "false"
 
 
 def _entry(found: Stat) -> dict[str, Any]:

@@ -102,10 +102,8 @@ class Request:
     """One request; its body is read by whoever wants it."""
 
     def __init__(self, head: h11.Request, body: AsyncIterator[bytes], gone: Callable[[], Awaitable[None]]) -> None:
-        path, query = _target(head.target.decode("latin-1"))
         self.method = head.method.decode()
-        self.path = unquote(path)
-        self.query = dict(parse_qsl(query, keep_blank_values=True))
+        self.path, self.query = _target(head.target.decode("latin-1"))
         self.headers = {name.decode().lower(): value.decode("latin-1") for name, value in head.headers}
         self._body = body
         self._gone = gone
@@ -137,16 +135,18 @@ class Request:
         return decode_as(msgspec.json.Decoder(kind), bytes(body) or b"{}", "the JSON body")
 
 
-def _target(target: str) -> tuple[str, str]:
-    """Path and query, of a path as it is or of a whole URL, whose host is of no account."""
-    if not target.startswith("/"):
-        try:
-            parts = urlsplit(target)
-        except ValueError as error:
-            raise SteadError("malformed", f"the request's target: {error}") from None
-        return parts.path, parts.query
-    path, _, query = target.partition("?")
-    return path, query
+def _target(target: str) -> tuple[str, dict[str, str]]:
+    """Path and query, of a path as it is or of a whole URL, whose host is of no account. Text that is no UTF-8 is refused: it
+    would become the name of another file."""
+    try:
+        if target.startswith("/"):
+            path, _, query = target.partition("?")
+        else:
+            path, query = urlsplit(target)[2:4]
+        found = parse_qsl(query, keep_blank_values=True, errors="strict")
+        return unquote(path, errors="strict"), dict(found)
+    except ValueError as error:
+        raise SteadError("malformed", f"the request's target: {error}") from None
 
 
 Handle = Callable[[Request], Awaitable[Answer]]
@@ -185,7 +185,7 @@ async def serve(
         connection = _Connection(reader, writer, served)
         connections[connection] = None
         try:
-            with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):
+            with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError, asyncio.CancelledError):
                 await connection.run()
                 await _linger(reader, writer)
         finally:
@@ -361,7 +361,7 @@ class _Connection:
             await self._whole(_refusal(error))
             return
         try:
-            await self._give(await self._handled(request))
+            await self._give(request, await self._handled(request))
         finally:
             if counted:
                 self._served.held.limiter.leave()
@@ -375,18 +375,19 @@ class _Connection:
             log.exception("%s %s failed", request.method, request.path)
             return _refusal(SteadError("internal", "this is a bug; the guest's log has the details"))
 
-    async def _give(self, answer: Answer) -> None:
+    async def _give(self, request: Request, answer: Answer) -> None:
         if isinstance(answer, Response):
             await self._whole(answer)
         elif isinstance(answer, Switch):
-            await self._switch(answer)
+            await self._switch(answer, request.headers.get("upgrade", ""))
         elif isinstance(answer, Download):
             await self._download(answer)
         else:
             await self._events(answer.events)
 
-    async def _switch(self, answer: Switch) -> None:
-        if self._wire.their_state in {h11.DONE, h11.SEND_BODY}:
+    async def _switch(self, answer: Switch, asked: str) -> None:
+        wanted = answer.protocol in {name.strip().lower() for name in asked.split(",")}
+        if not wanted or self._wire.their_state in {h11.DONE, h11.SEND_BODY}:
             await self._refuse(426, "invalid", f"ask for it: Connection: Upgrade, Upgrade: {answer.protocol}")
             return
         headers = [("connection", "upgrade"), ("upgrade", answer.protocol)]

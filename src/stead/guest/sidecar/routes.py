@@ -41,6 +41,9 @@ CODES = {
     "internal": "INTERNAL_ERROR",
 }
 """Words of this face for codes of ours; the others are told in capitals."""
+DIRECTORIES = ("/directory/", "/api/files/list")
+FILES = ("/files/", "/api/files/")
+"""Where nothing is found that is to be one."""
 TIMED_BY_THEMSELVES = ("/execute/", "/api/execute/", "/api/git/", "/files/")
 """Commands, programs, and bodies of any size, which end when nothing moves."""
 
@@ -105,10 +108,10 @@ class Sidecar:
 
 def _failure(request: Request, error: SteadError) -> dict[str, Any]:
     word = error.details.get("code") or CODES.get(error.code, error.code.upper())
-    if error.code == "not_found" and "files" in request.path:
-        word = "DIRECTORY_NOT_FOUND" if "/list" in request.path else "FILE_NOT_FOUND"
-    elif error.code == "not_found" and request.path.startswith("/directory/"):
+    if error.code == "not_found" and request.path.startswith(DIRECTORIES):
         word = "DIRECTORY_NOT_FOUND"
+    elif error.code == "not_found" and request.path.startswith(FILES):
+        word = "FILE_NOT_FOUND"
     return {"success": False, "error": word, "message": error.message, "details": error.details}
 
 

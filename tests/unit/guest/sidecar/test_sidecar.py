@@ -137,6 +137,8 @@ def test_errors_have_this_face_s_words(served: Served) -> None:
     replace = "/api/files/search-replace"
     assert served.refused("POST", "/api/files/read", path="nothing") == (404, "FILE_NOT_FOUND")
     assert served.refused("POST", "/api/files/list", path="nothing") == (404, "DIRECTORY_NOT_FOUND")
+    assert served.refused("GET", "/directory/files") == (404, "DIRECTORY_NOT_FOUND")
+    assert served.refused("GET", "/files/lists/list") == (404, "FILE_NOT_FOUND")
     assert served.refused("POST", "/api/files/read", path="../x") == (403, "SECURITY_ERROR")
     assert served.refused("GET", "/files//etc/passwd") == (403, "SECURITY_ERROR")
     assert served.refused("GET", "/files/%2e%2e/%2e%2e/etc/passwd") == (403, "SECURITY_ERROR")
@@ -162,7 +164,11 @@ def test_whole_files_of_any_size(served: Served) -> None:
     wrong = served.client.put("/files/deep/er/large", content=b"x", headers={"X-Content-SHA256": digest})
     assert (wrong.status_code, wrong.json()["error"]) == (400, "VALIDATION_ERROR")
     assert served.client.get("/files/deep/er/large").content == content
+    for plain, word in (("", "NOT_EMPTY"), ("?recursive=false", "NOT_EMPTY"), ("?recursive=no", "VALIDATION_ERROR")):
+        assert served.refused("DELETE", f"/files/deep{plain}")[1] == word
     assert served.client.delete("/files/deep?recursive").json()["wasAlreadyDeleted"] is False
+    served.post("/api/files/write", path="deep/er/f", content="x")
+    assert served.client.delete("/files/deep?recursive=true").json()["wasAlreadyDeleted"] is False
     assert served.client.get("/files/deep/er/large").status_code == 404
 
 
@@ -373,7 +379,9 @@ AUTHORISED = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
             b"413",
         ),
         (b"GET /files/a%00b HTTP/1.1\r\n" + AUTHORISED + b"\r\n", b"400"),
-        (b"GET /files/%ff%fe HTTP/1.1\r\n" + AUTHORISED + b"\r\n", b"404"),
+        (b"GET /files/%ff%fe HTTP/1.1\r\n" + AUTHORISED + b"\r\n", b"400"),
+        (b"PUT /files/%ff HTTP/1.1\r\n" + AUTHORISED + b"Content-Length: 1\r\n\r\nx", b"400"),
+        (b"GET /api/watcher/stream?path=%ff HTTP/1.1\r\n" + AUTHORISED + b"\r\n", b"400"),
         (b"GET http://[x/health HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
         (b"GET //x/health HTTP/1.1\r\nHost: x\r\n\r\n", b"401"),
         (
@@ -410,6 +418,17 @@ def test_clients_that_do_nothing_hold_nobody_up(served: Served) -> None:
     finally:
         for connection in idle:
             connection.close()
+
+
+def test_a_client_that_is_there_at_the_end_is_no_mistake(tmp_path: Path) -> None:
+    with _serving(tmp_path, log_file=str(tmp_path / "log")) as served:
+        client = socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), timeout=PATIENCE)
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    with client:
+        while client.recv(1 << 16):
+            pass
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_it_comes_back_with_its_guest(tmp_path: Path) -> None:
@@ -486,6 +505,8 @@ async def test_a_channel_over_http_is_for_who_has_the_token_and_asks_for_it(serv
                     pass
             assert caught.value.code == code, "nobody waits for what will not be"
     assert served.refused("GET", "/link")[0] == 426
+    another = b"GET /link HTTP/1.1\r\n" + AUTHORISED + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert _raw(served, another).startswith(b"HTTP/1.1 426")
     with_body = (
         b"GET /link HTTP/1.1\r\n" + AUTHORISED + b"Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\n"
     )
