@@ -1,8 +1,10 @@
 """Transfers: forgotten when nothing comes, kept when they broke off, taken over, put in place on another disk; a full disk."""
 
+import asyncio
 import hashlib
 import os
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from stead.protocol.errors import SteadError
 from stead.sdk.remote import RemoteToolbox
 from stead.toolbox.confine import Root
-from stead.toolbox.place import Place
+from stead.toolbox.place import THREADS, Place
 from stead.toolbox.transfer import contract as t
 from stead.toolbox.transfer.chunks import TRANSFERS, Chunks
 from stead.toolbox.transfer.partial import DIRECTORY, KEPT, Partials
@@ -71,6 +73,71 @@ async def test_so_many_transfers_at_once(place: Place) -> None:
     await refused("too_many", chunks.begin(t.BeginUpload(transfer_id="more", path="f", size=10)))
     assert (await chunks.cancel(t.TransferId(transfer_id="x0"))).existed
     await chunks.begin(t.BeginUpload(transfer_id="more", path="f", size=10))
+
+
+async def test_what_is_over_takes_no_room(place: Place) -> None:
+    chunks = place.own(Chunks)
+    for number in range(TRANSFERS + 5):
+        await chunks.begin(t.BeginUpload(transfer_id=f"x{number}", path=f"f{number}", size=0))
+        await chunks.end(t.TransferId(transfer_id=f"x{number}"))
+    assert (await chunks.end(t.TransferId(transfer_id="x5"))).written is not None, "those that may stay are remembered"
+    await refused("expired", chunks.end(t.TransferId(transfer_id="x4")))
+
+
+async def test_the_same_at_once_is_one(place: Place, tmp_path: Path) -> None:
+    chunks = place.own(Chunks)
+    asked = t.BeginUpload(transfer_id="x", path="f", size=3)
+    states = await asyncio.gather(*(chunks.begin(asked) for _ in range(4)))
+    assert {state.next_seq for state in states} == {0}
+    await chunks.chunk(t.SendChunk(transfer_id="x", seq=0, data=b"abc"))
+    await chunks.end(t.TransferId(transfer_id="x"))
+    assert inside(tmp_path / "root") == ["f"]
+    (tmp_path / "root/g").write_text("g")
+    opened = await asyncio.gather(*(chunks.open(t.OpenDownload(transfer_id="y", path="g")) for _ in range(2)))
+    assert opened[0] == opened[1]
+
+
+async def test_no_chunks_before_the_first_and_after_the_end(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "root/f").write_bytes(b"x" * (t.CHUNK_BYTES + 1))
+    chunks = place.own(Chunks)
+    await chunks.open(t.OpenDownload(transfer_id="x", path="f"))
+    await refused("conflict", chunks.fetch(t.FetchChunk(transfer_id="x", seq=-1)))
+    await chunks.fetch(t.FetchChunk(transfer_id="x", seq=0))
+    await chunks.end(t.TransferId(transfer_id="x"))
+    for seq in (0, 1):
+        await refused("conflict", chunks.fetch(t.FetchChunk(transfer_id="x", seq=seq)))
+    await chunks.begin(t.BeginUpload(transfer_id="y", path="g", size=3))
+    await refused("conflict", chunks.chunk(t.SendChunk(transfer_id="y", seq=-1, data=b"")))
+
+
+async def test_a_slow_disk_is_no_reason_to_forget_a_transfer(place: Place, tmp_path: Path) -> None:
+    chunks = Chunks(place, seconds=0.05)
+    free = threading.Event()
+    async with anyio.create_task_group() as group:
+        await chunks.begin(t.BeginUpload(transfer_id="x", path="f", size=3))
+        for _ in range(THREADS):
+            group.start_soon(place.in_thread, free.wait)
+        group.start_soon(chunks.chunk, t.SendChunk(transfer_id="x", seq=0, data=b"abc"))
+        group.start_soon(chunks.end, t.TransferId(transfer_id="x"))
+        await anyio.sleep(0.3)
+        free.set()
+    assert (tmp_path / "root/f").read_bytes() == b"abc"
+
+
+async def test_who_comes_behind_a_cancel_is_told(place: Place) -> None:
+    chunks = place.own(Chunks)
+    await chunks.begin(t.BeginUpload(transfer_id="x", path="f", size=t.CHUNK_BYTES * 2))
+    pieces = [t.SendChunk(transfer_id="x", seq=seq, data=bytes(t.CHUNK_BYTES)) for seq in (0, 1)]
+    first, cancelled, behind = await asyncio.gather(
+        chunks.chunk(pieces[0]),
+        chunks.cancel(t.TransferId(transfer_id="x")),
+        chunks.chunk(pieces[1]),
+        return_exceptions=True,
+    )
+    assert isinstance(first, t.State)
+    assert cancelled == t.Cancelled(existed=True)
+    assert isinstance(behind, SteadError)
+    assert behind.code == "expired"
 
 
 async def test_the_limit_is_the_workspaces(tmp_path: Path) -> None:

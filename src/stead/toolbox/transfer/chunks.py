@@ -1,13 +1,16 @@
 """The transfers in chunks that are under way.
 
 Contract: `place.own(Chunks)` has a method an operation; all run in the event loop, their disk work in threads, one call of a
-transfer after the other. What is finished is remembered until it expires, so that an `end` may be asked again.
+transfer after the other. What is finished is remembered until it expires, or others need the room, so that an `end` may be
+asked again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import anyio
@@ -77,11 +80,8 @@ class Chunks:
     async def begin(self, p: t.BeginUpload) -> t.State:
         """A new upload, or the one that has this id."""
         check_name(p.transfer_id, "transfer_id")
-        known = self._transfers.get(p.transfer_id)
-        if known is not None:
-            if known.moves[0] != p:
-                raise SteadError("conflict", "the transfer id is in use for another transfer", field="transfer_id")
-            return self._state(p.transfer_id, known)
+        if p.transfer_id in self._transfers:
+            return self._known(p)
         if p.size < 0 or p.total_chunks not in {None, _chunks(p.size)}:
             raise SteadError("invalid", f"{p.size} bytes are {_chunks(max(0, p.size))} chunks", field="total_chunks")
         self._check_size(p.size)
@@ -94,31 +94,27 @@ class Chunks:
             size=p.size,
             sha256=p.sha256,
         )
-        return self._take(p.transfer_id, _Transfer(_Upload(p, writer), p.size))
+        return self._take(p, _Transfer(_Upload(p, writer), p.size))
 
     async def open(self, p: t.OpenDownload) -> t.State:
         """A new download, or the one that has this id."""
         check_name(p.transfer_id, "transfer_id")
-        known = self._transfers.get(p.transfer_id)
-        if known is not None:
-            if known.moves[0] != p:
-                raise SteadError("conflict", "the transfer id is in use for another transfer", field="transfer_id")
-            return self._state(p.transfer_id, known)
+        if p.transfer_id in self._transfers:
+            return self._known(p)
         reader = await self._place.in_thread(self._place.files.reader, p.path)
         try:
             self._check_size(reader.size)
         except SteadError:
             reader.close()
             raise
-        return self._take(p.transfer_id, _Transfer(_Download(p, reader, etags.of(reader.stat())), reader.size))
+        return self._take(p, _Transfer(_Download(p, reader, etags.of(reader.stat())), reader.size))
 
     async def chunk(self, p: t.SendChunk) -> t.State:
         """The chunk that is due, or the one before it again."""
-        transfer = self._find(p.transfer_id)
-        async with transfer.lock:
+        async with self._turn(p.transfer_id) as transfer:
             if not isinstance(transfer.moves, _Upload) or transfer.ended:
                 raise SteadError("conflict", "the transfer takes no chunks")
-            if p.seq == transfer.next_seq - 1 and p.data == transfer.last:
+            if 0 <= p.seq == transfer.next_seq - 1 and p.data == transfer.last:
                 return self._state(p.transfer_id, transfer)
             _check_order(transfer, p.seq)
             if p.seq >= transfer.chunks or len(p.data) != transfer.length(p.seq):
@@ -131,12 +127,11 @@ class Chunks:
 
     async def fetch(self, p: t.FetchChunk) -> t.Chunk:
         """The chunk that is due, or the one before it again."""
-        transfer = self._find(p.transfer_id)
-        async with transfer.lock:
+        async with self._turn(p.transfer_id) as transfer:
             moves = transfer.moves
-            if not isinstance(moves, _Download):
+            if not isinstance(moves, _Download) or transfer.ended:
                 raise SteadError("conflict", "the transfer gives no chunks")
-            if p.seq != transfer.next_seq - 1:
+            if p.seq < 0 or p.seq != transfer.next_seq - 1:
                 _check_order(transfer, p.seq)
                 if p.seq >= transfer.chunks:
                     raise SteadError("invalid", f"the file has {transfer.chunks} chunks", field="seq")
@@ -156,8 +151,7 @@ class Chunks:
 
     async def end(self, p: t.TransferId) -> t.Ended:
         """In place, or refused and gone; on a full disk it may be asked again."""
-        transfer = self._find(p.transfer_id)
-        async with transfer.lock:
+        async with self._turn(p.transfer_id) as transfer:
             if transfer.ended is None:
                 moves = transfer.moves
                 if isinstance(moves, _Upload) and transfer.next_seq < transfer.chunks:
@@ -193,25 +187,44 @@ class Chunks:
                 limit=self._limit,
             )
 
-    def _take(self, transfer_id: str, transfer: _Transfer) -> t.State:
-        if len(self._transfers) >= TRANSFERS or transfer_id in self._transfers:
+    def _known(self, p: t.BeginUpload | t.OpenDownload) -> t.State:
+        """The one that has this id, when it is the same."""
+        known = self._transfers[p.transfer_id]
+        if known.moves[0] != p:
+            raise SteadError("conflict", "the transfer id is in use for another transfer", field="transfer_id")
+        return self._state(p.transfer_id, known)
+
+    def _take(self, p: t.BeginUpload | t.OpenDownload, transfer: _Transfer) -> t.State:
+        """A new one, unless the same was begun meanwhile."""
+        if p.transfer_id in self._transfers:
+            transfer.close()
+            return self._known(p)
+        over = (name for name, each in self._transfers.items() if each.ended)
+        if len(self._transfers) >= TRANSFERS and (oldest := next(over, None)) is not None:
+            self._forget(oldest)
+        if len(self._transfers) >= TRANSFERS:
             transfer.close()
             raise SteadError("too_many", f"at most {TRANSFERS} transfers at once")
-        self._transfers[transfer_id] = transfer
-        return self._state(transfer_id, transfer)
+        self._transfers[p.transfer_id] = transfer
+        return self._state(p.transfer_id, transfer)
 
-    def _find(self, transfer_id: str) -> _Transfer:
+    @asynccontextmanager
+    async def _turn(self, transfer_id: str) -> AsyncIterator[_Transfer]:
+        """The transfer, while no other call of it is done."""
         transfer = self._transfers.get(transfer_id)
-        if transfer is None:
-            raise SteadError("expired", "there is no such transfer, or no more; begin it anew")
-        return transfer
+        if transfer is not None:
+            async with transfer.lock:
+                if self._transfers.get(transfer_id) is transfer:
+                    yield transfer
+                    return
+        raise SteadError("expired", "there is no such transfer, or no more; begin it anew")
 
     def _state(self, transfer_id: str, transfer: _Transfer) -> t.State:
         """Where it is; from now on, it waits for its next call."""
         if transfer.timer is not None:
             transfer.timer.cancel()
         loop = asyncio.get_running_loop()
-        transfer.timer = loop.call_later(self._seconds, self._forget, transfer_id)
+        transfer.timer = loop.call_later(self._seconds, self._expire, transfer_id)
         return t.State(
             transfer_id=transfer_id,
             path=transfer.moves.params.path,
@@ -221,6 +234,14 @@ class Chunks:
             etag=transfer.moves.etag if isinstance(transfer.moves, _Download) else "",
             expires_in=self._seconds,
         )
+
+    def _expire(self, transfer_id: str) -> None:
+        """Nobody went on with it; one whose call is under way waits for the next."""
+        transfer = self._transfers[transfer_id]
+        if transfer.lock.locked():
+            transfer.timer = asyncio.get_running_loop().call_later(self._seconds, self._expire, transfer_id)
+        else:
+            self._forget(transfer_id)
 
     def _forget(self, transfer_id: str) -> None:
         transfer = self._transfers.pop(transfer_id, None)
