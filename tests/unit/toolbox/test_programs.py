@@ -46,6 +46,17 @@ async def test_over_its_time_the_whole_group_is_killed(tmp_path: Path) -> None:
     await eventually_async(lambda: not os.path.lexists(f"/proc/{child}/exe"), "the child is gone")
 
 
+async def test_with_grace_it_may_tidy_up_and_is_killed_when_it_does_not(tmp_path: Path) -> None:
+    for tidies in ("exit", ":"):
+        line = f"trap 'touch tidied; {tidies}' TERM; touch began; while :; do sleep 0.05; done"
+        with anyio.fail_after(30):
+            async with PROGRAMS.started(["sh", "-c", line], cwd=str(tmp_path), grace=1.0) as process:
+                await eventually_async((tmp_path / "began").exists, "it runs")
+        assert process.returncode == (0 if tidies == "exit" else -9)
+        (tmp_path / "tidied").unlink()
+        (tmp_path / "began").unlink()
+
+
 async def test_nothing_of_ours_is_open_in_it(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
