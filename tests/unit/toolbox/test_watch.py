@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from stead.protocol.errors import SteadError
@@ -17,10 +18,10 @@ from stead.toolbox.confine import Root
 from stead.toolbox.place import Place
 from stead.toolbox.watch.contract import PENDING, Change, ChangeKind, WatchFiles
 from stead.toolbox.watch.hub import Hub, Reading, hub
-from stead.toolbox.watch.mounts import deaf
+from stead.toolbox.watch.mounts import deaf, mounted, state
 from stead.toolbox.watch.pending import Pending
 from stead.toolbox.watch.polling import Polled
-from stead.toolbox.watch.tree import Tree
+from stead.toolbox.watch.tree import DEPTH, Tree
 from support.deadline import PATIENCE
 from support.guests import WORKSPACE, Client, GuestProcess
 
@@ -155,6 +156,98 @@ async def test_a_watched_directory_goes_away_and_comes_back(watched: Hub, root: 
         assert [change.path for change in await until(reading, at("sub/file"))] == ["sub", "sub/file"]
 
 
+async def test_what_is_renamed_is_judged_where_it_is_now(watched: Hub, root: Path) -> None:
+    (root / ".gitignore").write_text("/build/*.log\n")
+    for path in ("build/a.log", "build/b", "other/c.log"):
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).touch()
+    async with watched.reading(WatchFiles()) as reading:
+        (root / "build").rename(root / "out")
+        (root / "other").rename(root / "build")
+        told = [(str(change.kind), change.path) for change in await reading.now()]
+        assert told == [("renamed", "out"), ("created", "out/a.log"), ("renamed", "build"), ("deleted", "build/c.log")]
+        for path in ("out/a.log", "build/c.log"):
+            (root / path).write_text("x")
+        assert [(str(change.kind), change.path) for change in await reading.now()] == [("modified", "out/a.log")]
+
+
+async def test_a_directory_from_elsewhere_is_to_be_listed(watched: Hub, root: Path) -> None:
+    (root / "sub").mkdir()
+    (root / "other" / "in").mkdir(parents=True)
+    (root / "other" / "in" / "file").touch()
+    async with watched.reading(WatchFiles(path="sub")) as part:
+        (root / "other").rename(root / "sub" / "here")
+        assert [change.kind for change in await part.now()] == [ChangeKind.OVERFLOW]
+        (root / "sub" / "here").rename(root / "sub" / "there")
+        (root / "sub" / "there").rename(root / "other")
+        told = [(change.kind, change.path, change.previous) for change in await part.now()]
+        assert told == [(ChangeKind.RENAMED, "sub/there", "sub/here"), (ChangeKind.DELETED, "sub/there", "")]
+
+
+def test_what_comes_while_one_catches_up_is_left_for_later(root: Path) -> None:
+    """Else who asks for what has happened so far would wait as long as something happens."""
+
+    class Echo(Pending):
+        def modified(self, path: str, *, directory: bool) -> None:
+            super().modified(path, directory=directory)
+            (root / path).write_text("again")
+
+    (root / "file").touch()
+    confined, pending = Root(root), Echo()
+    tree = Tree(confined, pending)
+    try:
+        tree.begin()
+        (root / "file").write_text("x")
+        tree.catch_up()
+        assert [(change.kind, change.path) for change in pending.take()] == [(ChangeKind.MODIFIED, "file")]
+        assert tree.read()
+    finally:
+        tree.close()
+        confined.close()
+
+
+async def test_who_waits_when_the_watch_ends_hears_it(watched: Hub, root: Path) -> None:
+    reading = await watched.join(WatchFiles())
+    codes: list[str] = []
+
+    async def wait(what: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await what()
+        except SteadError as error:
+            codes.append(error.code)
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait, reading.now)
+            await anyio.lowlevel.checkpoint()
+            watched.leave(reading)
+        other = await watched.join(WatchFiles())
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait, other.batch)
+            await anyio.lowlevel.checkpoint()
+            watched.close()
+    assert codes == ["cancelled"] * 2
+
+
+async def test_a_polled_root_that_is_another_now_is_gone(watched: Hub, root: Path) -> None:
+    async with watched.reading(WatchFiles(poll=True)) as reading:
+        root.rename(root.with_name("away"))
+        root.mkdir()
+        with pytest.raises(SteadError) as gone:
+            await until(reading, at("nothing more"))
+    assert gone.value.code == "not_found"
+
+
+async def test_deeper_directories_are_not_watched(watched: Hub, root: Path) -> None:
+    deepest = root.joinpath(*["d"] * DEPTH)
+    (deepest / "deeper").mkdir(parents=True)
+    async with watched.reading(WatchFiles()) as reading:
+        assert watched.status()[0].directories == DEPTH + 1
+        (deepest / "deeper" / "unseen").touch()
+        (deepest / "seen").touch()
+        assert [change.path.rpartition("/")[2] for change in await reading.now()] == ["seen"]
+
+
 async def test_a_slow_reader_is_told_that_it_missed_something(watched: Hub, root: Path) -> None:
     async with watched.reading(WatchFiles()) as slow, watched.reading(WatchFiles()) as quick:
         seen: set[str] = set()
@@ -240,9 +333,21 @@ def test_where_the_system_cannot_watch_so_much_it_is_looked_at(root: Path, what:
         assert told[0] == "inotify "
 
 
-async def test_a_file_system_that_does_not_tell_is_known() -> None:
-    assert deaf("/") == ""
-    assert deaf("/proc/self") == ""
+def test_file_systems_that_do_not_tell_and_those_of_the_kernel_are_known(tmp_path: Path) -> None:
+    """Whatever characters there are in their names, and the last that was mounted at one place."""
+    (tmp_path / "mounts").write_bytes(
+        b"1 0 8:1 / / rw - ext4 /dev/vda rw\n2 1 0:1 / /home/m\xc3\xbcller rw shared:1 - nfs4 host:/m rw\n"
+        b"3 1 0:2 / /mnt/a\\040b\\134 rw - tmpfs none rw\n4 1 0:3 / /mnt/a\\040b\\134 rw - virtiofs tag rw\n"
+        b"5 1 0:4 / /mnt/\xff\xe2\x80\xa8x/proc rw - proc proc rw\n6 1 0:5 / /proc rw - proc proc rw\n"
+    )
+    mounts = list(mounted(tmp_path / "mounts"))
+    assert deaf("/home/other", mounts) == ""
+    assert deaf("/home/m\u00fcller/w", mounts) == "nfs4"
+    assert deaf("/mnt/a b\\/w", mounts) == "virtiofs"
+    strange = os.fsdecode(b"/mnt/\xff\xe2\x80\xa8x")
+    assert state(strange, mounts) == {f"{strange}/proc"}
+    assert deaf("/") == deaf("/proc/self") == ""
+    assert list(mounted(tmp_path / "none")) == []
 
 
 @pytest.mark.parametrize("poll", [False, True])

@@ -4,8 +4,8 @@ Contract: `Level` is what holds in a directory and below: `Level.above(root)` ha
 directory's own files, `ignores` judges an entry of a directory that is not ignored. Paths are absolute, as `os.fsdecode` has
 them.
 
-`.ignore` counts before `.gitignore`, and a deeper file before a higher one. Whether a directory is a repository does not
-matter.
+`.rgignore` counts before `.ignore`, that before `.gitignore`, and a deeper file before a higher one. Whether a directory is a
+repository does not matter.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from stead.toolbox.confine import QUIET
 from stead.toolbox.ignoring.expressions import Syntax
 from stead.toolbox.ignoring.patterns import FILE_BYTES, Patterns
 
-FILES = (".ignore", ".gitignore", ".git/info/exclude")
+FILES = (".rgignore", ".ignore", ".gitignore", ".git/info/exclude")
 """Where patterns stand; the earlier count more."""
-NAMES = frozenset({".ignore", ".gitignore"})
+NAMES = frozenset({".rgignore", ".ignore", ".gitignore"})
 
 
 class Level:
-    """The ignore files of one directory, and those above it. Paths are absolute."""
+    """The ignore files of one directory, and those above it. `of_places`: not only names matter to them, but where they are."""
 
     def __init__(self, base: str, parent: Level | None, files: Mapping[str, bytes]) -> None:
         inside = os.fsencode(base.rstrip("/") + "/")
@@ -33,6 +33,8 @@ class Level:
         self._own = {
             name: found for name, text in files.items() if (found := Patterns.of(text, inside, Syntax.RIPGREP))
         }
+        above = parent is not None and parent.of_places
+        self.of_places: bool = above or any(each.of_places for each in self._own.values())
 
     @classmethod
     def above(cls, root: str) -> Level | None:

@@ -34,11 +34,12 @@ class Pattern(NamedTuple):
 
 
 class Patterns:
-    """The lines of one file."""
+    """The lines of one file. `of_places`: some of them are about whole paths."""
 
     def __init__(self, patterns: Iterable[Pattern], base: bytes = b"") -> None:
         self._base = base
         found = list(patterns)
+        self.of_places = any(each.path for each in found)
         self._rules = [(re.compile(each.expression, re.DOTALL), each) for each in reversed(found)]
         self._literals = (
             {each.literal for each in found if not each.path} - {b""},

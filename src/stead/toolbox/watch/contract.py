@@ -6,8 +6,8 @@ made and removed again within that time is not told, and several changes of one 
 itself (/proc, /sys) is not looked into.
 
 A change of kind `overflow` says that changes may be missing: list anew. It comes when the system or the reader was too slow,
-after a pause in which something changed, and when the workspace's guest was replaced. A renamed directory is one change,
-whatever is in it.
+after a pause in which something changed, when a directory came from elsewhere into what is watched, and when the workspace's
+guest was replaced. A renamed directory is one change, whatever is in it.
 
 On the wire each side sends lines of JSON: the watch sends lists of `Change`, the reader `Control`.
 """

@@ -179,8 +179,7 @@ class Engine:
 
     def _sync(self, tree: Tree, token: int) -> None:
         """All that the kernel has to say by now."""
-        while tree.read():
-            pass
+        tree.catch_up()
         tree.settle(now=True)
         self._hand_over()
         self._answer(token)

@@ -102,7 +102,8 @@ class Reading:
         self._any.set()
 
     def _mine(self, change: Change) -> Change | None:
-        """As it is seen from here: what comes from elsewhere is new, what goes elsewhere is gone."""
+        """As it is seen from here: a file that comes from elsewhere is new, a directory may have much in it, and what goes
+        elsewhere is gone."""
         if change.overflow:
             return change
         to = self._wants(change.path, directory=change.directory)
@@ -112,7 +113,7 @@ class Reading:
         if to and out:
             return change
         if to:
-            return Change(kind=ChangeKind.CREATED, path=change.path, directory=change.directory)
+            return OVERFLOW if change.directory else Change(kind=ChangeKind.CREATED, path=change.path)
         return Change(kind=ChangeKind.DELETED, path=change.previous, directory=change.directory) if out else None
 
     def _wants(self, path: str, *, directory: bool) -> bool:
@@ -160,6 +161,11 @@ class Shared:
         self._syncing.append((self._token, done))
         self.engine.sync(self._token)
         await done
+
+    def end(self) -> None:
+        """Nothing comes any more; who waits hears that it was ended."""
+        self.engine.stop()
+        self._fail(SteadError("cancelled", "the watch was ended"))
 
     def remove(self, reading: Reading) -> bool:
         """True when there is no reader left."""
@@ -238,7 +244,7 @@ class Hub:
         """The engine ends with its last reader."""
         shared = reading.shared
         if shared is not None and shared.remove(reading):
-            shared.engine.stop()
+            shared.end()
             self._shared = {key: each for key, each in self._shared.items() if each is not shared}
 
     def _inside(self, path: str) -> str:
@@ -256,7 +262,7 @@ class Hub:
     def close(self) -> None:
         """Ends what is left."""
         for shared in self._shared.values():
-            shared.engine.stop()
+            shared.end()
         for shared in self._shared.values():
             shared.engine.join(END_SECONDS)
         self._shared.clear()

@@ -1,15 +1,18 @@
 """inotify of Linux, which Python does not wrap.
 
 Contract: `Inotify()` raises OSError where there is none, or no more. `add(descriptor)` watches an open directory and gives its
-number; the same directory has the same number. `read` gives what has happened, and never waits.
+number; the same directory has the same number. `read` gives what has happened, and never waits; with all the `pieces` all that
+has happened until then is read.
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import struct
 import sys
+import termios
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -34,6 +37,7 @@ MASK = (
 
 _HEAD = struct.Struct("iIII")
 _PIECE = 1 << 18
+_LONGEST = _HEAD.size + 256
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -62,6 +66,12 @@ class Inotify:
     def remove(self, number: int) -> None:
         """One that is gone already is gone."""
         _libc.inotify_rm_watch(self.descriptor, number)
+
+    @property
+    def pieces(self) -> int:
+        """How often there is something to read, however much comes meanwhile."""
+        waiting = int.from_bytes(fcntl.ioctl(self.descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+        return -(-waiting // (_PIECE - _LONGEST))
 
     def read(self) -> Iterator[Event]:
         try:

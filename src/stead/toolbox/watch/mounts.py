@@ -2,17 +2,22 @@
 
 Contract: `deaf(root)` is the kind of the root's own file system where it does not tell of all; empty for others.
 `state(root)` are the directories at and below the root that show what the kernel or its drivers do: they are full of
-directories that nobody edits, and nothing is told of them. `root` is absolute.
+directories that nobody edits, and nothing is told of them. `root` is absolute. `mounted` are all of a process, each with its
+kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
 
-_DEAF = ("nfs", "cifs", "smb", "9p", "fuse.", "afs", "ceph", "lustre", "gluster", "vboxsf", "prl_fs")
+Mounts = Iterable[tuple[str, str]]
+
+_DEAF = ("nfs", "cifs", "smb", "9p", "virtiofs", "fuse.", "afs", "ceph", "lustre", "gluster", "vboxsf", "prl_fs")
 """File systems whose changes by others the kernel does not see."""
 _STATE = frozenset(
     {
@@ -22,27 +27,31 @@ _STATE = frozenset(
 )
 
 
-def deaf(root: str) -> str:
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+def deaf(root: str, mounts: Mounts | None = None) -> str:
     at, kind = "", ""
-    for mount, its_kind in _mounts():
+    for mount, its_kind in mounted(MOUNTS) if mounts is None else mounts:
         if len(mount) >= len(at) and _inside(root, mount):
             at, kind = mount, its_kind
     return kind if kind.startswith(_DEAF) else ""
 
 
-def state(root: str) -> frozenset[str]:
-    return frozenset(mount for mount, kind in _mounts() if kind in _STATE and _inside(mount, root))
+def state(root: str, mounts: Mounts | None = None) -> frozenset[str]:
+    found = mounted(MOUNTS) if mounts is None else mounts
+    return frozenset(mount for mount, kind in found if kind in _STATE and _inside(mount, root))
 
 
-def _mounts() -> Iterator[tuple[str, str]]:
-    """Where each is, and of what kind; none where the system does not say."""
+def mounted(table: Path) -> Iterator[tuple[str, str]]:
+    """Where each is, as a path, and of what kind; none where the system does not say."""
     try:
-        lines = MOUNTS.read_text().splitlines()
+        lines = table.read_bytes().split(b"\n")
     except OSError:
         return
-    for line in lines:
-        words = line.split(" ")
-        yield words[4].encode().decode("unicode_escape"), words[words.index("-") + 1]
+    for words in (line.split(b" ") for line in lines if line):
+        place = _ESCAPED.sub(lambda octal: bytes([int(octal[1], 8)]), words[4])
+        yield os.fsdecode(place), os.fsdecode(words[words.index(b"-") + 1])
 
 
 def _inside(path: str, above: str) -> bool:

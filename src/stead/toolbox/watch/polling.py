@@ -7,6 +7,7 @@ file or directory that is elsewhere unchanged was renamed. `gone` is true when t
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 from stead.protocol.errors import SteadError
@@ -52,7 +53,7 @@ class Polled:
         """What is different now."""
         before, after = self._entries, self._walk()
         self._entries = after
-        self.gone = not os.path.isdir(self._root.path)  # noqa: PTH112 (asked often)
+        self.gone = self._is_gone()
         for path in [path for path, seen in before.items() if not seen.directory and _is_directory(after, path)]:
             self._pending.deleted(path, directory=False)
             del before[path]
@@ -73,6 +74,13 @@ class Polled:
                     self._pending.modified(path, directory=True)
             elif old != new:
                 self._pending.modified(path, directory=False)
+
+    def _is_gone(self) -> bool:
+        """Also when something else is there now."""
+        try:
+            return not os.path.samestat(Path(self._root.path).stat(), os.fstat(self._root.descriptor))
+        except OSError:
+            return True
 
     def _walk(self) -> Entries:
         found: Entries = {}

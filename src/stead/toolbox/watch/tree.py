@@ -137,6 +137,11 @@ class Tree:
 
     # --- what happened -----------------------------------------------------------------------------------------------
 
+    def catch_up(self) -> None:
+        """Takes all that is there by now."""
+        for _ in range(self._queue.pieces):
+            self.read()
+
     def read(self) -> bool:
         """Takes what is there; False when nothing was."""
         any_event = False
@@ -252,7 +257,7 @@ class Tree:
             self._lose()
             self._enter(node, name, Telling.NOTHING)
             return
-        same = child.above is node.level
+        same = child.above is node.level and not (node.level is not None and node.level.of_places)
         child.name, child.parent, child.above, child.depth = name, node, node.level, node.depth + 1
         node.directories[name] = child
         if not same or any(each.number < 0 or each.level is not each.above for each in child.all()):
