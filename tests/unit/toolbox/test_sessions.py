@@ -173,6 +173,15 @@ async def test_of_too_much_the_last_variable_is_lost_whole(toolbox: LocalToolbox
     assert (await toolbox.sessions.show("one")).environment == {"A": "1"}
 
 
+async def test_a_session_with_very_much_in_it_goes_on(toolbox: LocalToolbox) -> None:
+    await toolbox.sessions.open("one")
+    line = "for name in A B C D E F; do export $name=$(head -c 100000 /dev/zero | tr '\\0' x); done; pwd() { false; }"
+    assert (await toolbox.sessions.run("one", line)).status.ok
+    assert await out(toolbox, "kept=$A$B$C$D$E$F; echo ${#kept}") == "200000\n"
+    assert await out(toolbox, "unset A B C D E F; echo done") == "done\n"
+    assert (await toolbox.sessions.show("one")).environment == {}
+
+
 async def test_directory_and_environment_are_saved_as_one(toolbox: LocalToolbox, tmp_path: Path) -> None:
     """Whoever looks while lines save, and whatever is killed between: never a new one with an old one."""
     await toolbox.sessions.open("one", environment={"A": "0"})

@@ -25,8 +25,8 @@ from stead.toolbox.place import Place
 from stead.toolbox.sessions import contract as t
 
 FOLDER = "sessions"
-FILE_BYTES = 1 << 20
-"""What is read of a session's file."""
+FILE_BYTES = 1 << 18
+"""What is read of a session's file: an exec carries it, and as much of a line."""
 STATE = "state"
 BETWEEN = b"\n\0"
 """Ends the directory; what follows are variables."""
@@ -39,7 +39,7 @@ set --
 stead_save() {
   stead_code=$?
   trap - EXIT
-  { pwd && command -p printf '\\0' && command -p env -0; } >"$stead_at/state.$$" &&
+  { command pwd && command -p printf '\\0' && command -p env -0; } >"$stead_at/state.$$" &&
     command -p mv -f "$stead_at/state.$$" "$stead_at/state" && exit $stead_code
   command -p rm -f "$stead_at/state.$$"
   echo "the line ended with $stead_code; directory and environment could not be kept and are as before it" >&2
