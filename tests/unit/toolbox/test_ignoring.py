@@ -65,7 +65,10 @@ LINES = [
     files=st.lists(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join), min_size=1, max_size=12),
     rules=st.dictionaries(
         st.sampled_from(
-            [".gitignore", "a/.gitignore", "build/.gitignore", ".ignore", "a/.ignore", ".git/info/exclude"]
+            [
+                *(".gitignore", "a/.gitignore", "build/.gitignore", ".ignore", "a/.ignore", ".git/info/exclude"),
+                *(".rgignore", "build/.rgignore"),
+            ]
         ),
         st.lists(st.sampled_from(LINES), max_size=6),
         min_size=1,
