@@ -1,10 +1,13 @@
 """Searches on real files: content, names, and what goes wrong."""
 
+import asyncio
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,13 +18,13 @@ import pytest
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
 from stead.toolbox.local import LocalToolbox, opened
-from stead.toolbox.place import Place
+from stead.toolbox.place import THREADS, Place
 from stead.toolbox.search.content import ContentSearch
 from stead.toolbox.search.contract import FindContent, FindNames, Search
 from stead.toolbox.search.files import FileList, Listing, listed
 from stead.toolbox.search.names import NameSearch, rated
 from support.churn import act, there
-from support.deadline import PATIENCE, eventually
+from support.deadline import PATIENCE, eventually, eventually_async
 
 pytestmark = [
     pytest.mark.anyio,
@@ -236,6 +239,76 @@ async def test_the_list_of_files_keeps_up(place: Place, root: Path, seed: int) -
                 (chance.choice(directories) / ".gitignore").write_text(lines)
         listing = await place.own(FileList).of(ignored=False)
         assert set(listing.paths) == (await listed(place, ignored=False))[0]
+
+
+async def _listed(place: Place, *, ignored: bool = False) -> list[str]:
+    return (await place.own(FileList).of(ignored=ignored)).paths
+
+
+async def test_what_git_keeps_is_never_in_the_list(place: Place, root: Path) -> None:
+    (root / "a").touch()
+    assert await _listed(place, ignored=True) == ["a"]
+    (root / ".git" / "objects").mkdir(parents=True)
+    (root / ".git" / "HEAD").touch()
+    (root / "b").touch()
+    assert await _listed(place, ignored=True) == ["a", "b"]
+    (root / ".git" / "HEAD").rename(root / "head")
+    (root / "b").rename(root / ".git" / "b")
+    assert await _listed(place, ignored=True) == ["a", "head"]
+    (root / ".git").rename(root / "git")
+    assert await _listed(place, ignored=True) == ["a", "git/b", "head"]
+
+
+async def test_a_link_in_the_place_of_a_file(place: Place, root: Path) -> None:
+    (root / "a").touch()
+    (root / "b").touch()
+    assert await _listed(place) == ["a", "b"]
+    (root / "new").symlink_to("/etc/passwd")
+    (root / "new").rename(root / "a")
+    assert await _listed(place) == ["b"]
+
+
+async def test_ignore_files_of_every_kind_count_for_what_is_new(search: Search, root: Path) -> None:
+    names = {".rgignore": "*.rg\n", ".ignore": "*.any\n", ".gitignore": "*.git\n"}
+    for name, lines in names.items():
+        (root / name).write_text(lines)
+    for name in ("old", "new"):
+        for end in ("rg", "any", "git", "txt"):
+            (root / f"{name}.{end}").touch()
+        assert [file.path for file in (await search.names(name)).files] == [f"{name}.txt"]
+
+
+async def test_who_gives_up_leaves_the_list_whole(place: Place, root: Path) -> None:
+    (root / "a").touch()
+    await _listed(place)
+    (root / "b").touch()
+    busy = threading.Event()
+    threads = [asyncio.create_task(place.in_thread(busy.wait, PATIENCE)) for _ in range(THREADS)]
+    asking = asyncio.create_task(_listed(place))
+    kept = place.own(FileList)._kept[False]
+    await eventually_async(lambda: kept._paths is None, "the change is being taken in")
+    asking.cancel()
+    busy.set()
+    await asyncio.wait([asking, *threads])
+    assert asking.cancelled()
+    assert await _listed(place) == ["a", "b"]
+
+
+async def test_what_the_kernel_shows_of_itself_is_not_searched(place: Place, root: Path) -> None:
+    (root / "proc").mkdir()
+    (root / "f").write_text("processor")
+    done = subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    try:
+        with anyio.fail_after(PATIENCE):
+            assert await _listed(place) == ["f"]
+            found = await ContentSearch(place).find(FindContent(query="processor"))
+            assert [match.path for match in found.matches] == ["f"]
+            found = await ContentSearch(place).find(FindContent(query="processor", path="proc/cpuinfo", limit=1))
+            assert [match.path for match in found.matches] == ["proc/cpuinfo"]
+    finally:
+        subprocess.run(["umount", "-l", root / "proc"], check=True)
 
 
 def test_capitals_that_have_other_lengths() -> None:

@@ -78,6 +78,7 @@ class Kept:
         self._reading: Reading | None = None
         self._paths: set[str] | None = None
         self._truncated = False
+        self._fresh = False
         self._listing: Listing | None = None
 
     async def listing(self) -> Listing:
@@ -90,10 +91,13 @@ class Kept:
                 self.let_go()
                 raise
             if changes:
-                self._paths = await self._place.in_thread(self._changed, self._paths, changes)
-                self._listing = None
+                paths, self._paths, self._listing = self._paths, None, None  # who gives up now leaves nothing half done
+                self._paths = await self._place.in_thread(self._changed, paths, changes)
+                self._fresh = False
             if self._paths is None:
+                self._listing = None
                 self._paths, self._truncated = await listed(self._place, ignored=self._ignored)
+                self._fresh = True
             if self._listing is None:
                 self._listing = await self._place.in_thread(_listing, self._paths, self._truncated)
             return self._listing
@@ -108,31 +112,23 @@ class Kept:
         """With the changes; None when all has to be listed anew."""
         if paths is None or self._truncated or sum(_moves(change) for change in changes) > _DIRECTORIES:
             return None
+        renamed = any(change.directory and change.kind is ChangeKind.RENAMED for change in changes)
+        if renamed and self._fresh:  # perhaps while it was listed: neither name may be in the list
+            return None
         for change in changes:
-            if change.overflow or not NAMES.isdisjoint(
-                path.rpartition("/")[2] for path in (change.path, change.previous)
-            ):
+            if _anew(change):
                 return None
-            if change.kind is ChangeKind.CREATED and not change.directory:
-                regular = self._regular(change.path)
-                if regular is None and any(other.kind is ChangeKind.RENAMED for other in changes):
-                    return None
-                if regular:
-                    paths.add(change.path)
-            else:
-                paths = self._one(paths, change)
-        return paths
-
-    @staticmethod
-    def _one(paths: set[str], change: Change) -> set[str]:
-        if change.directory:
-            return _directory(paths, change)
-        if change.kind is ChangeKind.DELETED:
-            paths.discard(change.path)
-        elif change.kind is ChangeKind.RENAMED:
-            if change.previous in paths:
-                paths.add(change.path)
+            if change.directory:
+                paths = _directory(paths, change)
+                continue
             paths.discard(change.previous)
+            there = change.kind is not ChangeKind.DELETED and self._regular(change.path)
+            if there is None and renamed:
+                return None
+            if there and not _in_git(change.path):
+                paths.add(change.path)
+            else:
+                paths.discard(change.path)
         return paths
 
     def _regular(self, path: str) -> bool | None:
@@ -149,8 +145,10 @@ async def listed(place: Place, *, ignored: bool, path: str = ".") -> tuple[set[s
     async with ripgrep.started(place, ["--files", "--null"], Where(path=path, hidden=True, ignored=ignored)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        async with ripgrep.complaints(process.stderr):
+        async with ripgrep.complaints(process.stderr) as complaints:
             await _take(process.stdout, found)
+            if len(found) < MOST and (code := await process.wait()) < 0:
+                raise SteadError("program_failed", f"ripgrep ended with {code}: {await complaints}".strip(": "))
     return found, len(found) >= MOST
 
 
@@ -163,6 +161,19 @@ async def _take(reader: StreamReader, found: set[str]) -> None:
 
 def _listing(paths: set[str], truncated: bool) -> Listing:
     return Listing(sorted(paths), truncated=truncated)
+
+
+def _anew(change: Change) -> bool:
+    """Whether other files than those that are told may be in the list now."""
+    ends = (change.path, change.previous)
+    if change.overflow or not NAMES.isdisjoint(path.rpartition("/")[2] for path in ends):
+        return True
+    return change.directory and change.kind is ChangeKind.RENAMED and any(map(_in_git, ends))
+
+
+def _in_git(path: str) -> bool:
+    """What a watch tells that looks at what is ignored, too, and a search leaves out."""
+    return ".git" in path.split("/")
 
 
 def _moves(change: Change) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import stat
 import sys
 from asyncio import StreamReader
@@ -25,6 +26,7 @@ from stead.toolbox.confine import QUIET, shown
 from stead.toolbox.ignoring.globs import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.search.contract import Where
+from stead.toolbox.watch import mounts
 
 _PIECE = 1 << 16
 _COMPLAINT = 1 << 14
@@ -64,7 +66,8 @@ def within(path: bytes) -> str:
 async def started(place: Place, options: list[str], where: Where) -> AsyncIterator[Process]:
     """Runs it while the caller is inside; it sees the files of `where`."""
     inside = await place.in_thread(target, place, where.path)
-    argv = [program(), "--no-config", "--no-require-git", *options, *_which(where)]
+    argv = [program(), "--no-config", "--no-require-git", "--no-ignore-global", *options, *_which(where)]
+    argv += [f"--glob=!{path}" for path in await place.in_thread(_kernels, place)]
     with _rules(where) as rules:
         if rules is not None:
             argv.append(f"--ignore-file=/dev/fd/{rules}")
@@ -100,6 +103,13 @@ def _which(where: Where) -> list[str]:
     if where.ignored:
         found.append("--no-ignore")
     return found
+
+
+def _kernels(place: Place) -> list[str]:
+    """Globs for what the kernel shows of itself in a whole machine: some of it never ends. Who names it means it."""
+    root = os.path.realpath(place.root.path).rstrip("/")
+    inside = (path.removeprefix(root) for path in mounts.state(root or "/") if path != root)
+    return [re.sub(r"([^\w/.-])", r"\\\1", path) for path in sorted(inside)]
 
 
 @contextlib.contextmanager
