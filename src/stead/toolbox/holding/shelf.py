@@ -53,6 +53,7 @@ class Shelf:
         self._size = 0
         self._lines = 0
         self._load()
+        self._remove_pipes()
 
     def claim(self, exec_id: str, request: Status) -> bool:
         """False when the id was claimed before. OSError when it cannot be recorded."""
@@ -136,6 +137,13 @@ class Shelf:
         self._size = len(content)
         if content and not content.endswith(b"\n"):
             self._mend(content.rfind(b"\n") + 1)
+
+    def _remove_pipes(self) -> None:
+        """Those to the stdin of execs whose holder was killed."""
+        for name in os.listdir(self.directory):
+            if name.endswith(".stdin"):
+                with contextlib.suppress(OSError):
+                    os.unlink(f"{self.directory}/{name}")
 
     def _mend(self, whole: int) -> None:
         """The last line is not whole: all is written anew, or where that cannot be, the line goes."""

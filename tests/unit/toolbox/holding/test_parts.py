@@ -156,6 +156,17 @@ def test_a_shelf_claims_once_and_finds_again(tmp_path: Path) -> None:
         each.close()
 
 
+def test_a_shelf_has_no_pipes_of_an_earlier_holder(tmp_path: Path) -> None:
+    shelf = _shelf(tmp_path)
+    shelf.claim("ex_a", BEGUN)
+    os.mkfifo(shelf.stdin("ex_a"))
+    Path(shelf.log("ex_a")).touch()
+    shelf.close()
+    shelf = _shelf(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "execs").iterdir()) == ["ex_a.log", "journal"]
+    shelf.close()
+
+
 def test_a_shelf_with_nonsense_on_it(tmp_path: Path) -> None:
     shelf = _shelf(tmp_path)
     shelf.claim("ex_a", BEGUN)
