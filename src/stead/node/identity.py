@@ -12,6 +12,7 @@ import os
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stead.node.settings import NodeSettings
 from stead.protocol.errors import Fault, SteadError
+from stead.transport.tcp import loopback
 
 TIMEOUT = 30.0
 _RAW = serialization.Encoding.Raw
@@ -129,7 +131,9 @@ async def _post(settings: NodeSettings, url: str, body: dict[str, Any]) -> bytes
     import httpx2
 
     try:
-        async with httpx2.AsyncClient(timeout=TIMEOUT, verify=tls_context(settings) or True) as client:
+        proxies = not loopback(urlsplit(url).hostname or "")
+        tls = tls_context(settings) or True
+        async with httpx2.AsyncClient(timeout=TIMEOUT, verify=tls, trust_env=proxies) as client:
             answer = await client.post(url, json=body)
     except httpx2.HTTPError as error:
         reason = str(error) or type(error).__name__

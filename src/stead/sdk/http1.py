@@ -2,7 +2,8 @@
 
 Contract: `Pool(url, timeout)`; `await pool.ask(method, target, headers, body)` answers an `Answered` or raises
 "unavailable" (the server cannot be reached, went away or is silent), "malformed" (what came is not HTTP), "invalid" (what was
-asked cannot be sent). Proxies of the environment are used as everywhere. Nothing is repeated and no redirect followed.
+asked cannot be sent). Proxies of the environment are used as everywhere, but not for this machine. Nothing is repeated and no
+redirect followed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from stead.protocol.errors import SteadError
+from stead.transport.tcp import loopback
 
 MOST_CONNECTIONS = 100
 IDLE_SECONDS = 30.0
@@ -113,9 +115,16 @@ class Pool:
             async with asyncio.timeout(self._timeout):
                 return await self._connect()
         except TimeoutError as error:
-            raise SteadError("unavailable", f"{self._url} did not answer in time") from error
+            raise SteadError("unavailable", f"{self._near} did not answer in time") from error
         except OSError as error:
-            raise SteadError("unavailable", f"cannot reach {self._url}: {_reason(error)}") from error
+            raise SteadError("unavailable", f"cannot reach {self._near}: {_reason(error)}") from error
+
+    @property
+    def _near(self) -> str:
+        """What is connected to, for messages."""
+        if self._proxy is None:
+            return self._url
+        return f"the proxy {_bracketed(self._proxy.hostname or '')}:{_port(self._proxy)}"
 
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -328,6 +337,8 @@ class _Reader:
 
 def proxy_for(server: SplitResult) -> SplitResult | None:
     """The proxy that the environment, or the system, asks for."""
+    if loopback(server.hostname or ""):
+        return None
     asked = any(name.lower().endswith("_proxy") and value for name, value in os.environ.items())
     if not asked and sys.platform not in {"darwin", "win32"}:
         return None

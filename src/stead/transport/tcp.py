@@ -1,11 +1,20 @@
-"""`connect("HOST:PORT") -> Bytes`: a TCP connection; "unavailable" when nobody listens."""
+"""`connect("HOST:PORT") -> Bytes`: a TCP connection; "unavailable" when nobody listens. `loopback(host)`: whether that is this
+machine, for which no proxy is asked."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 
 from stead.protocol.errors import SteadError
 from stead.transport.sockets import TransportBytes
+
+_LOOPBACK = re.compile(r"(.+\.)?localhost|127(\.\d{1,3}){3}|::1", re.ASCII | re.IGNORECASE)
+
+
+def loopback(host: str) -> bool:
+    """By its address, or the name that is always this machine's."""
+    return _LOOPBACK.fullmatch(host) is not None
 
 
 async def connect(address: str) -> TransportBytes:

@@ -16,6 +16,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -29,6 +30,7 @@ from websockets.protocol import State
 from stead.protocol.codec import MESSAGE_BYTES
 from stead.protocol.connections import Outgoing, whole
 from stead.protocol.errors import BY_STATUS, Fault, SteadError
+from stead.transport.tcp import loopback
 from stead.transport.wire import Wire
 
 WRITE_BYTES = 256 << 10
@@ -119,7 +121,8 @@ async def connect(
     timeout: float = OPEN_TIMEOUT,
     proxy: str | bool | None = True,
 ) -> Wire:
-    """A connection to a server of Stead."""
+    """A connection to a server of Stead; by a proxy of the environment, but to this machine."""
+    asked = None if proxy is True and loopback(urlsplit(url).hostname or "") else proxy
     try:
         connection = await ws_connect(
             url,
@@ -130,7 +133,7 @@ async def connect(
             ping_interval=None,
             open_timeout=timeout,
             close_timeout=CLOSE_TIMEOUT,
-            proxy=proxy,  # type: ignore[arg-type]
+            proxy=asked,  # type: ignore[arg-type]
         )
     except InvalidStatus as refused:
         raise _refusal(refused.response.status_code, bytes(refused.response.body or b"")) from None

@@ -193,6 +193,16 @@ async def test_a_proxy_that_does_not_reach_the_server_says_so(monkeypatch: pytes
         assert bare.requests[0].startswith(b"CONNECT stead.example:443 HTTP/1.1\r\n")
 
 
+async def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with answering([OK]) as (_, pool):
+        assert (await pool.ask("GET", "/", {})).body == b"hi"
+    with pytest.raises(SteadError, match=r"the proxy 127\.0\.0\.1:9"):
+        await Pool("http://stead.example", 30).ask("GET", "/x", {})
+
+
 async def test_a_proxy_that_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering([]) as (bare, pool):
         monkeypatch.setenv("https_proxy", pool._url)

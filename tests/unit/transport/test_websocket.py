@@ -237,3 +237,18 @@ async def test_a_malformed_frame_closes_with_its_code_and_a_malformed_text_does_
             with anyio.fail_after(PATIENCE):
                 assert await connection.receive() is None
             assert connection.close_code == code
+
+
+async def test_a_proxy_of_the_environment_is_asked_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    for proxy, code in (("http://127.0.0.1:9", "unavailable"), ("nonsense", "invalid")):
+        monkeypatch.setenv("https_proxy", proxy)
+        with pytest.raises(SteadError) as caught:
+            await websocket.connect("ws://stead.example/")
+        assert caught.value.code == code
+        async with websocket.serve(echo, "127.0.0.1", 0) as port:
+            connection = await websocket.connect(f"ws://127.0.0.1:{port}/")
+            await connection.send("through")
+            assert await connection.receive() == "through"
+            await connection.close()
