@@ -2,8 +2,8 @@
 
 Contract: `run` waits for the end and keeps the first `limit` bytes of each output; `started` is a context in which the
 program runs. Either way the whole process group is killed when the caller is cancelled, fails or is done; with `grace` it has
-so many seconds to tidy up after TERM. Standard input is empty unless given. The environment is the workspace's, `C.UTF-8`, and
-what the caller adds. A program that is not there is "program_missing".
+so many seconds to tidy up after TERM, with its streams closed. Standard input is empty unless given. The environment is the
+workspace's, `C.UTF-8`, and what the caller adds. A program that is not there is "program_missing".
 """
 
 from __future__ import annotations
