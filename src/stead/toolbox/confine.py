@@ -138,8 +138,18 @@ class Root:
         return names
 
     def relative(self, path: str) -> str:
-        """The path as answers give it: relative and tidy."""
-        return os.path.normpath("/".join(self.parts(path)) or ".")
+        """The path as answers give it: relative and tidy. What `..` after a link leads to is looked up as it is now."""
+        names = self.parts(path)
+        if ".." in names:
+            names = self._straight(names, path)
+        return os.path.normpath("/".join(names) or ".")
+
+    def _straight(self, names: list[str], path: str) -> list[str]:
+        end = len(names) - names[::-1].index("..")
+        inside = self._inside(_split(os.path.realpath("/".join([self.path, *names[:end]]))))
+        if inside is None:
+            raise _outside(path)
+        return [*inside, *names[end:]]
 
     def given(self, names: list[str]) -> int:
         """How many of these names are there without being made."""

@@ -215,3 +215,21 @@ def test_a_race_of_links_never_leads_out(place: Path, kernel: bool) -> None:
         stop.set()
         thread.join()
         root.close()
+
+
+def test_a_path_is_told_as_what_it_leads_to(root: Root) -> None:
+    """`..` after a link is what is above the link's target, and not what the text says."""
+    told = {
+        "rel/../x": "d/x",
+        "abs/../y": "y",
+        "d/e/../e/f": "d/e/f",
+        "no/../d/./e": "d/e",
+        "rel/f": "rel/f",
+        "d/..": ".",
+    }
+    assert {path: root.relative(path) for path in told} == told
+    assert root.relative(f"{root.path}/rel/../x") == "d/x"
+    for path in ("../x", "up/../secret", "sibling/../secret", "d/../../x"):
+        with pytest.raises(SteadError) as refused:
+            root.relative(path)
+        assert refused.value.code == "path_outside"

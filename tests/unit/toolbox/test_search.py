@@ -116,6 +116,16 @@ async def test_many_places_in_a_line(search: Search, root: Path) -> None:
     assert len(match.spans) == 100
 
 
+async def test_a_path_over_a_link_stays_inside(search: Search, root: Path) -> None:
+    (root / "d" / "sub").mkdir(parents=True)
+    (root / "d" / "x").mkdir()
+    (root / "d" / "x" / "f").write_text("root: here")
+    (root / "link").symlink_to("d/sub")
+    (root / "x").symlink_to("/etc")
+    found = await search.content("root:", "link/../x")
+    assert [match.path for match in found.matches] == ["d/x/f"]
+
+
 async def test_files_that_cannot_be_read_are_told(search: Search, root: Path) -> None:
     if os.getuid() == 0:
         pytest.skip("root reads everything")
