@@ -4,18 +4,20 @@ Contract: each function acts on the calling process and raises OSError when the 
 children into a new process namespace, `return_pids` into our own again; `enter` takes the file system, the names, the IPC and
 the control groups of another process; `own_user` makes a user namespace in which this process is the one user there is;
 `drop_privileges` cannot be undone; `hide` keeps every process that is not more privileged from reading this one's memory,
-program and descriptors.
+program and descriptors; `end_with` has it end in order when its parent is gone.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
 
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 _NEWUSER, _NEWPID = 0x10000000, 0x20000000
 _SET_DUMPABLE, _DROP_BOUNDING, _NO_NEW_PRIVILEGES, _AMBIENT, _CHILD_SUBREAPER = 4, 24, 38, 47, 36
 _CLEAR_AMBIENT = 4
+_PARENT_DEATH_SIGNAL = 1
 _CAPABILITIES_3 = 0x20080522
 _CAPABILITIES = 64
 """More than any kernel knows."""
@@ -68,6 +70,13 @@ def drop_privileges() -> None:
 def hide() -> None:
     """Also the children that are forked from here; a program that is started is no longer hidden."""
     _check(_c.prctl(_SET_DUMPABLE, 0, 0, 0, 0))
+
+
+def end_with(parent: int) -> None:
+    """SIGTERM comes when the parent is gone; now when it is gone already."""
+    _check(_c.prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0))
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def adopt() -> None:

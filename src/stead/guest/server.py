@@ -7,6 +7,7 @@ streams are answered. Streams outlive their channel.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -85,10 +86,11 @@ class Guest:
         return Entrance(self, self._methods, self._orders)
 
     async def adopt(self) -> None:
-        """Foreground execs of an earlier guest are ended unless somebody comes back to them."""
-        for status in (await self._toolbox.execs()).execs:
-            if status.state is ExecState.RUNNING and not status.background:
-                self.attendance.watch(status.exec_id)
+        """Foreground execs of an earlier guest are ended unless somebody comes back to them. A holder that is gone has none."""
+        with contextlib.suppress(SteadError):
+            for status in (await self._toolbox.execs()).execs:
+                if status.state is ExecState.RUNNING and not status.background:
+                    self.attendance.watch(status.exec_id)
 
     def greeting(self) -> GuestHello:
         """What begins a link."""

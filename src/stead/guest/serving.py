@@ -4,14 +4,15 @@
 
 Contract: `main(argv)` runs until SIGTERM (with --stdio also until standard input ends). Without a door named it serves the port
 of the guest protocol, `org.kvmmanager.agent.0`; its own socket in the run directory is there either way. A configuration that
-does not parse stops the start with the reason. The holder and the guest are those of every workspace: a guest that dies comes
-back, and execs live on.
+does not parse stops the start with the reason, and with `WRONG`. A run directory is one guest's at a time. The holder and the
+guest are those of every workspace: a guest that dies comes back, and execs live on.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -37,6 +38,8 @@ PIECE = 1 << 16
 HELP_COLUMNS = 78
 """Told, because finding out the width of a terminal loads a good deal, at each start."""
 TOKEN_CHARACTERS = 16
+WRONG = 78
+"""The exit code for what stays wrong until somebody changes it (EX_CONFIG): to start again is of no use."""
 
 
 def main(argv: list[str]) -> None:
@@ -47,7 +50,8 @@ def main(argv: list[str]) -> None:
         found = given or Configuration()
         file = prepare(found, _doors(arguments, found), together=given is not None)
     except (SteadError, OSError) as error:
-        sys.exit(f"stead guest: {error}")
+        print(f"stead guest: {error}", file=sys.stderr)
+        sys.exit(WRONG if isinstance(error, SteadError) and error.code in {"invalid", "refused"} else 1)
     _log(found)
     if arguments.stdio:
         _over_stdio(file)
@@ -84,9 +88,10 @@ def _configuration(file: str | None) -> Configuration | None:
 
 def _doors(arguments: argparse.Namespace, found: Configuration) -> list[Door]:
     doors = [Door("socket", os.path.abspath(path)) for path in arguments.socket]  # noqa: PTH100
-    doors += [Door("device", name) for name in arguments.device]
+    doors += [Door("device", os.path.abspath(name) if "/" in name else name) for name in arguments.device]  # noqa: PTH100
     doors += [Door("console", os.path.abspath(path)) for path in arguments.console]  # noqa: PTH100
-    doors += [Door("http", _address(where), arguments.token_file or "") for where in arguments.http]
+    token = os.path.abspath(arguments.token_file) if arguments.token_file else ""  # noqa: PTH100
+    doors += [Door("http", _address(where), token) for where in arguments.http]
     return doors or ([] if arguments.stdio else [Door("device", found.channel_name)])
 
 
@@ -102,22 +107,27 @@ def _tokened(door: Door, run: Path) -> Door:
     if door.kind != "http":
         return door
     if door.token_file:
-        if len(Path(door.token_file).read_text().strip()) < TOKEN_CHARACTERS:
+        if not _long_enough(Path(door.token_file)):
             raise SteadError("invalid", f"{door.token_file}: a token has {TOKEN_CHARACTERS} characters at least")
         return door
     file = run / "http.token"
-    if not file.exists():
+    if not file.exists() or not _long_enough(file):
         import secrets
 
-        with open(file, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as made:
+        with open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as made:
             made.write(secrets.token_urlsafe(32))
     print(f"stead guest: http://{door.where} with the token in {file}", file=sys.stderr)
     return msgspec.structs.replace(door, token_file=str(file))
 
 
+def _long_enough(token: Path) -> bool:
+    return len(token.read_text().strip()) >= TOKEN_CHARACTERS
+
+
 def prepare(found: Configuration, doors: list[Door], *, together: bool) -> Path:
     """Writes what holder and guest are told into the run directory. `together`: limits hold for whole doors."""
     run = _run_directory(found.run)
+    _take(run)
     doors = [_tokened(door, run) for door in doors]
     orders = Orders(
         doors=tuple(doors),
@@ -160,6 +170,16 @@ def _run_directory(given: str) -> Path:
     return run
 
 
+def _take(run: Path) -> None:
+    """Two in one folder would take each other's socket and execs. It is free again when this process is gone."""
+    descriptor = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        words = f"another guest is at work in {run}; name another folder as `run` in the configuration"
+        raise SteadError("conflict", words) from None
+
+
 def _log(found: Configuration) -> None:
     """Standard error goes to the log file; holder and guest inherit it."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -171,13 +191,23 @@ def _log(found: Configuration) -> None:
 
 def _over_stdio(file: Path) -> None:
     """The holder as a child of this process, and the guest's socket joined to standard input and output."""
-    pid = forking.fork((), lambda: holder.main(["--config", str(file)]))
+    parent = os.getpid()
+    pid = forking.fork((), lambda: _hold_below(parent, file))
     try:
         running.run(_relay, file.parent / SOCKET, pid)
     finally:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
+
+
+def _hold_below(parent: int, file: Path) -> None:
+    """The life of a holder that ends with its parent, however that ends."""
+    if sys.platform == "linux":
+        from stead.guest import namespaces
+
+        namespaces.end_with(parent)
+    holder.main(["--config", str(file)])
 
 
 async def _relay(path: Path, pid: int) -> None:

@@ -16,12 +16,14 @@ import pytest
 from stead.guest import configuration
 from stead.guest.limiter import Limiter, Limits, Rate
 from stead.guest.rpc import Rpc
+from stead.guest.serving import WRONG
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.client import RpcGuest
 from stead.sdk.guest.lines import Lines
 from stead.transport import unix
 from support.deadline import PATIENCE, eventually
+from support.repository import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -175,6 +177,36 @@ def test_standard_input_and_output(tmp_path: Path) -> None:
     assert not Path(f"/proc/{holder}/exe").is_symlink()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of the death of a parent")
+def test_standard_input_and_output_whose_process_is_killed(tmp_path: Path) -> None:
+    argv = [*SERVE, "--config", str(_write(tmp_path, security=None)), "--stdio"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
+        process.stdin.flush()
+        assert process.stdout.readline()
+        assert (tmp_path / "run" / "guest.sock").exists()
+        process.kill()
+    eventually(lambda: not (tmp_path / "run" / "guest.sock").exists(), "holder and guest have ended with it")
+
+
+async def test_a_second_guest_in_the_same_folder_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    async with _served(tmp_path, security=None) as lines:
+        argv = [*SERVE, "--config", str(tmp_path / "guest.json"), "--socket", str(tmp_path / "other.sock")]
+        second = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert (second.returncode, "another guest is at work" in second.stderr) == (1, True)
+        assert (await RpcGuest(lines).exec("echo", ["here"])).stdout == "here\n"
+        assert (tmp_path / "run" / "guest.sock").exists()
+    async with _served(tmp_path, security=None) as lines:
+        assert (await lines.call("ping"))["pong"] is True, "the folder is free again"
+
+
+def test_systemd_does_not_start_again_what_stays_wrong() -> None:
+    unit = (ROOT / "deploy" / "guest" / "stead-guest.service").read_text()
+    assert f"RestartPreventExitStatus={WRONG}\n" in unit
+
+
 ORIGINAL = {
     "version": "1.0.0",
     "log_level": "info",
@@ -280,7 +312,7 @@ def test_a_file_that_is_wrong_stops_the_start_with_the_reason(
     done = subprocess.run(
         [*SERVE, "--config", str(file)], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == WRONG
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -292,10 +324,10 @@ def test_a_file_that_is_no_json_object_stops_the_start(tmp_path: Path, content: 
     done = subprocess.run(
         [*SERVE, "--config", str(file)], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == WRONG
     assert str(file) in done.stderr
     missing = subprocess.run([*SERVE, "--config", "/no/file"], capture_output=True, timeout=PATIENCE, check=False)
-    assert missing.returncode == 1
+    assert missing.returncode == WRONG
 
 
 @pytest.mark.needs_engine("bwrap")
@@ -320,7 +352,7 @@ def test_where_nothing_can_be_written_but_one_folder(tmp_path: Path) -> None:
     file = _write(tmp_path, run="", security=None)
     argv = [*system, "--", *SERVE, "--config", str(file), "--stdio"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False, env=os.environ | bare)
-    assert done.returncode == 1
+    assert done.returncode == WRONG
     assert "name a folder" in done.stderr
     assert "Traceback" not in done.stderr
 

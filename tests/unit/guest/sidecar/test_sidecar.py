@@ -16,6 +16,7 @@ import anyio
 import httpx2
 import pytest
 
+from stead.guest.serving import WRONG
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.client import connect
 from stead.sdk.guest.link import GuestLink
@@ -453,7 +454,28 @@ def test_a_wrong_address_stops_the_start(tmp_path: Path, arguments: list[str]) -
     (tmp_path / "c.json").write_text(json.dumps({"run": str(tmp_path / "run")}))
     argv = [*SERVE, "--config", str(tmp_path / "c.json"), *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert (done.returncode, "HOST:PORT" in done.stderr) == (1, True)
+    assert (done.returncode, "HOST:PORT" in done.stderr) == (WRONG, True)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_token_is_that_of_the_file_wherever_the_guest_was_started(tmp_path: Path, named: bool) -> None:
+    """Named as it is called there, or made where there is none that is whole."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "http.token").touch()
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "c.json").write_text(json.dumps({"run": str(tmp_path / "run"), "security": None}))
+    url = f"http://127.0.0.1:{free_port()}"
+    argv = [*SERVE, "--config", "c.json", "--http", url.removeprefix("http://")]
+    process = subprocess.Popen([*argv, *(["--token-file", "token"] if named else [])], cwd=tmp_path)
+    try:
+        eventually(lambda: _answers(url), "the sidecar answers")
+        token = TOKEN if named else (tmp_path / "run" / "http.token").read_text()
+        assert len(token) > 20
+        head = {"Authorization": f"Bearer {token}"}
+        assert httpx2.get(f"{url}/status", headers=head, trust_env=False).status_code == 200
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
 
 
 # --- the channel ---------------------------------------------------------------------------------------------------------
