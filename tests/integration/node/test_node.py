@@ -266,9 +266,14 @@ async def test_it_ends_when_its_data_folder_was_deleted(tmp_path: Path, connecte
         await ends_without_its_folder(node)
 
 
+def removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
 async def ends_without_its_folder(node: NodeProgram) -> None:
     assert node.process is not None
-    shutil.rmtree(node.folder / "data")
+    eventually(lambda: removed(node.folder / "data"), "the folder is gone, whatever is put into it meanwhile")
     try:
         assert await anyio.to_thread.run_sync(node.process.wait, PATIENCE) == 1
         eventually(lambda: not processes_of(node.folder), "its nursery ends with it")
