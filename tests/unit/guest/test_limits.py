@@ -10,6 +10,7 @@ from stead.toolbox.git import contract as git
 from stead.toolbox.git import undoing
 from stead.toolbox.holding import settings
 from stead.toolbox.ignoring import globs
+from stead.toolbox.language import contract as language
 from stead.toolbox.search import contract as search
 from stead.toolbox.search import files as listing
 from stead.toolbox.search import indexer
@@ -63,6 +64,9 @@ IN_FORCE = {
     "the wait for the index": [int(search.WAIT_SECONDS)],
     "changes that wait for a reader of a watch": [watch.PENDING],
     "depth of what is watched": [tree.DEPTH],
+    "language servers at once": [language.Limits().servers],
+    "a file that a language server is shown": [language.FILE_BYTES],
+    "places or diagnostics in one answer of a language server": [language.RESULTS],
     "lines of a log at once": [system.LOG_LINES, contract.CALL_BYTES],
     "installing or removing packages": [int(system.PACKAGE_SECONDS)],
     "waiting for another program that changes packages": [int(system.PACKAGE_LOCK_SECONDS)],

@@ -11,6 +11,7 @@ times. A server runs the project's code and configuration, so asking needs the r
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -30,18 +31,22 @@ MESSAGE_CHARACTERS = 4000
 HOVER_CHARACTERS = 1 << 16
 
 
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long and how many; a workspace may bring its own as JSON in the variable `STEAD_LANGUAGE` of its environment."""
 
-    idle_seconds: float = 300.0
+    idle_seconds: Seconds = 300.0
     """A server that nobody asked for so long is ended."""
-    servers: int = 4
+    servers: Count = 4
     """At once; the one not used for longest makes room."""
-    start_seconds: float = 45.0
-    answer_seconds: float = 40.0
-    crashes: int = 5
+    start_seconds: Seconds = 45.0
+    answer_seconds: Seconds = 40.0
+    crashes: Count = 5
     """So many within `crash_seconds`, and it is not started again until one of them is longer ago."""
-    crash_seconds: float = 600.0
+    crash_seconds: Seconds = 600.0
 
 
 VARIABLE = "STEAD_LANGUAGE"

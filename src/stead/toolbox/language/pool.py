@@ -28,6 +28,14 @@ REMEMBERED = 256
 Key = tuple[str, str]
 
 
+class _Turn:
+    """Who asks one server or waits for it."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.asking = 0
+
+
 class Pool:
     """Those of one place."""
 
@@ -36,20 +44,35 @@ class Pool:
         self._limits = _limits(place.programs.environment.get(VARIABLE))
         self._running: dict[Key, Running] = {}
         self._crashes: dict[Key, deque[tuple[float, str]]] = {}
-        self._starting: dict[Key, asyncio.Lock] = {}
+        self._turns: dict[Key, _Turn] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @contextlib.asynccontextmanager
     async def serving(self, program: Program, project: str) -> AsyncIterator[Running]:
         """One that is ready, while the caller is inside."""
         key = (program.kind.program, project)
-        async with self._starting.setdefault(key, asyncio.Lock()):
-            server = await self._ready(key, program)
-            try:
-                yield server
-            finally:
-                server.used = time.monotonic()
-                self._watch_the_clock()
+        try:
+            async with self._turn(key):
+                server = await self._ready(key, program)
+                try:
+                    yield server
+                finally:
+                    server.used = time.monotonic()
+        finally:
+            self._watch_the_clock()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, key: Key) -> AsyncIterator[None]:
+        """One after the other."""
+        turn = self._turns.setdefault(key, _Turn())
+        turn.asking += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.asking -= 1
+            if not turn.asking:
+                del self._turns[key]
 
     async def status(self) -> list[LanguageServer]:
         """Those that run, the last used first."""
@@ -111,8 +134,6 @@ class Pool:
                 del self._crashes[next(iter(self._crashes))]
             crashes = self._crashes.setdefault(key, deque(maxlen=self._limits.crashes))
             crashes.append((time.monotonic(), why))
-        if key not in self._running and key in self._starting and not self._starting[key].locked():
-            del self._starting[key]
 
     def _recent(self, key: Key) -> list[str]:
         """Why it crashed lately."""
@@ -127,7 +148,7 @@ class Pool:
 
     async def _make_room(self) -> None:
         while len(self._running) >= self._limits.servers:
-            idle = [each for key, each in self._running.items() if not self._starting[key].locked()]
+            idle = [each for key, each in self._running.items() if key not in self._turns]
             if not idle:
                 raise SteadError("too_many", f"{self._limits.servers} language servers are at work at once")
             await self._end(min(idle, key=lambda each: each.used))
@@ -137,16 +158,16 @@ class Pool:
         await server.gone()
 
     def _watch_the_clock(self) -> None:
-        if self._timer is None and self._running:
-            first = min(server.used for server in self._running.values()) + self._limits.idle_seconds
-            wait = max(0.01, first - time.monotonic())
+        idle = [server.used for key, server in self._running.items() if key not in self._turns]
+        if self._timer is None and idle:
+            wait = max(0.01, min(idle) + self._limits.idle_seconds - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait, self._end_idle)
 
     def _end_idle(self) -> None:
         self._timer = None
         since = time.monotonic() - self._limits.idle_seconds
         for key, server in list(self._running.items()):
-            if server.used <= since and not self._starting[key].locked():
+            if server.used <= since and key not in self._turns:
                 server.end()
                 del self._running[key]
         self._watch_the_clock()
