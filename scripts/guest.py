@@ -26,8 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "stead"
 PARTS = ("guest", "model", "protocol", "toolbox", "transport")
 """Of ours; the guest imports nothing else."""
-LIBRARIES = ("anyio", "h11", "idna", "msgspec", "psutil", "sniffio", "typing_extensions")
+LIBRARIES = ("anyio", "h11", "idna", "msgspec", "psutil", "sniffio", "typing_extensions", "tree_sitter")
 """Of others, by the name they are imported by."""
+GRAMMARS = ("c", "cpp", "go", "java", "javascript", "python", "rust", "typescript")
+"""Of the languages whose symbols are known."""
 LEFT_OUT = {
     *("__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "distutils", "venv"),
     *("site-packages", "curses", "dbm", "unittest", "wsgiref", "xmlrpc", "turtle.py", "pydoc.py", "doctest.py"),
@@ -73,7 +75,7 @@ def build(folder: Path) -> None:
         shutil.copytree(SOURCE / part, site / "stead" / part, ignore=_ignored)
     shutil.rmtree(site / "stead" / "guest" / "windows")
     shutil.copy2(SOURCE / "__init__.py", site / "stead")
-    for library in LIBRARIES:
+    for library in (*LIBRARIES, *(f"tree_sitter_{grammar}" for grammar in GRAMMARS)):
         _copy_library(library, site)
     _copy_program("rg", folder / "bin")
     _copy_shared(folder)

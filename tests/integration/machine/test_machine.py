@@ -5,12 +5,14 @@ import os
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import anyio
 import msgspec
 import pytest
 
+from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
 from stead.sdk.guest.client import RpcGuest
 from stead.sdk.guest.link import GuestLink
@@ -54,23 +56,54 @@ async def test_commands_and_files(machine: Machine) -> None:
         assert caught.value.code == "not_found"
 
 
-def test_by_hand_through_socat(machine: Machine) -> None:
-    anyio.run(machine.up)
-    line = b'{"jsonrpc":"2.0","id":7,"method":"exec_command","params":{"command":"echo","args":["by","hand"]}}\n'
-    argv = ["socat", "-t30", "-", f"UNIX-CONNECT:{machine.socket}"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as socat:
-        assert socat.stdin is not None
-        assert socat.stdout is not None
-        socat.stdin.write(line)
-        socat.stdin.flush()
-        answer: dict[str, Any] = {}
-        while answer.get("id") != 7:
-            line = socat.stdout.readline()
-            assert line, "the guest hung up"
+class Socat:
+    """A person with socat: types requests, and reads what comes."""
+
+    def __init__(self, machine: Machine) -> None:
+        argv = ["socat", "-t30", "-", f"UNIX-CONNECT:{machine.socket}"]
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._number = 0
+
+    def __call__(self, method: str, **params: object) -> Any:
+        """The result, or the code of the error."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._number += 1
+        request = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}
+        self._process.stdin.write(msgspec.json.encode(request) + b"\n")
+        self._process.stdin.flush()
+        while line := self._process.stdout.readline():
             answer = msgspec.json.decode(line) if line.strip() else {}
-        socat.stdin.close()
-        socat.kill()
-    assert answer["result"]["stdout"] == "by hand\n"
+            if answer.get("id") == self._number:
+                return answer["result"] if "result" in answer else answer["error"]["code"]
+        raise AssertionError("the guest hung up")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._process:
+            self._process.kill()
+
+
+def test_by_hand_through_socat(machine: Machine) -> None:
+    """All ten methods; what switches the machine off is asked for what it refuses here, and truly in the last test."""
+    anyio.run(machine.up)
+    with Socat(machine) as ask:
+        assert ask("ping")["pong"] is True
+        assert ask("get_agent_info")["protocol_version"] == wire.VERSION
+        assert ask("get_system_info")["hostname"] == "machine"
+        assert [each["name"] for each in ask("get_network_info")["interfaces"]] == ["lo"]
+        assert "/tmp" in [each["mount_point"] for each in ask("get_disk_usage")["filesystems"]]
+        assert ask("exec_command", command="echo", args=["by", "hand"])["stdout"] == "by hand\n"
+        assert ask("exec_command", command="no-such-program") == wire.COMMAND_FAILED
+        written = ask("file_write", path="/tmp/by/hand", content="AP8=", encoding="base64", create_dirs=True)
+        assert written == {"bytes_written": 2, "path": "/tmp/by/hand"}
+        found = ask("file_read", path="/tmp/by/hand", encoding="base64")
+        assert found == {"content": "AP8=", "size_bytes": 2, "encoding": "base64"}
+        assert ask("file_read", path="/tmp/nothing") == wire.NOT_FOUND
+        assert ask("shutdown", timeout_seconds="soon") == ask("reboot", timeout_seconds=-1) == wire.INVALID_PARAMS
+        assert ask("no_such_method") == wire.METHOD_NOT_FOUND
 
 
 async def test_a_long_command_holds_nobody_up(machine: Machine) -> None:
@@ -136,6 +169,7 @@ async def test_everything_a_workspace_promises(machine: Machine) -> None:
     async with GuestLink(machine.socket) as link:
         found = [outcome async for outcome in behaviour.run(link.toolbox)]
     assert "\n".join(f"{each.name}: {each.detail}" for each in found if not each.ok) == ""
+    assert {each.name for each in found if not each.skipped} >= {"search-content", "search-outline", "watch-changes"}
 
 
 async def test_its_power(image: Path, tmp_path: Path) -> None:
@@ -162,3 +196,6 @@ async def test_a_client_outlives_its_machine(image: Path, tmp_path: Path) -> Non
             machine.start()
             await machine.up()
             assert (await client.exec("echo", ["again"])).stdout == "again\n"
+        with Socat(machine) as ask:
+            assert (await anyio.to_thread.run_sync(lambda: ask("shutdown", timeout_seconds=1)))["initiated"] is True
+        assert await anyio.to_thread.run_sync(machine.off)
