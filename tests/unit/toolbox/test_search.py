@@ -72,6 +72,26 @@ async def test_lines_around_that_match_themselves(search: Search, root: Path) ->
     assert around == [([1], 2, [3, 4]), ([2], 3, [4, 5]), ([5], 6, [])]
 
 
+async def test_lines_after_the_last_match_that_is_wanted(search: Search, root: Path) -> None:
+    """Also those that match, and are not told as matches any more."""
+    (root / "f").write_text("hit 1\nhit 2\nb\nc\n" + "hit\n" * 1000)
+    for limits in ({"limit": 1}, {"per_file": 1}):
+        found = await search.content("hit", after=3, **limits)  # type: ignore[arg-type]
+        assert [(match.line, [line.line for line in match.after]) for match in found.matches] == [(1, [2, 3, 4])]
+        assert found.truncated
+    (root / "f").write_text("hit 1\nhit 2")
+    found = await search.content("hit", after=3, limit=1)
+    assert ([line.text for line in found.matches[0].after], found.truncated) == (["hit 2"], True)
+
+
+async def test_what_is_excluded_is_so_where_it_is_named(search: Search, root: Path) -> None:
+    (root / "d").mkdir()
+    (root / "d" / "a.log").write_text("hit")
+    for path, exclude in (("d/a.log", "*.log"), ("d", "d/"), ("d/a.log", "d")):
+        assert (await search.content("hit", path, exclude=[exclude])).matches == []
+        assert (await search.names("", path, exclude=[exclude])).files == []
+
+
 async def test_matches_over_several_lines(search: Search, root: Path) -> None:
     (root / "f").write_text("one\ntwo\nthree\nfour\n")
     (match,) = (await search.content(r"two\s+three", multiline=True, before=1, after=1)).matches

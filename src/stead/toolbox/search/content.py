@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 from asyncio import StreamReader
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
 from stead.protocol.errors import SteadError
-from stead.toolbox.ignoring.globs import Chosen
 from stead.toolbox.place import Place
 from stead.toolbox.search import contract as c
 from stead.toolbox.search import ripgrep
@@ -47,12 +46,13 @@ class ContentSearch:
 class Gathered:
     """What was found so far."""
 
-    def __init__(self, asked: c.FindContent, chosen: Chosen | None) -> None:
+    def __init__(self, asked: c.FindContent, wanted: Callable[[str], bool]) -> None:
         self.full = False
         self.complete = False
         self.problems: list[str] = []
         self._asked = asked
-        self._chosen = chosen
+        self._wanted = wanted
+        self._more = False
         self._files: list[File] = []
         self._file: File | None = None
         self._left = asked.limit
@@ -64,7 +64,7 @@ class Gathered:
         data = message.data
         if message.type == "begin":
             path = ripgrep.within(_raw(data.path))
-            self._file = File(path, self._asked) if self._chosen is None or self._chosen.has(path) else None
+            self._file = File(path, self._asked) if self._wanted(path) else None
         elif message.type == "summary":
             self.complete = True
         elif self._file is not None:
@@ -75,6 +75,8 @@ class Gathered:
             elif self._file.matches:
                 self._files.append(self._file)
                 self._file = None
+            if self._more and (self._file is None or not self._file.awaits(data)):
+                self._stop()
 
     def too_long(self) -> None:
         """A finding was longer than can be shown."""
@@ -82,14 +84,14 @@ class Gathered:
             self.problems.append(f"{self._file.path}: a line that is too long has a match")
 
     def _match(self, file: File, data: _Data) -> None:
+        """One beyond a limit is still a line after those before it."""
         file.cut = file.cut or 0 < self._asked.per_file <= len(file.matches)
-        if file.cut:
-            return
-        if self._left == 0:
-            self._stop()
-            return
-        self._left -= 1
-        self._spend(file.match(data))
+        self._more = self._more or (not file.cut and self._left == 0)
+        if file.cut or self._more:
+            self._spend(file.context(data))
+        else:
+            self._left -= 1
+            self._spend(file.match(data))
 
     def _spend(self, size: int) -> None:
         self._bytes -= size
@@ -97,6 +99,8 @@ class Gathered:
             self._stop()
 
     def _stop(self) -> None:
+        if self.full:
+            return
         self.full = True
         if self._file is not None and self._file.matches:
             self._files.append(self._file)
@@ -107,7 +111,7 @@ class Gathered:
         return c.Content(
             matches=[match for file in files for match in file.matches],
             files=len(files),
-            truncated=self.full or bool(cut),
+            truncated=self.full or self._more or bool(cut),
             cut=cut,
             problems=self.problems,
         )
@@ -160,6 +164,13 @@ class File:
             self._recent.append(line)
             taken += self._after(line)
         return taken
+
+    def awaits(self, data: _Data) -> bool:
+        """Whether more lines after this one belong to what was found."""
+        if not self.matches:
+            return False
+        last = self.matches[-1]
+        return (data.line_number or 0) < last.line + last.lines - 1 + self._asked.after
 
     def _after(self, line: c.Line) -> int:
         """Gives it to the matches that it follows."""

@@ -5,7 +5,8 @@ is inside, and gives `Running`: the process, and what of its output belongs to w
 an option; the machine's own settings of ripgrep do not count.
 
 A glob to include must not bring back what an ignore file leaves out, as ripgrep's own `--glob` would. So it is given as the
-ignore file of lowest rank, through a pipe; what a `!` of the workspace's own ignore files keeps nevertheless, `Chosen` drops.
+ignore file of lowest rank, through a pipe; what a `!` of the workspace's own ignore files keeps nevertheless is dropped, and so
+is what is to be excluded where it is the path to search itself.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import stat
 import sys
 from asyncio import StreamReader
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from stead.protocol.errors import SteadError
@@ -39,10 +40,11 @@ def program() -> str:
     return str(ours) if ours.exists() else "rg"
 
 
-def checked(where: Where) -> Chosen | None:
-    """Which paths of the answer are wanted, None for all; or "invalid"."""
-    Chosen(where.exclude, "exclude")
-    return Chosen(where.include, "include") if where.include else None
+def checked(where: Where) -> Callable[[str], bool]:
+    """Which paths of the answer are wanted; or "invalid"."""
+    exclude = Chosen(where.exclude, "exclude")
+    include = Chosen(where.include, "include") if where.include else None
+    return lambda path: not exclude.has(path) and (include is None or include.has(path))
 
 
 def target(place: Place, path: str) -> str:
