@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 
 from stead.guest.channel import Connected
+from stead.guest.complaints import Complaints
 from stead.guest.console import Console
 from stead.guest.limiter import Limiter
 from stead.guest.methods import ready
@@ -37,7 +38,9 @@ async def attend(
 ) -> None:
     """Serves the door until cancelled. What is no JSON-RPC and no link is counted here. A mistake in what runs over it costs
     the connection, never the guest."""
+    complaints = Complaints(log, retry)
     while True:
+        complaints.begin()
         try:
             if door.kind == "socket":
                 await unix.serve(door.where, connected)
@@ -48,9 +51,9 @@ async def attend(
             else:
                 await _device(door.where, connected)
         except OSError as error:
-            log.warning("%s: %s; tried again in %g s", door.where, error.strerror or error, retry)
+            complaints.tell(f"{door.where}: {error.strerror or error}")
         except SteadError as error:
-            log.warning("%s: %s; tried again in %g s", door.where, error.message, retry)
+            complaints.tell(f"{door.where}: {error.message}")
         except Exception:
             log.exception("%s failed; tried again in %g s", door.where, retry)
         await anyio.sleep(retry)

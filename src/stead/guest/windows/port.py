@@ -103,8 +103,8 @@ class Handle:
             if self._over.is_set():
                 return
             self._over.set()
+            api.kernel32.SetEvent(self._closing)
             idle = not self._users
-        api.kernel32.SetEvent(self._closing)
         if idle:
             self._free()
 

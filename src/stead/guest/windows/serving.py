@@ -13,6 +13,7 @@ from typing import Protocol
 import anyio
 
 from stead.guest.channel import Channel
+from stead.guest.complaints import Complaints
 from stead.guest.methods import ready
 from stead.guest.rpc import Rpc
 from stead.protocol.connections import Bytes
@@ -33,11 +34,13 @@ class Port(Bytes, Protocol):
 
 async def serve(open: Callable[[], Awaitable[Port]], rpc: Callable[[], Rpc], retry: float) -> None:
     """Until cancelled."""
+    complaints = Complaints(log, retry)
     while True:
+        complaints.begin()
         try:
             await _opened(await open(), rpc)
         except SteadError as error:
-            log.warning("%s; tried again in %g s", error.message, retry)
+            complaints.tell(error.message)
         await anyio.sleep(retry)
 
 
