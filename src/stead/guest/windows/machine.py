@@ -17,7 +17,7 @@ import anyio
 from anyio import to_thread
 
 from stead.guest.windows.face import Places, Platform
-from stead.guest.windows.tree import Ended
+from stead.guest.windows.tree import Command, Ended
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import CALL_BYTES, Exec, ExecResult, ExecState, ExecStatus, FileContent, Written
 from stead.toolbox.permits import Policy
@@ -78,12 +78,12 @@ class Machine:
 
     async def _run(self, argv: list[str], cwd: str, exec: Exec) -> Ended:
         environment = {**os.environ, **self._environment}
-        tree = await self._in_thread(partial(self._platform.start, argv, cwd, environment))
-        finish = partial(tree.finish, exec.timeout, exec.log_bytes)
+        command = Command(partial(self._platform.start, argv, cwd, environment))
+        finish = partial(command.finish, exec.timeout, exec.log_bytes)
         try:
             return await to_thread.run_sync(finish, abandon_on_cancel=True, limiter=self._threads)
         except anyio.get_cancelled_exc_class():
-            tree.end()
+            command.end()
             raise
 
     def _judged(self, exec: Exec) -> list[str]:

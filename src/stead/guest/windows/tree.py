@@ -1,8 +1,8 @@
 """A command that runs: its output is kept up to a bound, and its time is limited.
 
 Contract: `Tree(process, end, release)` takes a process whose outputs are pipes. `finish(seconds, most)` waits for its end; over
-its time the whole tree is ended. What the command left running when it ended by itself lives on, and prints into nothing. `end`
-may be called from another thread, and again.
+its time the whole tree is ended. What the command left running when it ended by itself lives on, and prints into nothing.
+`Command(start)` is both, starting and finishing. `end` may be called from another thread, and again.
 """
 
 from __future__ import annotations
@@ -61,6 +61,32 @@ class Tree:
     def end(self) -> None:
         """Kills all of it, at once."""
         self._end()
+
+
+class Command:
+    """One that may be ended at any time, also while it is only being started."""
+
+    def __init__(self, start: Callable[[], Tree]) -> None:
+        self._start = start
+        self._lock = threading.Lock()
+        self._tree: Tree | None = None
+        self._over = False
+
+    def finish(self, seconds: float, most: int) -> Ended:
+        """Starts it, and waits for its end."""
+        tree = self._start()
+        with self._lock:
+            self._tree, over = tree, self._over
+        if over:
+            tree.end()
+        return tree.finish(seconds, most)
+
+    def end(self) -> None:
+        """Kills all of it, now or as soon as it is there."""
+        with self._lock:
+            self._over, tree = True, self._tree
+        if tree is not None:
+            tree.end()
 
 
 class _Output:

@@ -1,8 +1,10 @@
 """The ten methods as the guest for Windows answers them, over lines, with the files and commands of the system that tests."""
 
+import asyncio
 import os
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +15,13 @@ import pytest
 
 from stead.guest.configuration import Configuration, Security
 from stead.guest.windows.guest import Guest
+from stead.guest.windows.machine import Machine
 from stead.guest.windows.serving import serve
+from stead.guest.windows.tree import Tree
 from stead.protocol import guest as wire
 from stead.protocol.errors import SteadError
-from support.deadline import PATIENCE, eventually
+from stead.toolbox.contract import Exec
+from support.deadline import PATIENCE, eventually, eventually_async
 from support.posix import Posix
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="facts are those of Linux")]
@@ -166,6 +171,35 @@ async def test_over_its_time_the_whole_tree_ends_and_blocks_nothing(tmp_path: Pa
         eventually(lambda: not _runs(pid), "the child is gone")
         left = await host.ask("exec_command", command="sh", args=["-c", "sleep 5 & echo there"])
         assert left["stdout"] == "there\n"
+
+
+class Slow(Posix):
+    """Takes its time to start a command."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.pids: list[int] = []
+        self.go = threading.Event()
+
+    def start(self, argv: list[str], cwd: str, environment: dict[str, str]) -> Tree:
+        tree = super().start(argv, cwd, environment)
+        self.pids.append(tree._process.pid)
+        self.go.wait(PATIENCE)
+        return tree
+
+
+async def test_who_goes_while_a_command_is_being_started_ends_it(tmp_path: Path) -> None:
+    platform = Slow(tmp_path)
+    machine = Machine(platform)
+    with anyio.fail_after(PATIENCE):
+        task = asyncio.ensure_future(machine.run(Exec(argv=["sleep", "600"], timeout=600, log_bytes=1)))
+        while not platform.pids:
+            await anyio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        assert _runs(platform.pids[0])
+        platform.go.set()
+        await eventually_async(lambda: not _runs(platform.pids[0]), "the command is gone")
 
 
 def _runs(pid: int) -> bool:
