@@ -24,6 +24,8 @@ from stead.protocol.errors import SteadError
 
 OUTPUT_BYTES = 1 << 20
 LINE_BYTES = 1 << 20
+LINGER_SECONDS = 1.0
+"""How long the streams of a program that is over are still read."""
 _PIECE = 1 << 16
 
 
@@ -62,6 +64,42 @@ def which(program: str, path: str | None) -> str | None:
     return shutil.which(program, path=path)
 
 
+class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """Says when the program itself is over."""
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit, loop)
+        self.over = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.over.set()
+
+
+class Process(asyncio.subprocess.Process):
+    """A program that runs, with its three streams."""
+
+    def __init__(
+        self, transport: asyncio.SubprocessTransport, protocol: _Protocol, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(transport, protocol, loop)
+        self._streams = transport
+        self._over = protocol.over
+
+    async def let_go(self) -> None:
+        """Closes the streams a moment after it is over: what it left behind may hold them for ever."""
+        await self._over.wait()
+        await asyncio.sleep(LINGER_SECONDS)
+        self.close_streams()
+
+    def close_streams(self) -> None:
+        """May be called twice."""
+        for number in range(3):
+            pipe = self._streams.get_pipe_transport(number)
+            if pipe is not None:
+                pipe.close()
+
+
 class Programs:
     """Those of one workspace."""
 
@@ -86,7 +124,7 @@ class Programs:
         descriptors: Sequence[int] = (),
         grace: float = 0.0,
     ) -> Finished:
-        """To its end; `descriptors` stay open in it. Over its time it is killed: "timeout"."""
+        """To its end, whoever else holds its streams; `descriptors` stay open in it. Over its time it is killed: "timeout"."""
         try:
             async with (
                 asyncio.timeout(seconds),
@@ -94,10 +132,14 @@ class Programs:
             ):
                 assert process.stdout is not None
                 assert process.stderr is not None
-                outcome = await asyncio.gather(
-                    _feed(process, stdin), _gather(process.stdout, limit), _gather(process.stderr, limit)
-                )
-                code = await process.wait()
+                letting_go = asyncio.ensure_future(process.let_go())
+                try:
+                    outcome = await asyncio.gather(
+                        _feed(process, stdin), _gather(process.stdout, limit), _gather(process.stderr, limit)
+                    )
+                    code = await process.wait()
+                finally:
+                    letting_go.cancel()
         except TimeoutError:
             raise SteadError("timeout", f"{argv[0]} took longer than {seconds:g} s and was ended") from None
         (stdout, cut_out), (stderr, cut_err) = outcome[1], outcome[2]
@@ -112,13 +154,15 @@ class Programs:
         environment: Mapping[str, str] | None = None,
         descriptors: Sequence[int] = (),
         grace: float = 0.0,
-    ) -> AsyncIterator[asyncio.subprocess.Process]:
+    ) -> AsyncIterator[Process]:
         """Runs it while the caller is in here; its three standard streams are pipes."""
         program = self.find(argv[0])
         if program is None:
             raise SteadError("program_missing", f"{argv[0]} is not installed in the workspace", program=argv[0])
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, protocol = await loop.subprocess_exec(
+                lambda: _Protocol(LINE_BYTES, loop),
                 program,
                 *argv[1:],
                 stdin=asyncio.subprocess.PIPE,
@@ -128,10 +172,10 @@ class Programs:
                 env=self.environment | {"LC_ALL": "C.UTF-8"} | dict(environment or {}),
                 start_new_session=True,
                 pass_fds=descriptors,
-                limit=LINE_BYTES,
             )
         except (OSError, ValueError) as error:
             raise _unstarted(argv[0], error) from error
+        process = Process(transport, protocol, loop)
         try:
             yield process
         finally:
@@ -146,14 +190,11 @@ def _unstarted(program: str, error: OSError | ValueError) -> SteadError:
     return SteadError(code, f"{program} cannot be started: {error.strerror}")
 
 
-async def _end(process: asyncio.subprocess.Process, grace: float) -> None:
+async def _end(process: Process, grace: float) -> None:
     """Nothing of its group stays, and the process is collected. Its pipes are closed, else one that is full and that nobody
     reads is waited for; the transport as a whole is not, which would take the exit code from whoever waits for it."""
     _signal(process, signal.SIGTERM if grace else signal.SIGKILL)
-    for number in range(3):
-        pipe = process._transport.get_pipe_transport(number)  # type: ignore[attr-defined]  # noqa: SLF001
-        if pipe is not None:
-            pipe.close()
+    process.close_streams()
     if grace:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):

@@ -57,6 +57,13 @@ async def test_with_grace_it_may_tidy_up_and_is_killed_when_it_does_not(tmp_path
         (tmp_path / "began").unlink()
 
 
+async def test_it_is_over_when_it_ends_whoever_else_holds_its_streams(tmp_path: Path) -> None:
+    line = "sleep 1000 & head -c 500000 /dev/zero; echo bad >&2; exit 3"
+    with anyio.fail_after(60):
+        done = await PROGRAMS.run(["sh", "-c", line], cwd=str(tmp_path), seconds=100.0, stdin=bytes(1000))
+    assert (done.code, done.stdout, done.stderr) == (3, bytes(500_000), b"bad\n")
+
+
 async def test_nothing_of_ours_is_open_in_it(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
