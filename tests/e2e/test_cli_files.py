@@ -30,6 +30,16 @@ def test_put_from_stdin_and_get_to_stdout(cli: Cli, work: Work) -> None:
     assert cli.ok("cp", f"{work['name']}:deep/er/note", "-") == "from a pipe\n"
 
 
+def test_adding_to_a_file_and_a_part_of_it(cli: Cli, work: Work, tmp_path: Path) -> None:
+    (tmp_path / "more").write_bytes(b"y" * 600_000)
+    cli.ok("files", "put", work["name"], "--append", "-", "added/to", "--parents", input=b"first ")
+    cli.ok("files", "put", work["name"], "--append", str(tmp_path / "more"), "added/to")
+    assert cli.json("files", "stat", work["name"], "added/to")["size"] == 600_006
+    assert cli.ok("files", "cat", work["name"], "added/to", "--offset", "3", "--length", "5") == "st yy"
+    assert cli.ok("files", "cat", work["name"], "added/to", "--offset", "600_000") == "y" * 6
+    assert cli("files", "cat", work["name"], "added/to", "--offset", "-1").returncode == 1
+
+
 def test_list_stat_move_and_remove(cli: Cli, work: Work) -> None:
     cli.ok("files", "mkdir", work["name"], "-p", "tree/branch")
     cli.ok("files", "put", work["name"], "-", "tree/leaf", input=b"x")

@@ -1,12 +1,13 @@
 """`stead ps` and `stead system`, through the whole path."""
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.cli import Cli
+from support.cli import Cli, ended
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,19 @@ def test_the_system_is_shown(cli: Cli, workspace: str) -> None:
     assert all(filesystem["mount_point"] for filesystem in told["filesystems"])
 
 
+def test_a_log_is_shown_and_followed(cli: Cli, workspace: str) -> None:
+    cli.ok("files", "put", workspace, "-", "out.txt", input=b"one\ntwo\n")
+    assert cli.ok("system", workspace, "log", "out.txt", "-n", "1") == "two\n"
+    assert cli.json("system", workspace, "log", "out.txt")["data"] == base64.b64encode(b"one\ntwo\n").decode()
+    assert b"nothing" in cli("system", workspace, "log", "nothing").stderr
+    with ended(cli.start("system", workspace, "log", "out.txt", "-f", "-n", "1")) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == b"two\n"
+        cli.ok("files", "put", workspace, "--append", "-", "out.txt", input=b"three\n")
+        assert following.stdout.readline() == b"three\n"
+    assert cli.ok("files", "cat", workspace, "out.txt", "--offset", "4", "--length", "6") == "two\nth"
+
+
 def test_cloud_init_is_asked(cli: Cli, workspace: str, tmp_path: Path) -> None:
     """A script is refused with the way that it goes, before anything is looked at."""
     file = tmp_path / "data"
@@ -59,6 +73,10 @@ def test_cloud_init_is_asked(cli: Cli, workspace: str, tmp_path: Path) -> None:
     "words",
     [
         ["--status"],
+        ["--follow"],
+        ["log"],
+        ["log", "x", "--status"],
+        ["cloud-init", "-", "--unit", "x"],
         ["cloud-init"],
         ["cloud-init", "-", "--wait", "1s"],
         ["cloud-init", "-", "--status"],

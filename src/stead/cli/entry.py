@@ -55,7 +55,7 @@ WORDS: dict[str, dict[str, Word]] = {
         "cp": Word("copying", "cp", "copy files and directories into, out of and between workspaces"),
         "sync": Word("syncing", "sync", "make a directory the same as another; only differences travel"),
         "ps": Word("system", "ps", "what runs in a workspace"),
-        "system": Word("system", "system", "the system of a workspace: kernel, memory, network, disks"),
+        "system": Word("system", "system", "the system of a workspace: kernel, memory, network, disks, logs"),
         "search": Word("finding", "search", "search in content, names, symbols, or for what fits best"),
         "watch": Word("finding", "watch", "print every change of files"),
         "toolbox": Word("toolbox", "toolbox", "anything else: git, services, packages, keys, text, ..."),

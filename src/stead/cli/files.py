@@ -12,7 +12,7 @@ import anyio.to_thread
 from stead.cli import output
 from stead.cli.context import Context
 from stead.cli.progress import Progress
-from stead.cli.singles import fetch, send, to_stdout
+from stead.cli.singles import add, fetch, send, to_stdout
 from stead.cli.words import Namespace, Parser, Verb, mode, workspace_argument
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import FileKind, Stat
@@ -34,7 +34,7 @@ async def cat(context: Context, arguments: Namespace) -> None:
     """Bytes as they are, straight to stdout."""
     async with context.toolbox(arguments.workspace) as toolbox:
         for path in arguments.paths:
-            async for piece in toolbox.download(path):
+            async for piece in toolbox.download(path, arguments.offset, arguments.length):
                 await anyio.to_thread.run_sync(to_stdout, piece)
 
 
@@ -49,8 +49,9 @@ async def get(context: Context, arguments: Namespace) -> None:
 async def put(context: Context, arguments: Namespace) -> None:
     async with context.toolbox(arguments.workspace) as toolbox:
         name = "stdin" if arguments.source == "-" else Path(arguments.source).name
+        carry = add if arguments.append else send
         with Progress(context.out, arguments.source) as progress:
-            written = await send(
+            written = await carry(
                 toolbox, arguments.source, arguments.path or name, parents=arguments.parents, progress=progress
             )
     context.out.facts(written, {"path": written.path, "size": output.amount(written.size)})
@@ -175,6 +176,12 @@ def _paths_arguments(parser: Parser) -> None:
     parser.add_argument("paths", nargs="+", metavar="path")
 
 
+def _cat_arguments(parser: Parser) -> None:
+    _paths_arguments(parser)
+    parser.add_argument("--offset", type=int, default=0, metavar="BYTES", help="where to begin")
+    parser.add_argument("--length", type=int, default=None, metavar="BYTES", help="how much (to the end)")
+
+
 def _ls_arguments(parser: Parser) -> None:
     workspace_argument(parser)
     parser.add_argument("path", nargs="?", default=".")
@@ -191,6 +198,7 @@ def _put_arguments(parser: Parser) -> None:
     parser.add_argument("source", help="a local file; - is stdin")
     parser.add_argument("path", nargs="?", default="", help="where to in the workspace")
     parser.add_argument("-p", "--parents", action="store_true", help="make missing directories")
+    parser.add_argument("-a", "--append", action="store_true", help="add to the end of what is there")
 
 
 def _rm_arguments(parser: Parser) -> None:
@@ -242,7 +250,7 @@ def _patch_arguments(parser: Parser) -> None:
 
 VERBS = {
     "ls": Verb("list a directory", ls, _ls_arguments),
-    "cat": Verb("print files", cat, _paths_arguments),
+    "cat": Verb("print files", cat, _cat_arguments),
     "put": Verb("send a file into the workspace", put, _put_arguments),
     "get": Verb("fetch a file from the workspace", get, _get_arguments),
     "rm": Verb("remove files", rm, _rm_arguments),

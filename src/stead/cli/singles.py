@@ -1,13 +1,15 @@
 """Single files between this machine and a workspace; large ones go on where they were cut off, also by another process.
 
-Contract: `send` and `fetch` copy one file, `-` is stdin or stdout. As with cp, a link here that is the target stays, and what
-it leads to is replaced; a pipe or a device is written into. From `RESUME_BYTES` on: an upload that is cut off is kept in the
-workspace for a day under a name that follows from both files; a download is kept beside its target under a name that follows
-from the version of its source. Whoever copies the same again sends only the rest. The hash of all is compared.
+Contract: `send` and `fetch` copy one file, `-` is stdin or stdout; `add` adds to one. As with cp, a link here that is the
+target stays, and what it leads to is replaced; a pipe or a device is written into. From `RESUME_BYTES` on: an upload that is
+cut off is kept in the workspace for a day under a name that follows from both files; a download is kept beside its target under
+a name that follows from the version of its source. Whoever copies the same again sends only the rest, and the hash of all is
+compared. A smaller file that became shorter while it came down replaces nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -67,6 +69,15 @@ async def send(toolbox: RemoteToolbox, source: str, path: str, *, parents: bool,
         )
 
 
+async def add(toolbox: RemoteToolbox, source: str, path: str, *, parents: bool, progress: Progress) -> Written:
+    """A local file (or "-", stdin) to the end of one in the workspace, piece by piece."""
+    with contextlib.nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as file:  # noqa: ASYNC230
+        written = await toolbox.append(path, b"", parents=parents)
+        async for piece in progress.counted(_pieces(file)):
+            written = await toolbox.append(path, piece)
+    return written
+
+
 async def fetch(toolbox: RemoteToolbox, path: str, target: Path, progress: Progress) -> int:
     """A file of the workspace to here; a broken copy never replaces a whole one. How many bytes it has."""
     if str(target) == "-":
@@ -82,7 +93,7 @@ async def fetch(toolbox: RemoteToolbox, path: str, target: Path, progress: Progr
     if target.exists() and not target.is_file():
         await _fetch_into(toolbox, path, target, progress)
     elif found.size < RESUME_BYTES:
-        await _fetch_small(toolbox, path, target, progress)
+        await _fetch_small(toolbox, path, target, found, progress)
     else:
         await _fetch_large(toolbox, path, target, found, progress)
     return progress.count
@@ -96,13 +107,15 @@ async def _fetch_into(toolbox: RemoteToolbox, path: str, target: Path, progress:
             progress.add(len(piece))
 
 
-async def _fetch_small(toolbox: RemoteToolbox, path: str, target: Path, progress: Progress) -> None:
+async def _fetch_small(toolbox: RemoteToolbox, path: str, target: Path, found: Fingerprint, progress: Progress) -> None:
     fresh = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{_short(target.name)}.", delete=False)  # noqa: SIM115
     try:
         with fresh:
             async for piece in toolbox.download(path):
                 fresh.write(piece)
                 progress.add(len(piece))
+        if progress.count < found.size and (await toolbox.trees.fingerprint(path)).etag != found.etag:
+            raise _changed(path)
         await _place(toolbox, path, Path(fresh.name), target)
     except BaseException:
         Path(fresh.name).unlink(missing_ok=True)
@@ -134,8 +147,12 @@ async def _fetch_large(toolbox: RemoteToolbox, path: str, target: Path, found: F
                 hasher.end()
         if theirs[0].etag != found.etag or theirs[0].sha256 != hasher.digest.hexdigest():
             part.unlink()
-            raise SteadError("precondition_failed", f"{path} was changed while it was copied", path=path)
+            raise _changed(path)
         await _place(toolbox, path, part, target)
+
+
+def _changed(path: str) -> SteadError:
+    return SteadError("precondition_failed", f"{path} was changed while it was copied", path=path)
 
 
 class _Hasher:

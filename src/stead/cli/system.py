@@ -1,4 +1,4 @@
-"""`stead ps`, `stead system`: what runs in a workspace, and on what; directives for its cloud-init."""
+"""`stead ps`, `stead system`: what runs in a workspace, and on what; its logs; directives for its cloud-init."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
+
 from stead.cli import output
 from stead.cli.context import Context
 from stead.cli.exec import signal_number
 from stead.cli.output import Output
+from stead.cli.singles import to_stdout
 from stead.cli.words import Namespace, Parser, Verb, seconds, workspace_argument
 from stead.protocol.errors import SteadError
 
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
 COMMAND_WIDTH = 120
 MOST = 10_000
 CLOUD_SECONDS = 1800.0
-CLOUD_DETAILS = """\
+LINES = 100
+DETAILS = """\
 stead system work                                     kernel, memory, network, disks
+stead system work log build/out.txt -f                the last lines of a file, and what is added to it
+stead system work log --unit nginx -n 20              those of a systemd unit's journal
 stead system work cloud-init server.yaml              run its directives now; - is stdin
 stead system work cloud-init --status --wait 5m       what cloud-init did at the boot, once that is done
 
@@ -42,13 +48,37 @@ async def ps(context: Context, arguments: Namespace) -> None:
 
 
 async def system(context: Context, arguments: Namespace) -> int | None:
-    """Kernel, memory, network and disks; or cloud-init."""
+    """Kernel, memory, network and disks; or a log; or cloud-init."""
+    if arguments.what != "cloud-init" and (arguments.status or arguments.wait or arguments.timeout):
+        raise SteadError("invalid", "these arguments are for cloud-init: stead system WS cloud-init FILE")
+    if arguments.what != "log" and (arguments.unit or arguments.follow or arguments.lines is not None):
+        raise SteadError("invalid", "these arguments are for a log: stead system WS log FILE")
     if arguments.what == "cloud-init":
         return await (_cloud_status if arguments.status else _cloud_init)(context, arguments)
-    if arguments.file or arguments.status or arguments.wait or arguments.timeout:
-        raise SteadError("invalid", "these arguments are for cloud-init: stead system WS cloud-init FILE")
-    await _system(context, arguments)
+    await (_log if arguments.what == "log" else _system)(context, arguments)
     return None
+
+
+async def _log(context: Context, arguments: Namespace) -> None:
+    """The last lines; with --follow also what comes after them, until it is interrupted."""
+    lines = LINES if arguments.lines is None else arguments.lines
+    async with context.toolbox(arguments.workspace) as toolbox:
+        if arguments.follow:
+            async for piece in toolbox.system.follow(arguments.file, unit=arguments.unit, lines=lines):
+                await _put_log(context, piece)
+            return
+        told = await toolbox.system.log(arguments.file, unit=arguments.unit, lines=lines)
+    await _put_log(context, told.content)
+    if told.truncated:
+        context.out.note("stead: these lines are long, so there are fewer than asked for")
+
+
+async def _put_log(context: Context, piece: bytes) -> None:
+    """Bytes as they are, or as lines of JSON."""
+    if context.out.json:
+        context.out.row({"data": piece})
+    else:
+        await anyio.to_thread.run_sync(to_stdout, piece)
 
 
 async def _system(context: Context, arguments: Namespace) -> None:
@@ -189,9 +219,12 @@ def _ps_arguments(parser: Parser) -> None:
 def _system_arguments(parser: Parser) -> None:
     workspace_argument(parser)
     parser.add_argument(
-        "what", nargs="?", choices=["cloud-init"], help="run directives, or ask what became of the boot"
+        "what", nargs="?", choices=["log", "cloud-init"], help="a log; or directives, or what became of the boot"
     )
-    parser.add_argument("file", nargs="?", default="", help="a #cloud-config; - is stdin")
+    parser.add_argument("file", nargs="?", default="", help="a log in the workspace; or a #cloud-config, - is stdin")
+    parser.add_argument("--unit", default="", help="the journal of this systemd unit, instead of a file")
+    parser.add_argument("-n", "--lines", type=int, default=None, metavar="N", help=f"the last so many lines ({LINES})")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what is added, until interrupted")
     parser.add_argument("--status", action="store_true", help="what cloud-init did at the boot")
     parser.add_argument("--wait", type=seconds, default=0.0, metavar="TIME", help="wait so long until the boot is done")
     parser.add_argument("--timeout", type=seconds, default=0.0, metavar="TIME", help="end a run after so long (30m)")
@@ -200,9 +233,9 @@ def _system_arguments(parser: Parser) -> None:
 VERBS = {
     "ps": Verb("what runs in a workspace", ps, _ps_arguments),
     "system": Verb(
-        "the system of a workspace: kernel, memory, network, disks; its cloud-init",
+        "the system of a workspace: kernel, memory, network, disks; its logs, its cloud-init",
         system,
         _system_arguments,
-        details=CLOUD_DETAILS,
+        details=DETAILS,
     ),
 }
