@@ -45,6 +45,7 @@ def test_a_repository_from_nothing_to_a_commit(cli: Cli, workspace: str) -> None
         (["git.log", "limit"], 2, "key=value"),
         (["text.edit", "path=a", "edits=[{"], 1, "params"),
         (["text.read", "path=../x"], 1, "../x"),
+        (["git.fetch", 'credential={"password": "x"}'], 1, "stdin"),
     ],
 )
 def test_mistakes_are_told(cli: Cli, workspace: str, words: list[str], code: int, message: str) -> None:

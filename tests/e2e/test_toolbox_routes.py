@@ -2,7 +2,9 @@
 
 import base64
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -10,8 +12,10 @@ import jsonschema
 import pytest
 
 from stead.testing.cluster import Cluster
+from support.git_http import GitServer, bare
 
 PATIENCE = 60
+SECRET = "lent-for-one-call-0f3c"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +81,27 @@ def test_git(ask: Described) -> None:
     person = {"name": "Ann", "email": "ann@example.org"}
     ask("git.commit", directory="repository", message="one", author=person, all=True)
     assert [each["message"] for each in ask("git.log", directory="repository")["commits"]] == ["one"]
+
+
+def test_a_credential_is_nowhere_afterwards(ask: Described, cluster: Cluster, tmp_path: Path) -> None:
+    """Through the control plane, its store of answers, its audit, the node and the guest: of a success and of a failure."""
+    (tmp_path / "served").mkdir()
+    bare(tmp_path / "served" / "a.git")
+    with GitServer(tmp_path / "served", "somebody", SECRET) as server:
+        for word, status in ((SECRET, 200), (f"{SECRET}-wrong", 424)):
+            params = {
+                "url": server.url("a.git"),
+                "directory": f"lent-{status}",
+                "credential": {"username": "somebody", "password": word},
+            }
+            key = {"Idempotency-Key": f"clone-{status}"}
+            answer = ask.api.post(f"{ask.box}/toolbox/git.clone", json=params, headers=key)
+            assert (answer.status_code, SECRET in answer.text) == (status, False), answer.text
+        assert any(server.seen)
+    assert ask("git.head", directory="lent-200")["branch"] == "main"
+    places = [str(cluster.data), str(cluster.server.log)]
+    found = subprocess.run(["grep", "-rlaFD", "skip", SECRET, *places], capture_output=True, text=True, check=False)
+    assert found.stdout == ""
 
 
 def test_a_shell_session(ask: Described) -> None:

@@ -17,7 +17,7 @@ from stead.toolbox.contract import Params
 
 DETAILS = """\
 Without an operation all of them are listed. Params are key=value, where lists and objects are JSON; or - for an object of JSON
-on stdin. Bytes are base64.
+on stdin, as those with a credential must be. Bytes are base64.
 
   stead toolbox work git.commit directory=project message='What changed' all=true
   stead toolbox work text.edit path=shop.py edits='[{"old": "1", "new": "2"}]'
@@ -53,6 +53,10 @@ async def _given(words: list[str]) -> dict[str, object]:
         if words == ["-"]:
             raw = await anyio.to_thread.run_sync(sys.stdin.buffer.read)
             return msgspec.json.decode(raw, type=dict[str, object])
+        if any(word.startswith("credential=") for word in words):
+            raise SteadError(
+                "invalid", "a credential on the command line is seen by others: give all params on stdin (-)"
+            )
         return {key: _value(text) for key, _, text in (word.partition("=") for word in words)}
     except (msgspec.DecodeError, UnicodeError) as error:
         raise SteadError("invalid", f"params: {error}") from None
