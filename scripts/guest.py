@@ -10,6 +10,7 @@ interface or newer; the C library comes along, so the image's own does not matte
 """
 
 import compileall
+import gzip
 import os
 import platform
 import py_compile
@@ -150,10 +151,15 @@ def pack(folder: Path) -> Path:
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = "root"
-        entry.mtime = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
+        entry.mtime = when
         return entry
 
-    with tarfile.open(bundle, "w:gz", compresslevel=6) as file:
+    when = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
+    with (
+        bundle.open("wb") as raw,
+        gzip.GzipFile("", "wb", 6, raw, mtime=when) as packed,
+        tarfile.open(fileobj=packed, mode="w") as file,
+    ):
         file.add(folder, folder.name, filter=plain)
     return bundle
 

@@ -83,6 +83,17 @@ async def test_everything_in_a_root_with_a_static_busybox(standalone: Path, tmp_
     assert tried >= {"search-content", "search-outline"}
 
 
+def test_the_same_folder_makes_the_same_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    folder = tmp_path / "guest"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python3").write_text("x")
+    before = machines.builder().pack(folder).read_bytes()
+    assert before[4:8] == bytes(4), "the time of packing is not in it"
+    os.utime(folder / "bin" / "python3", (5, 5))
+    assert machines.builder().pack(folder).read_bytes() == before
+
+
 def _install_busybox(root: Path) -> None:
     names = subprocess.run(
         [root / "bin" / "busybox", "--list"], capture_output=True, text=True, check=True
