@@ -1,6 +1,6 @@
-"""The toolbox behaves the same at the other end of everything: SDK, control plane, node, sandbox, guest."""
+"""The toolbox behaves the same at the other end of everything: SDK, control plane, node, each driver, guest."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -12,10 +12,25 @@ from support.areas import PROGRAMS
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(scope="module", params=["process", "scripted"])
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-async def toolbox(cluster: Cluster) -> AsyncIterator[Toolbox]:
-    async with cluster.client() as stead:
-        workspace = await stead.workspaces.create(environment={"PATH": PROGRAMS})
+def whole(driver: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One whose node has the driver."""
+    if driver == "process":
+        yield request.getfixturevalue("cluster")
+        return
+    with Cluster(tmp_path_factory.mktemp("scripted"), mode="scripted") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+async def toolbox(whole: Cluster, driver: str) -> AsyncIterator[Toolbox]:
+    async with whole.client() as stead:
+        workspace = await stead.workspaces.create(driver=driver, environment={"PATH": PROGRAMS})
         yield workspace.toolbox
         await workspace.delete()
 
