@@ -120,10 +120,38 @@ def test_what_begins_with_the_end_of_a_line_is_found_once() -> None:
     assert (error.details["count"], error.details["lines"]) == (3, [1, 2, 3])
 
 
+TEXTS = st.text(st.sampled_from("ab\r\n"), max_size=12)
+
+
+@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@given(text=TEXTS, old=TEXTS, new=TEXTS, every=st.booleans())
+def test_it_is_what_it_would_be_with_plain_ends(text: str, old: str, new: str, every: bool) -> None:
+    """But for the ends of lines, which are those of the place."""
+    plain, was, becomes = (each.replace("\r\n", "\n") for each in (text, old, new))
+    try:
+        made, count = edits.replace(text, Edit(old=old, new=new, every=every))
+    except SteadError as error:
+        assert error.code in {"empty_old_string", "identical_strings", "text_not_found", "text_not_unique"}
+        assert not was or was == becomes or was not in plain or (not every and plain.find(was) != plain.rfind(was))
+        return
+    assert count == (plain.count(was) if every else 1)
+    if "\r" not in plain + was + becomes:
+        assert made.replace("\r\n", "\n") == plain.replace(was, becomes)
+    if "\r\n" not in text:
+        assert made == plain.replace(was, becomes)
+
+
 def test_no_file_grows_beyond_what_is_text() -> None:
     refused("too_large", "a" * 100_000, Edit(old="a", new="b" * 1000, every=True))
     assert edits.replace("a" * 1000, Edit(old="a", new="b" * 1000, every=True))[1] == 1000
     assert edits.replace("a" * 1000, Edit(old="a", new="", every=True)) == ("", 1000)
+
+
+def test_very_many_ends_of_lines_take_no_time() -> None:
+    """What is sought is not tried again at each of them: this would take an hour."""
+    for text in ("\n" * 20_000_000, "\r\n" + "\n" * 20_000_000):
+        refused("text_not_found", text, Edit(old="\n" * 5000 + "x", new="y"))
+    assert edits.replace("\r\n" + "\n" * 10_000, Edit(old="\n", new="x", every=True)) == ("x" * 10_001, 10_001)
 
 
 def test_lines_are_inserted_whole() -> None:

@@ -7,19 +7,20 @@ it fits LF and CRLF, and what is put in ends its lines as those it replaces. The
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.text.contract import TEXT_BYTES, Edit, Newline
-from stead.toolbox.text.document import count_lines, main_newline, start_of, with_newlines
+from stead.toolbox.text.document import count_lines, main_newline, newline_of, start_of, with_newlines
 
 PLACES_TOLD = 20
 """How many line numbers a refusal tells."""
 _COUNTED = 100_000
-_END = r"(?:\r\n|(?<!\r)\n)"
-"""The end of a line, whole: what begins with one is not found again in the middle of CRLF."""
 
 
 def replace(text: str, edit: Edit) -> tuple[str, int]:
@@ -29,16 +30,35 @@ def replace(text: str, edit: Edit) -> tuple[str, int]:
         raise SteadError("empty_old_string", "the text to be replaced is empty")
     if old == edit.new.replace("\r\n", "\n"):
         raise SteadError("identical_strings", "the text to be replaced and the new text are the same")
-    pattern = re.compile(_END.join(re.escape(part) for part in old.split("\n")))
-    first = pattern.search(text)
-    if first is None:
+    plain = text.replace("\r\n", "\n")
+    first = plain.find(old)
+    if first < 0:
         raise SteadError("text_not_found", f"{_shown(old)} is not in the file")
-    if not edit.every and pattern.search(text, first.start() + 1):
-        raise _not_unique(text, pattern, old)
-    if edit.every:
-        _check_size(len(text) + sum(1 for _ in pattern.finditer(text)) * (len(edit.new) - len(old)))
+    if not edit.every and plain.find(old, first + 1) >= 0:
+        raise _not_unique(plain, old)
+    count = plain.count(old) if edit.every else 1
+    _check_size(len(text) + count * (len(edit.new) - len(old)))
+    newline = main_newline(text)
+    if newline_of(text) is Newline.MIXED or "\r" in old:
+        return _each(text, plain, old, edit.new, count), count
+    return text.replace(with_newlines(old, newline), with_newlines(edit.new, newline), count), count
+
+
+def _each(text: str, plain: str, old: str, new: str, count: int) -> str:
+    """Replaces place by place, as the lines end there. `plain`: the text with LF alone, in which they are found."""
+    windows = array("q", (found.start() - number for number, found in enumerate(re.finditer("\r\n", text))))
     fallback = main_newline(text)
-    return pattern.subn(lambda found: _fitting(edit.new, found[0], fallback), text, count=0 if edit.every else 1)
+    made = io.StringIO(newline="")
+    place = done = 0
+    for _ in range(count):
+        start = plain.find(old, place)
+        place = start + len(old)
+        begin, end = (each + bisect_left(windows, each) for each in (start, place))
+        made.write(text[done:begin])
+        made.write(_fitting(new, text[begin:end], fallback))
+        done = end
+    made.write(text[done:])
+    return made.getvalue()
 
 
 def _check_size(characters: int) -> None:
@@ -67,20 +87,20 @@ def _fitting(new: str, found: str, fallback: Newline) -> str:
     return with_newlines(new, fallback)
 
 
-def _not_unique(text: str, pattern: re.Pattern[str], old: str) -> SteadError:
-    starts = list(itertools.islice(_starts(text, pattern), _COUNTED))
-    lines = [text.count("\n", 0, start) + 1 for start in starts[:PLACES_TOLD]]
+def _not_unique(plain: str, old: str) -> SteadError:
+    starts = list(itertools.islice(_starts(plain, old), _COUNTED))
+    lines = [plain.count("\n", 0, start) + 1 for start in starts[:PLACES_TOLD]]
     return SteadError(
         "text_not_unique", f"{_shown(old)} is in the file {len(starts)} times", count=len(starts), lines=lines
     )
 
 
-def _starts(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
+def _starts(plain: str, old: str) -> Iterator[int]:
     """Where it begins, places that overlap included."""
-    at = -1
-    while found := pattern.search(text, at + 1):
-        at = found.start()
+    at = plain.find(old)
+    while at >= 0:
         yield at
+        at = plain.find(old, at + 1)
 
 
 def _shown(old: str) -> str:
