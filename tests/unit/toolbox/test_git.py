@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import subprocess
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import anyio
@@ -414,6 +415,52 @@ async def test_a_branch_checked_out_is_no_detached_head(here: Here) -> None:
     await refused("ref_unknown", here.git.checkout("r", commit="f" * 40))
     await refused("invalid", here.git.checkout("r"))
     await refused("invalid", here.git.checkout("r", branch="main", commit=first))
+
+
+SLOW = """git init -q -b main r && cd r && echo '*.slow filter=slow' > .gitattributes && echo 1 > a && echo 1 > b.slow
+echo 1 > gone && git config filter.slow.clean cat && git config filter.slow.smudge cat && git add . && git commit -qm first
+git switch -qc other && echo 2 > a && echo 2 > b.slow && mkdir d && echo 2 > d/new && git rm -q gone && git add .
+git commit -qm second && git switch -q main && git config filter.slow.smudge "$PWD/../filter" && echo mine > notes
+printf '#!/bin/sh\nif mkdir $HOME/ran 2> /dev/null; then sleep 1000; fi; cat\n' > ../filter && chmod +x ../filter"""
+"""A branch on the way to which a filter does not end, the first time."""
+
+
+@pytest.mark.parametrize("how", ["branch", "commit", "new", "pull"])
+async def test_a_move_that_is_given_up_is_taken_back_and_can_be_made_again(tmp_path: Path, how: str) -> None:
+    (tmp_path / "w").mkdir()
+    sh(tmp_path / "w", SLOW)
+    here = Here(tmp_path / "w")
+    sh(here.root, "cd r; git remote add origin ../r; git fetch -q")
+    moves: dict[str, Callable[[], Coroutine[object, object, object]]] = {
+        "branch": lambda: here.git.checkout("r", branch="other"),
+        "commit": lambda: here.git.checkout("r", commit="other"),
+        "new": lambda: here.git.create_branch("new", "r", base="other", checkout=True),
+        "pull": lambda: here.git.pull("r", branch="other"),
+    }
+    shows = "cd r; git status --porcelain=v2 --branch; git branch -a; cat a b.slow gone notes; ls -A; find .git -name '*.lock'"
+    before = sh(here.root, f"rm -f r/.git/FETCH_HEAD; {shows}")
+    async with anyio.create_task_group() as group:
+        group.start_soon(moves[how])
+        await eventually_async((here.root / "ran").exists, "the filter runs")
+        group.cancel_scope.cancel()
+    assert sh(here.root, f"rm -f r/.git/FETCH_HEAD; {shows}") == before
+    await moves[how]()
+    assert sh(here.root, "cd r; git rev-parse HEAD; cat d/new b.slow") == sh(
+        here.root, "cd r; git rev-parse other; echo 2; echo 2"
+    )
+
+
+async def test_a_move_whose_hook_does_not_end_is_made(here: Here) -> None:
+    hook = here.root / "r/.git/hooks/post-checkout"
+    hook.write_text("#!/bin/sh\ntouch $HOME/ran; sleep 1000\n")
+    hook.chmod(0o755)
+    sh(here.root, "cd r; git branch other; git commit -q --allow-empty -m second; echo 2 > a; git commit -qam third")
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: here.git.checkout("r", branch="other"))
+        await eventually_async((here.root / "ran").exists, "the hook runs")
+        group.cancel_scope.cancel()
+    status = await here.git.status("r")
+    assert (status.branch, status.clean, (here.root / "r/a").read_text()) == ("other", True, "one\n")
 
 
 async def test_local_changes_are_not_overwritten_unless_asked(here: Here) -> None:

@@ -1,14 +1,15 @@
-"""What git leaves half done when the disk becomes full, taken back.
+"""What git leaves half done when the disk becomes full or the call is given up, taken back.
 
-Contract: `moving` is a context in which git moves a working tree to
-another commit: where the disk is too full for that, working tree, index and HEAD are again as they were, also when git had
-replaced or removed files already, and the same call can be made again. What was not touched meanwhile, by the clock of the file
-system, is left alone. Where it cannot be put back, the error says so. `staging` does so with the index alone; `reserved` holds
-some room, which whoever undoes something then has.
+Contract: `moving` is a context in which git moves a working tree to another commit, one call after the other: where the disk
+is too full for that, or who waits stops before git is there, working tree, index and HEAD are again as they were, also when git
+had replaced or removed files already, and the same call can be made again. What was not touched meanwhile, by the clock of the
+file system, is left alone. Where it cannot be put back, the error says so. `staging` does so with the index alone, and only for
+a full disk; `reserved` holds some room, which whoever undoes something then has.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -28,21 +29,26 @@ if TYPE_CHECKING:
 RESERVE_BYTES = 1 << 16
 """Held while a working tree moves, so that there is room for putting it back."""
 _INDEX, _HEAD = "index", "HEAD"
+_HALF_WAY = frozenset({"disk_full", "timeout", "cancelled"})
+"""Ends at which git may not be there. On a full disk it may say that it is."""
 
 
 @contextlib.asynccontextmanager
 async def moving(git: Git, repository: Repository, target: str, *, branch: str = "") -> AsyncIterator[None]:
     """On the way to a commit. A `branch` that is made there goes again."""
-    with contextlib.ExitStack() as stack:
-        before = await git.place.in_thread(stack.enter_context, _kept(git.place, repository.directory))
-        try:
-            yield
-        except SteadError as error:
-            if error.code != "disk_full" or before is None:
+    async with git.alone(repository):
+        with contextlib.ExitStack() as stack:
+            before = await git.place.in_thread(stack.enter_context, _kept(git.place, repository.directory))
+            try:
+                yield
+            except (SteadError, asyncio.CancelledError) as error:
+                why = error.code if isinstance(error, SteadError) else "cancelled"
+                if before is None or why not in _HALF_WAY:
+                    raise
+                with anyio.CancelScope(shield=True):
+                    if why == "disk_full" or (await git.head(repository)).commit != target:
+                        await _put_back(git, repository, before, target, branch, error)
                 raise
-            with anyio.CancelScope(shield=True):
-                await _put_back(git, repository, before, target, branch, error)
-            raise
 
 
 @contextlib.asynccontextmanager
@@ -123,7 +129,12 @@ def _head(directory: int) -> str:
 
 
 async def _put_back(
-    git: Git, repository: Repository, before: _Before, target: str, branch: str, error: SteadError
+    git: Git,
+    repository: Repository,
+    before: _Before,
+    target: str,
+    branch: str,
+    error: SteadError | asyncio.CancelledError,
 ) -> None:
     """Raises the error with more words where that cannot be."""
     try:
@@ -138,8 +149,9 @@ async def _put_back(
         if branch:
             await git.act(repository.top, ["update-ref", "-d", f"refs/heads/{branch}", target], accept=(0, 1, 128))
     except (SteadError, OSError) as why:
-        words = f"{error.message}; the working tree could not be put back as it was: {why}"
-        raise SteadError("disk_full", words, **error.details) from why
+        found = error if isinstance(error, SteadError) else SteadError("cancelled", "git was given up")
+        words = f"{found.message}; the working tree could not be put back as it was: {why}"
+        raise SteadError(found.code, words, **found.details) from why
 
 
 def _index_back(before: _Before) -> None:
