@@ -1,7 +1,9 @@
 """The index: built beside its callers, honest about what is missing, made anew when it is damaged."""
 
+import asyncio
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,15 +12,16 @@ import pytest
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
-from stead.toolbox.place import Place
+from stead.toolbox.place import THREADS, Place
 from stead.toolbox.search.chunks import LINES, chunks
 from stead.toolbox.search.contract import FindRanked, FindSymbols, Ranked
 from stead.toolbox.search.index import FEW, NAME, Index
-from stead.toolbox.search.indexer import FILE_BYTES
+from stead.toolbox.search.indexer import FILE_BYTES, TOTAL_BYTES, update
 from stead.toolbox.search.ranked import RankedSearch, SymbolSearch
+from stead.toolbox.search.store import Made, Store
 from stead.toolbox.search.symbols import Symbol
 from stead.toolbox.search.words import expression, words
-from support.deadline import PATIENCE
+from support.deadline import PATIENCE, eventually_async
 from support.disk import Disk, small_disk
 
 pytestmark = pytest.mark.anyio
@@ -105,6 +108,70 @@ async def test_changes_count_at_once(place: Place, root: Path) -> None:
     assert len((await ranked(place, "badger")).results) == 1
     shutil.rmtree(root / "e")
     assert not (await ranked(place, "badger")).results
+
+
+async def test_lines_are_those_of_an_editor(place: Place, root: Path) -> None:
+    """A form feed and the like end no line."""
+    (root / "a.py").write_text("x = 1\n\f\ny = '\x85\u2028'\r\n\f\nclass A:\n    def walrus(self):\n        return 1\n")
+    (piece,) = (await ranked(place, "walrus")).results
+    assert (piece.name, piece.line, piece.end_line, piece.snippet) == (
+        *("A.walrus", 6, 7),
+        "    def walrus(self):\n        return 1",
+    )
+
+
+async def test_a_place_is_searched_whatever_fits_better_elsewhere(place: Place, root: Path) -> None:
+    for number in range(20):
+        (root / f"{number}.md").write_text("".join(f"# Walrus {n}\n\nwalrus\n\n\n\n" for n in range(600)))
+    (root / "d").mkdir()
+    (root / "d" / "a.md").write_text("lines about other things\n" * 20 + "a walrus\n")
+    found = await RankedSearch(place).find(FindRanked(query="walrus", path="d", wait=50.0))
+    assert [piece.path for piece in found.results] == ["d/a.md"]
+    found = await RankedSearch(place).find(FindRanked(query="walrus", limit=3, wait=50.0))
+    assert [(piece.path, piece.relevance) for piece in found.results] == [("0.md", 1.0)] * 3
+
+
+async def test_a_full_index_takes_what_there_is_room_for(place: Place, root: Path) -> None:
+    """And what is replaced makes room for what replaces it."""
+    store = Store(None)
+    with store.changing():
+        store.replace("full", (0, TOTAL_BYTES - 100), "", Made(""))
+    for name, size in (("a", 60), ("b", 60), ("c", 30)):
+        (root / name).write_text("x" * size)
+    update(place.root, store, ["a", "b", "c", "a"])
+    assert [path for (path,) in store.all("SELECT path FROM file WHERE skipped = 'the index is full'")] == ["b"]
+    (root / "a").unlink()
+    update(place.root, store, ["a", "b"])
+    assert (store.skipped(), store.bytes()) == (0, TOTAL_BYTES - 100 + 90)
+    store.close()
+
+
+async def test_letters_of_any_alphabet(place: Place, root: Path) -> None:
+    (root / "a.py").write_text("def \u0391\u03a3(): pass\ndef \u0436(): pass\n")
+    for query in ("\u03a3", "\u03c2", "\u0391", "\u0436"):
+        await SymbolSearch(place).find(FindSymbols(query=query))
+    assert [each.name for each in (await SymbolSearch(place).find(FindSymbols(query="\u0436"))).symbols] == ["\u0436"]
+    for query in ("\U0001f600" * 10_000, "a" * 201):
+        with pytest.raises(SteadError) as refused:
+            await SymbolSearch(place).find(FindSymbols(query=query))
+        assert refused.value.code == "invalid"
+
+
+async def test_who_gives_up_leaves_the_index_whole(place: Place, root: Path) -> None:
+    """A change that was taken from the watch, and not compared yet, is compared by the next."""
+    (root / "d").mkdir()
+    (root / "d" / "a.md").write_text("walrus\n")
+    await ranked(place, "walrus")
+    (root / "d").rename(root / "e")
+    busy, index = threading.Event(), place.own(Index)
+    threads = [asyncio.create_task(place.in_thread(busy.wait, PATIENCE)) for _ in range(THREADS)]
+    asking = asyncio.create_task(index.fresh(0.0))
+    await eventually_async(lambda: not index._compared, "the change is being taken in")
+    asking.cancel()
+    busy.set()
+    await asyncio.wait([asking, *threads])
+    assert asking.cancelled()
+    assert [piece.path for piece in (await ranked(place, "walrus")).results] == ["e/a.md"]
 
 
 async def test_another_process_goes_on_with_the_same_index(place: Place, root: Path) -> None:

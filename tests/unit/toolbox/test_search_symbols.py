@@ -3,7 +3,7 @@
 import pytest
 
 from stead.toolbox.search.languages import LANGUAGES, language_of
-from stead.toolbox.search.symbols import symbols
+from stead.toolbox.search.symbols import CONTAINERS, symbols
 
 pytest.importorskip("tree_sitter", reason="the grammars are not installed (stead[toolbox])")
 
@@ -105,6 +105,29 @@ def test_definitions(language: str) -> None:
 def test_what_is_no_code_of_that_language(language: str) -> None:
     for content in (b"", b"\0\xff\xfe", b"((((" * 5000, b"class def function {{{ ;;", "\u00e9\u4e2d".encode() * 100):
         symbols(language, content)
+
+
+@pytest.mark.parametrize(
+    ("language", "nonsense"),
+    [
+        ("python", b"("),
+        ("java", b"a<"),
+        ("cpp", b"*"),
+        ("rust", b"m!(+"),
+        ("javascript", b"`${"),
+        ("javascript", b"[1,2,"),
+    ],
+)
+def test_nonsense_of_any_size_is_given_up(language: str, nonsense: bytes) -> None:
+    """Some of it would take minutes, longer than a test may, and some gigabytes."""
+    assert symbols(language, (nonsense * (1 << 19))[: 1 << 19]) == []
+
+
+def test_much_that_makes_sense_is_read() -> None:
+    code = b"class A { int f(int a) { return a < 1 ? 2 : (3 + a); } }\n" * 8000
+    assert len(symbols("java", code)) == 16_000
+    deep = symbols("javascript", b"function a(){" * 5000 + b"}" * 5000)
+    assert (len(deep), max(len(each.container) for each in deep)) == (5000, 2 * CONTAINERS - 1)
 
 
 def test_columns_are_characters() -> None:

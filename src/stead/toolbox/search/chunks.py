@@ -31,7 +31,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(language: str, text: str, symbols: Sequence[Symbol]) -> list[Chunk]:
-    lines = text.splitlines()
+    lines = lines_of(text)
     owners = _code(lines, symbols) if symbols else _prose(lines, language)
     found: list[Chunk] = []
     start = 0
@@ -42,6 +42,12 @@ def chunks(language: str, text: str, symbols: Sequence[Symbol]) -> list[Chunk]:
         found = _with(found, Chunk(start + 1, at, kind, name, "\n".join(lines[start:at])))
         start = at
     return found
+
+
+def lines_of(text: str) -> list[str]:
+    """As ripgrep and the grammars count them: nothing else ends a line than a line feed."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
 
 
 Owner = tuple[str, str]

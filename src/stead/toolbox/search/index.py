@@ -67,6 +67,8 @@ class Index:
         try:
             progress = await self.fresh(wait)
             return await self._place.in_thread(question, self.store), progress
+        except sqlite3.ProgrammingError as error:
+            raise SteadError("unavailable", f"the index was let go; ask again ({error})") from error
         except sqlite3.Error as error:
             self._let_go()
             if unwritable(error):
@@ -78,8 +80,9 @@ class Index:
 
     @property
     def store(self) -> Store:
-        """After `fresh`."""
-        assert self._store is not None
+        """After `fresh`, unless another question had to let it go meanwhile."""
+        if self._store is None:
+            raise SteadError("unavailable", "the index was let go; ask again")
         return self._store
 
     async def fresh(self, wait: float) -> Progress:
@@ -121,6 +124,7 @@ class Index:
             self._compared = False
         changes = await self._reading.now()
         if not self._compared or any(_much(change) for change in changes):
+            self._compared = False
             await self._compare()
         elif changes:
             for change in changes:
@@ -227,6 +231,8 @@ class Index:
     def _idle(self) -> None:
         if self._building is None:
             self._let_go()
+        else:
+            self._rest()
 
     def _let_go(self) -> None:
         """The watch may end; all is compared when there is another question."""

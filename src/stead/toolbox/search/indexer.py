@@ -20,7 +20,7 @@ from pathlib import Path
 from stead.protocol.errors import SteadError
 from stead.toolbox import confine
 from stead.toolbox.confine import QUIET, Root
-from stead.toolbox.search.chunks import chunks
+from stead.toolbox.search.chunks import chunks, lines_of
 from stead.toolbox.search.languages import language_of
 from stead.toolbox.search.store import Made, Store
 from stead.toolbox.search.symbols import Symbol, symbols
@@ -41,11 +41,12 @@ def update(root: Root, store: Store, paths: Sequence[str], told: Callable[[int],
         all_made = [(path, found, _made(path, found)) for path, found in read]
         with store.changing():
             for path, found, made in all_made:
+                room += store.forget([path])
                 if found is None:
-                    store.forget([path])
                     continue
-                skipped = made.skipped or ("the index is full" if room < 0 else "")
-                room -= 0 if skipped else found[1][1]
+                size = found[1][1]
+                skipped = made.skipped or ("the index is full" if size > room else "")
+                room -= 0 if skipped else size
                 store.replace(path, found[1], language_of(path), Made(skipped) if skipped else made)
         told(min(len(paths), start + BATCH))
 
@@ -116,7 +117,7 @@ def _print(done: int) -> None:
 def lines(root: Root, path: str, first: int, last: int) -> list[str]:
     """Lines of a file as it is now, from 1 on; none when it cannot be read."""
     found = _read(root, path)
-    return [] if found is None else found[0].decode(errors="replace").splitlines()[first - 1 : last]
+    return [] if found is None else lines_of(found[0].decode(errors="replace"))[first - 1 : last]
 
 
 def states(root: Root, paths: Iterable[str]) -> dict[str, tuple[int, int]]:

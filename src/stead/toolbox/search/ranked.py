@@ -24,9 +24,6 @@ from stead.toolbox.search.words import expression
 
 SNIPPET_LINES = 30
 SNIPPET_CHARACTERS = 2000
-_PAGE = 500
-_PAGES = 20
-"""So many pieces are looked at for those that are wanted."""
 _SYMBOLS = 50_000
 """The most symbols that are put in order."""
 
@@ -46,14 +43,9 @@ class RankedSearch:
 
     def _found(self, store: Store, asked: c.FindRanked, wanted: names.Wanted) -> list[c.Piece]:
         words = expression(asked.query)
-        found: list[Found] = []
-        for page in range(_PAGES) if words else ():
-            some = store.matching(words, _PAGE, page * _PAGE)
-            found += [each for each in some if wanted.fits(each.path)]
-            if len(found) >= asked.limit or len(some) < _PAGE:
-                break
-        best = max((each.score for each in found), default=1.0) or 1.0
-        return [self._piece(each, best) for each in found[: asked.limit]]
+        found = store.matching(words, wanted.fits, asked.limit) if words else []
+        best = found[0].score if found else 1.0
+        return [self._piece(each, best or 1.0) for each in found]
 
     def _piece(self, found: Found, best: float) -> c.Piece:
         lines = indexer.lines(self._place.root, found.path, found.line, found.end_line)
@@ -80,7 +72,7 @@ class SymbolSearch:
         self._place = place
 
     async def find(self, asked: c.FindSymbols) -> c.Symbols:
-        _check(asked.query or "x", asked.limit, c.MOST_SYMBOLS, asked.wait)
+        _check(asked.query or "x", asked.limit, c.MOST_SYMBOLS, asked.wait, c.NAME_CHARACTERS)
         wanted = await self._place.in_thread(names.Wanted, self._place, asked)
         if wanted.kind is FileKind.FILE:
             return await self._place.in_thread(self._outline, asked)
@@ -105,7 +97,7 @@ class SymbolSearch:
         letters = "".join(asked.query.split())
         pattern = "%" + "".join(f"\\{letter}%" if letter in "%_\\" else f"{letter}%" for letter in letters)
         rows = store.symbols(pattern, _SYMBOLS + 1)
-        found = [row for row in rows if wanted.fits(row[0]) and (not asked.kinds or row[2].kind in asked.kinds)]
+        found = [row for row in rows if wanted.fits(row[0]) and _fits(row[2], asked)]
         best = heapq.nsmallest(asked.limit, found, key=lambda row: _order(row, letters))
         told = names.fitting(_symbol(*row) for row in best)
         cut = len(found) > len(told) or len(rows) > _SYMBOLS
@@ -157,9 +149,9 @@ def _told(progress: Progress) -> c.IndexState:
     )
 
 
-def _check(query: str, limit: int, most: int, wait: float) -> None:
-    if not query.strip() or "\0" in query or len(query) > c.QUERY_CHARACTERS:
-        raise SteadError("invalid", f"a query has 1 to {c.QUERY_CHARACTERS} characters and no NUL", field="query")
+def _check(query: str, limit: int, most: int, wait: float, characters: int = c.QUERY_CHARACTERS) -> None:
+    if not query.strip() or "\0" in query or len(query) > characters:
+        raise SteadError("invalid", f"a query has 1 to {characters} characters and no NUL", field="query")
     if not 1 <= limit <= most:
         raise SteadError("invalid", f"limit must be from 1 to {most}", field="limit")
     if not 0 <= wait <= c.WAIT_SECONDS:

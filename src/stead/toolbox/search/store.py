@@ -9,9 +9,10 @@ processes.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,31 +164,42 @@ class Store:
             ((file, *symbol) for symbol in made.symbols),
         )
 
-    def forget(self, paths: Iterable[str]) -> None:
-        """Files that are gone."""
+    def forget(self, paths: Iterable[str]) -> int:
+        """Files that are gone; how many bytes of them were in it."""
         run = self._database.execute
+        freed = 0
         for path in paths:
-            row = run("SELECT id FROM file WHERE path = ?", (path,)).fetchone()
+            row = run("SELECT id, size, skipped FROM file WHERE path = ?", (path,)).fetchone()
             if row is not None:
-                run("DELETE FROM words WHERE rowid IN (SELECT id FROM chunk WHERE file = ?)", row)
+                file, size, skipped = row
+                freed += 0 if skipped else size
+                run("DELETE FROM words WHERE rowid IN (SELECT id FROM chunk WHERE file = ?)", (file,))
                 for table in ("chunk", "symbol"):
-                    run(f"DELETE FROM {table} WHERE file = ?", row)  # noqa: S608 (our own names)
-                run("DELETE FROM file WHERE id = ?", row)
+                    run(f"DELETE FROM {table} WHERE file = ?", (file,))  # noqa: S608 (our own names)
+                run("DELETE FROM file WHERE id = ?", (file,))
+        return freed
 
     # --- questions ---------------------------------------------------------------------------------------------------
 
-    def matching(self, expression: str, limit: int, offset: int = 0) -> list[Found]:
-        """Pieces by how well they fit."""
-        rows = self.all(
-            "SELECT file.path, chunk.line, chunk.end_line, chunk.kind, chunk.name, file.language, -found.rank FROM ("  # noqa: S608
-            f"SELECT rowid, bm25(words, {_WEIGHTS}) AS rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ? OFFSET ?"
-            ") AS found JOIN chunk ON chunk.id = found.rowid JOIN file ON file.id = chunk.file"
-            " ORDER BY found.rank, file.path, chunk.line",
-            expression,
-            limit,
-            offset,
-        )
-        return [Found(*row) for row in rows]
+    def matching(self, expression: str, wanted: Callable[[str], bool], limit: int) -> list[Found]:
+        """Pieces of wanted files, by how well they fit, then by their places."""
+        with self._lock:
+            rows = self._database.execute(
+                f"SELECT rowid, -bm25(words, {_WEIGHTS}) AS score FROM words WHERE words MATCH ? ORDER BY score DESC",  # noqa: S608
+                (expression,),
+            )
+            alike = (sorted(self._pieces(group)) for _, group in itertools.groupby(rows, key=lambda row: row[1]))
+            return list(itertools.islice((each for some in alike for each in some if wanted(each.path)), limit))
+
+    def _pieces(self, rows: Iterable[tuple[int, float]]) -> Iterator[Found]:
+        for chunk, score in rows:
+            found = self._database.execute(
+                "SELECT file.path, chunk.line, chunk.end_line, chunk.kind, chunk.name, file.language FROM chunk"
+                " JOIN file ON file.id = chunk.file WHERE chunk.id = ?",
+                (chunk,),
+            ).fetchone()
+            if found is not None:
+                yield Found(*(*found, score))
 
     def symbols(self, pattern: str, limit: int) -> list[tuple[str, str, Symbol]]:
         """Path, language and symbol of those whose names fit a pattern of LIKE."""
