@@ -21,6 +21,7 @@ def test_all_are_listed_with_their_right(cli: Cli) -> None:
     assert set(found) == set(declared().operations)
     assert (found["git.status"], found["git.commit"]) == ("workspace:read", "workspace:exec")
     assert "Commits, newest first." in cli.ok("toolbox")
+    assert b"the workspace comes first" in cli("toolbox", "git.status").stderr
 
 
 def test_a_repository_from_nothing_to_a_commit(cli: Cli, workspace: str) -> None:

@@ -135,15 +135,20 @@ def parser_for(name: str, verb: Verb) -> Parser:
         allow_abbrev=False,
     )
     verb.arguments(parser)
-    _add_common(parser)
+    _add_common(parser, alone=verb.alone)
     return parser
 
 
-def _add_common(parser: Parser) -> None:
-    group = parser.add_argument_group("connection and output")
-    group.add_argument("--url", default="", help="the control plane (STEAD_URL)")
-    group.add_argument("--token-file", default="", metavar="FILE", help="a file with the API token (STEAD_TOKEN)")
-    group.add_argument("--data", default="", metavar="DIR", help="the data directory of a local server (STEAD_DATA)")
+def _add_common(parser: Parser, *, alone: bool) -> None:
+    group = parser.add_argument_group("output" if alone else "connection and output")
+    if alone:
+        parser.set_defaults(url="", data="")
+    else:
+        group.add_argument("--url", default="", help="the control plane (STEAD_URL)")
+        group.add_argument("--token-file", default="", metavar="FILE", help="a file with the API token (STEAD_TOKEN)")
+        group.add_argument(
+            "--data", default="", metavar="DIR", help="the data directory of a local server (STEAD_DATA)"
+        )
     group.add_argument("--json", action="store_true", help="print JSON")
 
 

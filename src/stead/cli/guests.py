@@ -69,12 +69,14 @@ async def info(context: Context, arguments: Namespace) -> None:
     facts = {"guest": f"{agent.version} ({client.speaks} {agent.protocol_version})", "platform": agent.platform}
     if system is not None:
         facts |= {
-            "system": f"{system.os_name} {system.os_version}".strip(),
+            "system": system.os_name
+            if system.os_version in system.os_name
+            else f"{system.os_name} {system.os_version}",
             "kernel": f"{system.kernel_version} {system.architecture}",
             "host name": system.hostname,
             "processors": str(system.cpu_count),
             "memory": output.amount(system.total_memory_kb << 10),
-            "up": f"{system.uptime_seconds} s",
+            "up": output.age(1.0, 1.0 + system.uptime_seconds),
         }
     facts["can"] = " ".join(agent.capabilities)
     context.out.facts({"agent": agent, "system": system}, facts)
@@ -231,6 +233,7 @@ def _with(more: Callable[[Parser], None] | None = None) -> Callable[[Parser], No
         where = parser.add_mutually_exclusive_group(required=True)
         where.add_argument("--socket", metavar="PATH", help="the unix socket of the machine's channel")
         where.add_argument("--http", metavar="HOST:PORT", help="a guest that serves HTTP; with --token-file")
+        parser.add_argument("--token-file", default="", metavar="FILE", help="a file with the token of that guest")
         parser.add_argument(
             "--speaks", choices=("stead", "qemu-ga", "console"), default="", help="spares finding out who is there"
         )
@@ -278,15 +281,17 @@ def _check_arguments(parser: Parser) -> None:
 
 VERBS = {
     "serve": Verb("be the guest of this machine", plain=serve, raw=True),
-    "ping": Verb("whether the guest answers", ping, _with()),
-    "info": Verb("what the guest and its machine are", info, _with()),
-    "network": Verb("the machine's interfaces and addresses", network, _with()),
-    "disks": Verb("the machine's file systems", disks, _with()),
-    "exec": Verb("run a program in the machine", execute, _with(_exec_arguments), own_codes=True, rest=True),
-    "read": Verb("write a file of the machine to standard output", read, _with(_path_argument)),
-    "write": Verb("write a file in the machine", write, _with(_write_arguments)),
-    "call": Verb("one request in the guest's own words", call, _with(_call_arguments)),
-    "shutdown": Verb("power the machine off", shutdown, _with(_power_arguments)),
-    "reboot": Verb("start the machine again", reboot, _with(_power_arguments)),
-    "selfcheck": Verb("try everything a workspace promises", selfcheck, _with(_check_arguments)),
+    "ping": Verb("whether the guest answers", ping, _with(), alone=True),
+    "info": Verb("what the guest and its machine are", info, _with(), alone=True),
+    "network": Verb("the machine's interfaces and addresses", network, _with(), alone=True),
+    "disks": Verb("the machine's file systems", disks, _with(), alone=True),
+    "exec": Verb(
+        "run a program in the machine", execute, _with(_exec_arguments), alone=True, own_codes=True, rest=True
+    ),
+    "read": Verb("write a file of the machine to standard output", read, _with(_path_argument), alone=True),
+    "write": Verb("write a file in the machine", write, _with(_write_arguments), alone=True),
+    "call": Verb("one request in the guest's own words", call, _with(_call_arguments), alone=True),
+    "shutdown": Verb("power the machine off", shutdown, _with(_power_arguments), alone=True),
+    "reboot": Verb("start the machine again", reboot, _with(_power_arguments), alone=True),
+    "selfcheck": Verb("try everything a workspace promises", selfcheck, _with(_check_arguments), alone=True),
 }

@@ -37,6 +37,10 @@ COLOURS = {
 }
 
 
+LEAST = 20
+"""A column that is narrower is of no use."""
+
+
 class Output:
     """How this invocation prints."""
 
@@ -78,6 +82,14 @@ class Output:
         else:
             self.table(columns, [[safe(cell) for cell in row] for row in rows])
 
+    def fitted(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+        """On a terminal the last column is cut to what there is room for, if that is enough to be of use."""
+        if not self.fancy:
+            return rows
+        others = natural_width(columns[:-1], [row[:-1] for row in rows])
+        room = shutil.get_terminal_size().columns - others - 2
+        return [(*row[:-1], shortened(row[-1], room)) for row in rows] if room >= LEAST else rows
+
     def facts(self, value: Any, facts: Mapping[str, str]) -> None:
         """One thing: JSON, or its facts one a line; empty ones are left out."""
         if self.json:
@@ -101,6 +113,11 @@ def write(text: str) -> None:
     """To stdout at once, so that a reader that went away is noticed here."""
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def shortened(text: str, most: int) -> str:
+    """One that says so where it is not whole."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -54,15 +55,17 @@ async def check(context: Context, toolbox: Toolbox, arguments: Namespace) -> int
 
     if unknown := [name for name in arguments.checks if name not in behaviour.CHECKS]:
         raise SteadError("invalid", f"no check {', '.join(unknown)}; there are: {', '.join(behaviour.CHECKS)}")
-    failed = 0
+    ends: Counter[str] = Counter()
     async for outcome in behaviour.run(toolbox, arguments.checks):
-        failed += not outcome.ok
+        word = "skipped" if outcome.skipped else "ok" if outcome.ok else "FAILED"
+        ends[word] += 1
         if context.out.json:
             context.out.row(outcome._asdict())
         elif not outcome.ok or not arguments.quiet:
-            word = "skipped" if outcome.skipped else "ok" if outcome.ok else "FAILED"
             context.out.line(f"{word:7} {outcome.name} {outcome.detail}".rstrip())
-    return FAILED if failed else 0
+    if not context.out.json:
+        context.out.note(f"stead: {ends['ok']} held, {ends['FAILED']} failed, {ends['skipped']} skipped")
+    return FAILED if ends["FAILED"] else 0
 
 
 def check_arguments(parser: Parser) -> None:

@@ -42,7 +42,8 @@ async def ps(context: Context, arguments: Namespace) -> None:
             return
         told = await toolbox.system.processes(order=arguments.order, limit=arguments.limit)
     columns = ("pid", "parent", "user", "state", "cpu%", "memory", "started", "command")
-    context.out.items(told.processes, columns, [_row(process) for process in told.processes])
+    rows = [_row(process) for process in told.processes]
+    context.out.items(told.processes, columns, context.out.fitted(columns, rows))
     if told.truncated and not context.out.json:
         context.out.note(f"stead: {len(told.processes)} of {told.total} processes are shown")
 
@@ -191,7 +192,7 @@ def _row(process: Process) -> tuple[str, ...]:
         f"{process.cpu_percent:.1f}",
         output.amount(process.memory_bytes),
         output.age(process.started),
-        command if len(command) <= COMMAND_WIDTH else f"{command[: COMMAND_WIDTH - 3]}...",
+        output.shortened(command, COMMAND_WIDTH),
     )
 
 

@@ -27,6 +27,8 @@ on stdin, as those with a credential must be. Bytes are base64.
 async def toolbox(context: Context, arguments: Namespace) -> None:
     """The result as the workspace gives it."""
     if not arguments.operation:
+        if areas.find(arguments.workspace) is not None:
+            raise SteadError("invalid", f"the workspace comes first: stead toolbox WS {arguments.workspace}")
         _list(context)
         return
     operation = areas.find(arguments.operation)

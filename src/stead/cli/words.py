@@ -31,7 +31,7 @@ class Verb(NamedTuple):
     """One thing to do.
 
     `plain` runs without an event loop. With `own_codes` failures of Stead exit with 125. With `rest` what follows `--` is
-    taken as it is, with `raw` everything.
+    taken as it is, with `raw` everything. With `alone` it needs no control plane, and has no options for one.
     """
 
     help: str
@@ -41,6 +41,7 @@ class Verb(NamedTuple):
     own_codes: bool = False
     rest: bool = False
     raw: bool = False
+    alone: bool = False
     details: str = ""
 
 

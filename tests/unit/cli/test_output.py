@@ -1,6 +1,7 @@
 """Tables, facts and figures as they are printed."""
 
 import json
+import sys
 
 import pytest
 
@@ -31,6 +32,19 @@ def test_narrow_terminals_get_blocks_in_which_nothing_is_cut_off() -> None:
     assert shown == (
         "name  short\nid    ws_00000000000000000000000001\n\nname  a-longer-name\nid    ws_00000000000000000000000002\n"
     )
+
+
+def test_the_last_column_is_cut_to_what_a_terminal_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("1", "x" * 200), ("2", "short")]
+    assert Output().fitted(("pid", "command"), rows) == rows
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    fitted = Output().fitted(("pid", "command"), rows)
+    assert fitted == [("1", "x" * 50 + "..."), ("2", "short")]
+    assert output.natural_width(("pid", "command"), fitted) == 60
+    monkeypatch.setenv("COLUMNS", "20")
+    assert Output().fitted(("pid", "command"), rows) == rows
 
 
 def test_json_is_the_answer_itself(capsys: pytest.CaptureFixture[str]) -> None:

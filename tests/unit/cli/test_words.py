@@ -79,6 +79,7 @@ def test_every_word_has_its_module_and_every_verb_its_help(name: str, capsys: py
         shown = capsys.readouterr().out
         assert verb.help[1:] in " ".join(shown.split())
         assert "--json" in shown
+        assert ("--url" in shown) is not verb.alone
 
 
 def test_the_first_page_lists_every_word(capsys: pytest.CaptureFixture[str]) -> None:
