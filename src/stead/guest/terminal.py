@@ -1,8 +1,8 @@
 """A terminal for one program: this side of it.
 
-Contract: `Terminal(size)`; `name` is what a program opens. `read` gives what it shows and waits for more; empty once it is
-closed, and after `end` when all is read. `write` types; what nobody reads is dropped beyond a bound, as terminals do.
-`hang_up(session)` is what a line that is gone means to all who were on it.
+Contract: `Terminal(size)` raises SteadError where there can be none; `name` is what a program opens. `read` gives what it shows
+and waits for more; empty once it is closed, and after `end` when all is read. `write` types; what nobody reads is dropped beyond
+a bound, as terminals do. `hang_up(session)` is what a line that is gone means to all who were on it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import os
 import signal
 import struct
 import termios
+
+from stead.toolbox.confine import errors
 
 TYPED_BYTES = 1 << 16
 """Keys that wait for a program that reads none."""
@@ -27,7 +29,8 @@ class Terminal:
     """A pseudo-terminal. Both ends stay open until it is closed, so that it does not end before its program began."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        self._ours, self._theirs = os.openpty()
+        with errors("a terminal"):
+            self._ours, self._theirs = os.openpty()
         self._loop = asyncio.get_running_loop()
         self._typed = bytearray()
         self._waiting: asyncio.Future[None] | None = None

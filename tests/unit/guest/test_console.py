@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -133,6 +134,18 @@ def test_a_shell_on_a_terminal(tmp_path: Path) -> None:
         assert b"\r\n".join(b"%d" % number for number in range(100_000, 130_001)) in text
         line.type(b"echo agai''n\n")
         line.shown(b"again\r\n")
+
+
+def test_where_no_more_can_be_opened_the_line_goes_on_without_a_terminal(tmp_path: Path) -> None:
+    with _served(tmp_path) as line:
+        guest = json.loads((tmp_path / "run" / "holder.json").read_text())["guest_pid"]
+        most = resource.prlimit(guest, resource.RLIMIT_NOFILE)
+        resource.prlimit(guest, resource.RLIMIT_NOFILE, (3, most[1]))
+        line.type(b"echo x\n")
+        assert json.loads(line.hear(b"EXEC"))["error"]["code"] == "too_many"
+        resource.prlimit(guest, resource.RLIMIT_NOFILE, most)
+        line.type(b"echo mo''re\n")
+        line.shown(b"more\r\n")
 
 
 def test_a_terminal_is_more_than_a_policy_permits(tmp_path: Path) -> None:
