@@ -274,10 +274,14 @@ async def test_questions_that_cannot_be_asked(place: Place) -> None:
         FindRanked(query="a", wait=-1),
         FindRanked(query="a", wait=float("nan")),
         FindRanked(query="a" * 20_000),
+        FindRanked(query="a", ignored=True),
     ):
         with pytest.raises(SteadError) as refused:
             await RankedSearch(place).find(asked)
         assert refused.value.code == "invalid"
+    with pytest.raises(SteadError) as refused:
+        await SymbolSearch(place).find(FindSymbols(query="a", ignored=True))
+    assert (refused.value.code, refused.value.details) == ("invalid", {"field": "ignored"})
     assert (await ranked(place, "?!")).results == []
 
 

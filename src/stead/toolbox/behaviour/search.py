@@ -148,6 +148,7 @@ async def search_outline(toolbox: Toolbox, place: str) -> None:
         f"the outline is {told}",
     )
     await refused("invalid", toolbox.search.symbols("", f"{place}/notes.md"))
+    await refused("invalid", toolbox.search.symbols("item", place, ignored=True))
 
 
 @check
@@ -190,6 +191,7 @@ async def search_ranked(toolbox: Toolbox, place: str) -> None:
     expect({each.path for each in only} == {f"{place}/web/basket.ts"}, f"the included are {only}")
     for query in ("", "a\0b"):
         await refused("invalid", toolbox.search.ranked(query, place))
+    await refused("invalid", toolbox.search.ranked("basket", place, ignored=True))
     expect(not (await toolbox.search.ranked('" OR ( NEAR *', place)).results, "a query is no expression")
 
 

@@ -147,7 +147,7 @@ class Names(Result, frozen=True):
 class FindSymbols(Where, kw_only=True):
     """search.symbols: of one file all in order, elsewhere those whose names have the letters of the query, the best first.
 
-    `kinds`: only these. `wait`: how many seconds the index may take to be complete.
+    Elsewhere the index is asked, which has nothing that ignore files leave out: `ignored` is "invalid". `kinds`: only these. `wait`: how many seconds the index may take to be complete.
     """
 
     query: str = ""
@@ -157,7 +157,8 @@ class FindSymbols(Where, kw_only=True):
 
 
 class FindRanked(Where, kw_only=True):
-    """search.ranked: what fits some words best. `wait`: how many seconds the index may take to be complete."""
+    """search.ranked: what fits some words best. The index is asked, which has nothing that ignore files leave out: `ignored`
+    is "invalid". `wait`: how many seconds the index may take to be complete."""
 
     query: str
     limit: int = RANKED

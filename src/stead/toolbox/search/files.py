@@ -1,8 +1,8 @@
 """The files of a workspace, known at once: listed by ripgrep when first wanted, then kept right by the watch.
 
 Contract: `FileList(place)` is owned by the place; `await files.of(ignored)` is a `Listing` as of now: `paths` sorted, hidden
-ones among them, and `hidden(path)` tells them. What ignore files leave out is in it only with `ignored`. After `IDLE_SECONDS`
-without a question the watch is let go. `truncated` says that there are more than `MOST`.
+ones among them. What ignore files leave out is in it only with `ignored`. After `IDLE_SECONDS` without a question the watch is
+let go. `truncated` says that there are more than `MOST`.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ class RankedSearch:
 
     async def find(self, asked: c.FindRanked) -> c.Ranked:
         _check(asked.query, asked.limit, c.MOST_RANKED, asked.wait)
+        _check_index(asked)
         wanted = await self._place.in_thread(names.Wanted, self._place, asked)
         question = functools.partial(self._found, asked=asked, wanted=wanted)
         found, progress = await self._place.own(Index).ask(asked.wait, question)
@@ -76,6 +77,7 @@ class SymbolSearch:
         wanted = await self._place.in_thread(names.Wanted, self._place, asked)
         if wanted.kind is FileKind.FILE:
             return await self._place.in_thread(self._outline, asked)
+        _check_index(asked)
         grammar(LANGUAGES[0])
         question = functools.partial(self._found, asked=asked, wanted=wanted)
         found, progress = await self._place.own(Index).ask(asked.wait, question)
@@ -156,3 +158,8 @@ def _check(query: str, limit: int, most: int, wait: float, characters: int = c.Q
         raise SteadError("invalid", f"limit must be from 1 to {most}", field="limit")
     if not 0 <= wait <= c.WAIT_SECONDS:
         raise SteadError("invalid", f"wait must be from 0 to {c.WAIT_SECONDS:g}", field="wait")
+
+
+def _check_index(where: c.Where) -> None:
+    if where.ignored:
+        raise SteadError("invalid", "the index has nothing that ignore files leave out", field="ignored")
