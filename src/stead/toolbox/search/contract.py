@@ -147,7 +147,8 @@ class Names(Result, frozen=True):
 class FindSymbols(Where, kw_only=True):
     """search.symbols: of one file all in order, elsewhere those whose names have the letters of the query, the best first.
 
-    Elsewhere the index is asked, which has nothing that ignore files leave out: `ignored` is "invalid". `kinds`: only these. `wait`: how many seconds the index may take to be complete.
+    Elsewhere the index is asked, which has nothing that ignore files leave out: `ignored` is "invalid". `kinds`: only these.
+    `wait`: how many seconds the index may take to be complete.
     """
 
     query: str = ""
