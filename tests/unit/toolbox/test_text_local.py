@@ -168,6 +168,12 @@ def test_two_names_and_no_rename_are_one_file(texts: Texts, place: Path, names: 
     assert inside(place) == (["f", "f.orig"] if both else ["f.orig"])
 
 
+def test_a_name_that_is_no_text_is_a_path_that_is_none(texts: Texts) -> None:
+    with pytest.raises(SteadError) as found:
+        texts.patch(t.PatchText(diff='diff --git "a/\ud800" "b/\ud800"\nold mode 100644\nnew mode 100755\n'))
+    assert found.value.code in {"path_invalid", "not_found"}
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small") as disk:
         (disk.path / "f").write_text("one\n" + "x" * 700_000)

@@ -327,7 +327,7 @@ def _name(text: str) -> str:
     """A name, unquoted, without the time that may follow."""
     if not text.startswith('"'):
         return text.partition("\t")[0]
-    body = text[1:].rpartition('"')[0].encode()
+    body = text[1:].rpartition('"')[0].encode(errors="surrogatepass")
     return _ESCAPE.sub(_escaped, body).decode(errors="surrogateescape")
 
 
