@@ -104,6 +104,12 @@ def test_selfcheck_of_a_directory_here(stead: Cli, tmp_path: Path, script: tuple
     assert stead("selfcheck").returncode == 1
 
 
+def test_selfcheck_of_a_directory_here_has_the_programs_of_the_shell(stead: Cli, tmp_path: Path) -> None:
+    words = ("selfcheck", "--local", str(tmp_path), "git-status")
+    assert stead.at(PATH="/nowhere").ok(*words).split()[0] == "skipped"
+    assert stead.ok(*words).split()[0] == "ok"
+
+
 @pytest.mark.needs_engine("qemu-ga")
 def test_a_machine_with_qemu_ga(stead: Cli, tmp_path: Path) -> None:
     program = which("qemu-ga")

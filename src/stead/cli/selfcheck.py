@@ -34,7 +34,8 @@ async def selfcheck(context: Context, arguments: Namespace) -> int:
 
 @asynccontextmanager
 async def _here(arguments: Namespace) -> AsyncIterator[Toolbox]:
-    """The toolbox of a directory of this machine, without any guest; with a script when one is given."""
+    """The toolbox of a directory of this machine with the programs of this shell, without any guest; with a script when one is
+    given."""
     from functools import partial
     from tempfile import TemporaryDirectory
 
@@ -45,7 +46,8 @@ async def _here(arguments: Namespace) -> AsyncIterator[Toolbox]:
     if arguments.script is not None:
         make = partial(ScriptedToolbox, script=script_of({VARIABLE: arguments.script or "{}"}))
     with TemporaryDirectory(prefix="stead-check-") as run:
-        async with opened(os.path.realpath(arguments.local), run, make=make) as toolbox:
+        programs = {"PATH": os.environ.get("PATH", os.defpath)}
+        async with opened(os.path.realpath(arguments.local), run, make=make, environment=programs) as toolbox:
             yield toolbox
 
 
