@@ -165,7 +165,12 @@ def test_sessions_of_the_login_manager(tmp_path: Path) -> None:
         "# private\nUID=1000\nUSER=ann\nTTY=pts/0\nREMOTE_HOST=10.0.0.9\nCLASS=user\nREALTIME=5000000\nLEADER=7\n"
     )
     (tmp_path / "2").write_text("USER=gdm\nCLASS=greeter\n")
-    found = users.users(str(tmp_path)).sessions
+    os.mkfifo(tmp_path / "1.ref")
+    held = os.open(tmp_path / "1.ref", os.O_RDWR)  # as by the one who is logged in
+    try:
+        found = users.users(str(tmp_path)).sessions
+    finally:
+        os.close(held)
     assert [(one.user, one.terminal, one.host, one.since, one.pid) for one in found] == [
         ("ann", "pts/0", "10.0.0.9", 5.0, 7)
     ]

@@ -89,6 +89,12 @@ def test_other_lines_stay_byte_for_byte(ann: Person) -> None:
     assert not remove(ann, keys.wanted(mine).fingerprint).changed
 
 
+def test_removing_makes_nothing(ann: Person) -> None:
+    told = keys.changed(ann, lambda content: keys._without(content, "SHA256:none"), make=False)
+    assert (told.user, told.keys, told.changed) == ("ann", [], False)
+    assert not file_of(ann).parent.exists()
+
+
 def test_options_are_read_and_kept(ann: Person) -> None:
     text = f'from="10.0.0.0/8,*.example.org",command="echo \\"a b\\"",no-pty {line(ed(), "bound")}'
     told = add(ann, text)

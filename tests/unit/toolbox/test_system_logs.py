@@ -134,6 +134,13 @@ async def test_a_journal_is_read_and_followed(tmp_path: Path) -> None:
     assert fakes.told[1][1:] == ["--unit=my.timer", "--lines=100", *words[2:], "--follow"]
 
 
+async def test_the_last_lines_of_a_journal_are_those_at_its_end(tmp_path: Path) -> None:
+    fakes = Fakes(tmp_path / "bin")
+    fakes.add("journalctl", "last\n", does=f"head -c {CALL_BYTES} /dev/zero | tr '\\0' x; echo")
+    found = await logs.log(Place(Root(tmp_path), {"PATH": fakes.path}), ReadLog(unit="ssh"))
+    assert (found.content, found.truncated) == (b"last\n", True)
+
+
 async def test_a_journal_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     fakes = Fakes(tmp_path / "bin")
     fakes.add(

@@ -74,7 +74,7 @@ def add(asked: AddKey) -> Keys:
 def remove(asked: RemoveKey) -> Keys:
     """Every line of this key."""
     print_ = asked.key if asked.key.startswith("SHA256:") else wanted(asked.key).fingerprint
-    return changed(person(asked.user), lambda content: _without(content, print_))
+    return changed(person(asked.user), lambda content: _without(content, print_), make=False)
 
 
 def person(user: str) -> Person:
@@ -93,11 +93,12 @@ def of(person: Person) -> Keys:
         return _told(person, b"" if folder is None else _read(folder))
 
 
-def changed(person: Person, change: Callable[[bytes], bytes]) -> Keys:
-    """Reads, changes and replaces the file, one after the other."""
+def changed(person: Person, change: Callable[[bytes], bytes], *, make: bool = True) -> Keys:
+    """Reads, changes and replaces the file, one after the other; with `make` its directory is made where it is missing."""
     with errors(person.home), contextlib.ExitStack() as stack:
-        folder = _folder(stack, person, make=True)
-        assert folder is not None
+        folder = _folder(stack, person, make=make)
+        if folder is None:
+            return _told(person, b"")
         fcntl.flock(folder, fcntl.LOCK_EX)
         before = _read(folder)
         after = change(before)

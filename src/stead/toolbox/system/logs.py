@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import AsyncIterator
 
 import anyio
@@ -22,6 +23,8 @@ from stead.toolbox.system.services import refusal, unit_name
 
 POLL_SECONDS = 0.2
 PIECE = 1 << 16
+JOURNAL_BYTES = 64 << 20
+"""What is read of a journal for its last lines."""
 
 
 async def log(place: Place, asked: ReadLog) -> LogLines:
@@ -29,10 +32,13 @@ async def log(place: Place, asked: ReadLog) -> LogLines:
     _check(asked)
     if asked.path:
         return await place.in_thread(_last, place, asked)
-    done = await place.programs.run(_journal(asked), cwd=place.root.path, limit=CALL_BYTES)
+    done = await place.programs.run(_journal(asked), cwd=place.root.path, limit=JOURNAL_BYTES)
     if not done.ok:
         raise SteadError(refusal(done.complaint), f"journalctl: {done.complaint}", exit_code=done.code)
-    return LogLines(content=done.stdout, truncated=done.clipped)
+    if len(done.stdout) <= CALL_BYTES:
+        return LogLines(content=done.stdout)
+    end = done.stdout[-CALL_BYTES:]
+    return LogLines(content=end[end.find(b"\n") + 1 :], truncated=True)
 
 
 @contextlib.asynccontextmanager
@@ -70,17 +76,20 @@ async def _pieces(place: Place, file: _File) -> AsyncIterator[bytes]:
 
 
 class _File:
-    """A file that is followed by its name."""
+    """A file that is followed by its name. It is read in a thread, and may be closed meanwhile."""
 
     def __init__(self, place: Place, asked: ReadLog) -> None:
         self._root = place.root
         self._path = asked.path
+        self._lock = threading.Lock()
         self._descriptor = self._open()
         self._offset, _ = _start(self._descriptor, asked.lines)
 
     def next(self) -> bytes:
         """What is new; nothing when nothing is."""
-        with errors(self._path):
+        with self._lock, errors(self._path):
+            if self._descriptor < 0:
+                return b""
             piece = os.pread(self._descriptor, PIECE, self._offset)
             self._offset += len(piece)
             if not piece:
@@ -88,7 +97,9 @@ class _File:
         return piece
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        with self._lock:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _open(self) -> int:
         descriptor = self._root.open(self._path, os.O_RDONLY | QUIET)

@@ -38,11 +38,12 @@ def _account(entry: pwd.struct_passwd) -> Account:
 
 
 def _managed(folder: Path) -> list[Session]:
-    """One file a session, of lines `NAME=value`; those of services and greeters are nobody's login."""
+    """One file a session, of lines `NAME=value`; those of services and greeters are nobody's login. The pipes beside them, by
+    which the login manager sees who is gone, are not read: that would wait as long as somebody is logged in."""
     if not folder.is_dir():
         return []
     found = []
-    for file in sorted(folder.iterdir()):
+    for file in sorted(each for each in folder.iterdir() if each.is_file()):
         facts = dict(line.split("=", 1) for line in kernel.text(str(file)).splitlines() if "=" in line)
         if facts.get("CLASS", "").startswith("user") and "USER" in facts:
             found.append(
