@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import psutil
 import pytest
@@ -16,6 +17,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox.language.contract import FILE_BYTES
 from stead.toolbox.language.documents import Documents
 from stead.toolbox.language.pool import pool
+from stead.toolbox.watch.hub import hub
 from support.areas import Here
 from support.deadline import PATIENCE, eventually_async
 
@@ -256,6 +258,26 @@ async def test_idle_servers_end_and_the_one_not_used_for_longest_makes_room(scri
         await here.language.hover(f"{name}/a.py", 1, 1)
     servers = (await here.language.status()).servers
     assert [(each.root, each.documents) for each in servers] == [("three", 1), ("two", 1)]
+
+
+async def test_one_that_is_ended_before_it_began_keeps_nobody_waiting(scripted: Callable[..., Here]) -> None:
+    here = scripted("well", start_seconds=10 * PATIENCE)
+    codes: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await here.language.hover("a.py", 1, 1)
+        except SteadError as error:
+            codes.append(error.code)
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            while not any(server._task for server in pool(here.place)._running.values()):
+                await anyio.lowlevel.checkpoint()
+            await here.language.stop()
+    assert codes == ["lsp_failed"]
+    assert hub(here.place).status() == []
 
 
 async def test_servers_at_work_make_no_room(scripted: Callable[..., Here]) -> None:

@@ -100,6 +100,7 @@ class Running:
         self._reading = await hub(self._place).join(WatchFiles())
         started: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._live(started))
+        self._task.add_done_callback(lambda _: None if started.done() else self._finish(started, ""))
         try:
             async with asyncio.timeout(self._limits.start_seconds):
                 await self._greet(await started)
@@ -192,12 +193,16 @@ class Running:
         except SteadError as error:
             why = error.message
         finally:
-            if not started.done():
-                started.set_exception(SteadError("lsp_failed", f"{self.name}: {why or 'it was ended'}"))
-                started.exception()
-            if self._reading is not None:
-                hub(self._place).leave(self._reading)
-            self._ended("" if self._ending else why)
+            self._finish(started, why)
+
+    def _finish(self, started: asyncio.Future[Client], why: str) -> None:
+        """Also of one that was ended before its task began."""
+        if not started.done():
+            started.set_exception(SteadError("lsp_failed", f"{self.name}: {why or 'it was ended'}"))
+            started.exception()
+        if self._reading is not None:
+            hub(self._place).leave(self._reading)
+        self._ended("" if self._ending else why)
 
     @property
     def _at(self) -> str:
