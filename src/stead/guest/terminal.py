@@ -1,8 +1,8 @@
 """A terminal for one program: this side of it.
 
 Contract: `Terminal(size)` raises SteadError where there can be none; `name` is what a program opens. `read` gives what it shows
-and waits for more; empty once it is closed, and after `end` when all is read. `write` types; what nobody reads is dropped beyond
-a bound, as terminals do. `hang_up(session)` is what a line that is gone means to all who were on it.
+and waits for more; empty once it is closed, and after `end` when all is read. `write` types; what nobody reads is dropped
+beyond a bound, as terminals do. `hang_up(session)` is what a line that is gone means to all who were on it.
 """
 
 from __future__ import annotations
