@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +38,8 @@ K = TypeVar("K", bound=Owned)
 
 THREADS = 8
 """File operations at once."""
+PATIENCE = 10.0
+"""How long a caller that is over its time waits for its thread."""
 
 
 class Place:
@@ -53,19 +56,21 @@ class Place:
         self.state = state
         self.files = Files(root)
         self.programs = Programs(environment)
+        self.patience = PATIENCE
         self._threads = anyio.CapacityLimiter(THREADS)
         self._owned: dict[Callable[[Place], Owned], Owned] = {}
 
     async def in_thread(self, work: Callable[..., T], *args: object, **named: object) -> T:
         """Runs what may wait for a disk. A caller that is cancelled, in whatever way, leaves when the thread is done: until
-        then, what it works with is still in use."""
+        then, what it works with is still in use. A disk that never answers is given up after a while."""
         errand = _Errand(functools.partial(work, *args, **named))
         try:
             return await anyio.to_thread.run_sync(errand.run, limiter=self._threads)
         except asyncio.CancelledError:
-            while errand.abandon():
+            until = time.monotonic() + self.patience
+            while errand.abandon() and (left := until - time.monotonic()) > 0:
                 with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
-                    await anyio.to_thread.run_sync(errand.ended.wait)
+                    await anyio.to_thread.run_sync(errand.ended.wait, left)
             raise
 
     def own(self, make: Callable[[Place], K]) -> K:

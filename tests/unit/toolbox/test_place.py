@@ -54,6 +54,26 @@ async def test_cancelled_twice_it_still_waits_for_its_thread(place: Place) -> No
     assert work.ended
 
 
+async def test_what_never_ends_is_given_up(place: Place) -> None:
+    place.patience = 0.05
+    work = Work()
+
+    def steps() -> Generator[None, None, int]:
+        yield
+        return work()
+
+    for asked in (place.in_thread(work), slices.driven(place, steps())):
+        work.begun.clear()
+        task = asyncio.ensure_future(asked)
+        await anyio.to_thread.run_sync(work.begun.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert not work.ended
+    assert await place.in_thread(len, b"x") == 1, "others are served"
+    work.may_end.set()
+
+
 async def test_what_has_not_begun_is_never_done(place: Place) -> None:
     works = [Work() for _ in range(THREADS + 1)]
     tasks = [asyncio.ensure_future(place.in_thread(work)) for work in works]
