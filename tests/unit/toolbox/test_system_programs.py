@@ -1,5 +1,6 @@
 """Services, packages and power: the arguments of the system's programs, and what is made of what they say."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -290,6 +291,27 @@ async def test_a_held_lock_is_waited_for(place: Place, fakes: Fakes, tmp_path: P
     )
     assert (await Installed(place).install(InstallPackages(names=["a"]))).output == "done"
     assert [call[0] for call in fakes.told].count("apt-get") == 2
+
+
+async def test_a_change_goes_to_its_end_whoever_waits(place: Place, fakes: Fakes, tmp_path: Path) -> None:
+    """A manager that is killed leaves half a package; who has not begun yet never does."""
+    fakes.add("dpkg-query")
+    line = "case $* in *first*) : > {0}/began; while ! test -e {0}/go; do sleep 0.02; done; : > {0}/ended;; esac"
+    fakes.add("apt-get", does=line.format(tmp_path))
+    installed = Installed(place)
+    first = asyncio.create_task(installed.install(InstallPackages(names=["first"])))
+    await eventually_async((tmp_path / "began").exists, "it runs")
+    second = asyncio.create_task(installed.install(InstallPackages(names=["second"])))
+    third = asyncio.create_task(installed.remove(RemovePackages(names=["third"])))
+    await asyncio.sleep(0)
+    for task in (first, second):
+        task.cancel()
+    await asyncio.wait([first, second])
+    assert (first.cancelled(), second.cancelled(), third.done()) == (True, True, False)
+    (tmp_path / "go").touch()
+    assert (await third).before == {}
+    assert (tmp_path / "ended").exists()
+    assert [call[-1] for call in fakes.told if call[0] == "apt-get"] == ["first"]
 
 
 # --- power -----------------------------------------------------------------------------------------------------------

@@ -3,18 +3,20 @@
 Contract: without one of them, "unsupported". Names are checked, so that none is an option, a file or a pattern; `name=version`
 is one version of it. What is installed already comes to the newest version known, or to the one named, be it older; what is
 to go and is not there is gone already. Changes wait for each other, and for other programs that hold the manager's lock:
-"unavailable" after a minute. A name or a version that is not known is "not_found". Where a manager fails halfway, the details
-of the error tell what has changed, as the result does.
+"unavailable" after a minute. A change that was begun goes to its end, also when nobody waits for it any more: a manager that is
+killed leaves half a package behind. A name or a version that is not known is "not_found". Where a manager fails halfway, the
+details of the error tell what has changed, as the result does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.contract import CALL_BYTES, LIST_ENTRIES
@@ -61,6 +63,8 @@ _KEYS = "gpg-pubkey"
 """What rpm lists as packages and dnf does not: keys that it trusts."""
 _DNF = ("dnf", "-y", "-q")
 _APK = ("apk", "--wait", f"{PACKAGE_LOCK_SECONDS:g}")
+log = logging.getLogger(__name__)
+
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none", "NEEDRESTART_MODE": "a"}
 
 
@@ -115,6 +119,7 @@ class Installed:
         self._apk_lists = apk_lists
         self._lock_seconds = lock_seconds
         self._turn = asyncio.Lock()
+        self._changing: asyncio.Task[PackagesChanged] | None = None
 
     async def packages(self, asked: ListPackages) -> Packages:
         """By name."""
@@ -129,23 +134,42 @@ class Installed:
         """With what they need."""
         manager = self._manager()
         names = [name.replace("=", manager.mark, 1) for name in _checked(asked.names)]
-        async with self._turn:
-            if asked.refresh:
-                await self._run(manager.refresh)
-            return await self._change(manager, [*manager.install, *names], await self._list(manager))
+        return await self._in_turn(self._installed(manager, names, refresh=asked.refresh))
 
     async def remove(self, asked: RemovePackages) -> PackagesChanged:
         """Their configuration stays, and so does what they needed where the manager leaves it."""
         manager = self._manager()
-        names = _checked(asked.names)
-        async with self._turn:
-            before = await self._list(manager)
-            if manager.minds:
-                there = {package.name for package in before}
-                names = [name for name in names if re.split("[:=]", name)[0] in there]
-            if not names:
-                return PackagesChanged(manager=manager.name, output="")
-            return await self._change(manager, [*manager.remove, *names], before)
+        return await self._in_turn(self._removed(manager, _checked(asked.names)))
+
+    async def _in_turn(self, change: Coroutine[Any, Any, PackagesChanged]) -> PackagesChanged:
+        """One after the other, each to its end."""
+        try:
+            await self._turn.acquire()
+        except BaseException:
+            change.close()
+            raise
+        self._changing = asyncio.create_task(change)
+        self._changing.add_done_callback(self._changed)
+        return await asyncio.shield(self._changing)
+
+    def _changed(self, change: asyncio.Task[PackagesChanged]) -> None:
+        self._turn.release()
+        if not change.cancelled() and (error := change.exception()):
+            log.info("packages were not changed: %s", error)
+
+    async def _installed(self, manager: Manager, names: list[str], *, refresh: bool) -> PackagesChanged:
+        if refresh:
+            await self._run(manager.refresh)
+        return await self._change(manager, [*manager.install, *names], await self._list(manager))
+
+    async def _removed(self, manager: Manager, names: list[str]) -> PackagesChanged:
+        before = await self._list(manager)
+        if manager.minds:
+            there = {package.name for package in before}
+            names = [name for name in names if re.split("[:=]", name)[0] in there]
+        if not names:
+            return PackagesChanged(manager=manager.name, output="")
+        return await self._change(manager, [*manager.remove, *names], before)
 
     def _manager(self) -> Manager:
         for manager in MANAGERS:
