@@ -6,6 +6,7 @@ generator is closed before the cancellation goes on.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Generator
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ async def driven(place: Place, steps: Generator[None, None, R]) -> R:
 
 def _close(steps: Generator[None, None, Any]) -> None:
     """A step that never ends, on a disk that does not answer, cannot be closed."""
-    if not steps.gi_running:
+    if inspect.getgeneratorstate(steps) != inspect.GEN_RUNNING:
         steps.close()
 
 
