@@ -83,6 +83,24 @@ async def test_everything_in_a_root_with_a_static_busybox(standalone: Path, tmp_
     assert tried >= {"search-content", "search-outline"}
 
 
+async def test_an_index_of_a_whole_root(standalone: Path, tmp_path: Path) -> None:
+    """The checks for anyone make none of a whole machine; this one is small."""
+    root = machines.bare_root(tmp_path / "root", standalone)
+    with _inside(root, [*machines.command(), "serve", "--socket", "/run/door.sock"]) as socket:
+        async with GuestLink(socket) as link:
+            search = link.toolbox.search
+            await link.toolbox.write("/root/shop.py", b"class Basket:\n    def price(self):\n        return 1\n")
+            with anyio.fail_after(PATIENCE * 4):
+                while (
+                    found := await search.symbols("basket", "root", wait=10)
+                ).index is None or not found.index.complete:
+                    assert found.index is not None
+                    assert not found.index.problem, found.index
+            assert [(each.name, each.path) for each in found.symbols] == [("Basket", "root/shop.py")]
+            best = (await search.ranked("the price of a basket", "root")).results[0]
+            assert (best.name, best.language) == ("Basket.price", "python")
+
+
 def test_the_same_folder_makes_the_same_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     folder = tmp_path / "guest"

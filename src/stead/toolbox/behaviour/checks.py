@@ -76,7 +76,7 @@ async def sh(toolbox: Toolbox, line: str, *words: str, **options: object) -> Exe
 
 async def refused(code: str, work: Awaitable[object]) -> SteadError:
     """It must be refused with exactly this code. In a whole machine nothing is outside, so that is not tried there."""
-    if code == "path_outside" and in_a_whole_machine():
+    if code == "path_outside" and _whole.get():
         if inspect.iscoroutine(work):
             work.close()
         return SteadError(code, "not tried: nothing is outside of a whole machine")
@@ -90,14 +90,9 @@ async def refused(code: str, work: Awaitable[object]) -> SteadError:
     raise AssertionError(f"not refused with {code} but answered {str(answer)[:200]}")
 
 
-def in_a_whole_machine() -> bool:
-    """Whether all that there is belongs to the workspace."""
-    return _whole.get()
-
-
 def not_of_a_whole_machine(reason: str) -> None:
     """A check that is not tried where the workspace is a whole machine."""
-    if in_a_whole_machine():
+    if _whole.get():
         raise NotTriedError(reason)
 
 

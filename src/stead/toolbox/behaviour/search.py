@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from stead.toolbox.behaviour.checks import NotTriedError, check, expect, in_a_whole_machine, refused, sh
+from stead.toolbox.behaviour.checks import NotTriedError, check, expect, not_of_a_whole_machine, refused, sh
 from stead.toolbox.contract import Toolbox
 
 INDEX_SECONDS = 40.0
-WHOLE_INDEX_SECONDS = 5.0
 
 
 async def _files(toolbox: Toolbox, place: str, files: dict[str, str]) -> None:
@@ -129,8 +128,9 @@ CODE = {
 
 
 async def _indexed(toolbox: Toolbox, place: str) -> None:
-    """Waits for the index; that of a large workspace takes longer than a check may, that of a whole machine often does."""
-    until = time.monotonic() + (WHOLE_INDEX_SECONDS if in_a_whole_machine() else INDEX_SECONDS)
+    """Waits for the index; that of a large workspace takes longer than a check may."""
+    not_of_a_whole_machine("an index of the whole machine would be made for it, which keeps the machine busy for long")
+    until = time.monotonic() + INDEX_SECONDS
     while not (index := (await toolbox.search.ranked("basket", place)).index).complete and not index.problem:
         if time.monotonic() > until:
             raise NotTriedError(f"the index of this workspace is still being built: {index.waiting} files to go")
