@@ -163,10 +163,12 @@ async def test_silence_is_a_timeout_and_five_of_them_open_the_circuit(tmp_path: 
         """Says nothing."""
 
     async with _talking(tmp_path, answer) as (lines, peer):
-        for _ in range(5):
+        await lines.connected()
+        for number in range(1, 6):
             with pytest.raises(SteadError) as caught:
                 await lines.call("ping", seconds=0.05)
             assert caught.value.code == "timeout"
+            await eventually_async(lambda number=number: len(peer.requests) == number, "it was asked")
         with pytest.raises(SteadError) as caught:
             await lines.call("ping")
         assert caught.value.code == "workspace_unreachable"
