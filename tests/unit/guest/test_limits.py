@@ -13,7 +13,7 @@ from stead.toolbox.ignoring import globs
 from stead.toolbox.language import contract as language
 from stead.toolbox.search import contract as search
 from stead.toolbox.search import files as listing
-from stead.toolbox.search import indexer
+from stead.toolbox.search import indexer, symbols
 from stead.toolbox.sessions import contract as sessions
 from stead.toolbox.sessions import local as kept
 from stead.toolbox.system import contract as system
@@ -58,6 +58,9 @@ IN_FORCE = {
     "output of an exec on a full disk": [],
     "globs of a search or a watch": [globs.GLOBS, globs.GLOBS_BYTES],
     "files listed for search by name": [listing.MOST],
+    "a search for content, or for what fits some words": [search.QUERY_CHARACTERS],
+    "a search for names of files or symbols": [search.NAME_CHARACTERS],
+    "parsing one file": [int(symbols.SECONDS), symbols.MEMORY_BYTES],
     "files, symbols, pieces in one answer of a search": [search.MOST_NAMES, search.MOST_SYMBOLS, search.MOST_RANKED],
     "a file in the index": [indexer.FILE_BYTES],
     "all files in the index": [indexer.TOTAL_BYTES],
