@@ -37,6 +37,10 @@ def test_the_sync_face_does_the_same_without_await(cluster: Cluster) -> None:
         assert b"".join(pieces) == b"1\n2\n3\n"
         workspace.toolbox.write("note", b"text")
         assert b"".join(workspace.toolbox.download("note")) == b"text"
+        workspace.toolbox.upload("parts", iter([b"one ", b"two"]))
+        assert workspace.toolbox.read("parts").content == b"one two"
+        left_open = workspace.toolbox.download("parts")
+        next(left_open)
         assert [found.name for found in stead.workspaces.list(labels={"face": "sync"})] == ["sync"]
         running = workspace.start_exec(["cat"], stdin=True)
         running.write(b"through")
@@ -51,6 +55,7 @@ def test_the_sync_face_does_the_same_without_await(cluster: Cluster) -> None:
         assert first.kind == "workspace.created"
         workspace.delete()
         assert stead.workspaces.get(workspace.id).state is Observed.DELETED
+    left_open.close()
 
 
 @pytest.mark.anyio

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
+import anyio.to_thread
 import msgspec
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -86,9 +87,23 @@ def wrap(portal: BlockingPortal, value: Any) -> Any:
 
 def _blocking(portal: BlockingPortal, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
-        return wrap(portal, portal.call(lambda: function(*args, **options)))
+        given = [_given(arg) for arg in args]
+        named = {name: _given(option) for name, option in options.items()}
+        return wrap(portal, portal.call(lambda: function(*given, **named)))
 
     return call
+
+
+def _given(value: Any) -> Any:
+    """An iterator of here, such as the pieces of an upload, as one of there."""
+    return _pieces(value) if isinstance(value, Iterator) else value
+
+
+async def _pieces(items: Iterator[Any]) -> AsyncIterator[Any]:
+    """It may wait, so a thread asks it."""
+    over = object()
+    while (item := await anyio.to_thread.run_sync(next, items, over)) is not over:
+        yield item
 
 
 @contextmanager
@@ -108,7 +123,8 @@ def _iterate(portal: BlockingPortal, items: AsyncIterator[Any]) -> Iterator[Any]
                 return
     finally:
         if inspect.isasyncgen(items):
-            portal.call(items.aclose)
+            with suppress(RuntimeError):  # its loop has ended, and with it the iterator
+                portal.call(items.aclose)
 
 
 def _gives_iterator(method: Any) -> bool:

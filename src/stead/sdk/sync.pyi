@@ -248,9 +248,7 @@ class SyncWatching:
     def close(self) -> None: ...
 
 class SyncWatch:
-    def open(
-        self, path: str = ".", **options: Unpack[watch.WatchOptions]
-    ) -> AbstractContextManager[SyncWatching]: ...
+    def open(self, path: str = ".", **options: Unpack[watch.WatchOptions]) -> AbstractContextManager[SyncWatching]: ...
     def changes(self, path: str = ".", **options: Unpack[watch.WatchOptions]) -> Iterator[watch.Change]: ...
     def status(self) -> watch.WatchStatus: ...
 
@@ -281,7 +279,7 @@ class SyncToolbox:
     def upload(
         self,
         path: str,
-        content: AsyncIterator[bytes],
+        content: Iterator[bytes] | AsyncIterator[bytes],
         *,
         mode: int | None = None,
         parents: bool = False,
@@ -311,7 +309,12 @@ class SyncToolbox:
         names: Sequence[str] | None = None,
     ) -> Iterator[bytes]: ...
     def upload_tree(
-        self, path: str, content: AsyncIterator[bytes], *, links: Links | str = "refuse", limit: int = ...
+        self,
+        path: str,
+        content: Iterator[bytes] | AsyncIterator[bytes],
+        *,
+        links: Links | str = "refuse",
+        limit: int = ...,
     ) -> Unpacked: ...
     def exec(self, argv: Strings, **options: Any) -> contract.ExecResult: ...
     def start(self, exec: contract.Exec) -> SyncRunning: ...
