@@ -75,9 +75,11 @@ class LinkLines:
         await self._carried.write(data)
 
     async def close(self) -> None:
-        with contextlib.suppress(SteadError):
-            await self._carried.close()
-        await self._line.close()
+        try:
+            with contextlib.suppress(SteadError):
+                await self._carried.close()
+        finally:
+            await self._line.close()
 
     async def _say(self, line: bytes) -> None:
         await self._line.write(LINK + line + b"\n")
