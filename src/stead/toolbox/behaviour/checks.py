@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -15,6 +16,8 @@ from stead.toolbox.contract import Exec, ExecResult, Toolbox
 
 SECONDS = 60.0
 """A check that takes longer has failed."""
+CLEAR_SECONDS = 10.0
+"""How long what a check leaves may take to be removed."""
 MISSING = frozenset({"program_missing", "unsupported", "lsp_not_found"})
 """Errors after which a check is skipped."""
 
@@ -113,7 +116,7 @@ async def run(toolbox: Toolbox, names: Iterable[str] = ()) -> AsyncIterator[Outc
 
 
 async def _one(check: Check, toolbox: Toolbox, whole: bool) -> str:
-    """What was wrong; empty when nothing was."""
+    """What was wrong; empty when nothing was. Its directory is gone afterwards, whatever came of it."""
     place = f"{'tmp/' if whole else ''}behaviour-{check.name}"
     _whole.set(whole)
     try:
@@ -123,17 +126,18 @@ async def _one(check: Check, toolbox: Toolbox, whole: bool) -> str:
             await check.work(toolbox, place)
             await toolbox.delete(place, recursive=True)
     except NotTriedError:
-        await toolbox.delete(place, recursive=True)
         raise
     except AssertionError as error:
         return str(error) or "an expectation failed"
     except SteadError as error:
         if error.code in MISSING:
-            await toolbox.delete(place, recursive=True)
             raise NotTriedError(error.message) from error
         return f"{error.code}: {error.message}"
     except TimeoutError:
         return f"not done within {SECONDS:g} s"
     except Exception as error:  # noqa: BLE001 (an answer that a check could not even read is its failure)
         return f"{type(error).__name__}: {error}"
+    finally:
+        with anyio.move_on_after(CLEAR_SECONDS), contextlib.suppress(SteadError):
+            await toolbox.delete(place, recursive=True)
     return ""

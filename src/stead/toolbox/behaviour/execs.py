@@ -7,10 +7,12 @@ import time
 
 import anyio
 
-from stead.toolbox.behaviour.checks import check, expect, refused, script, sh
+from stead.toolbox.behaviour.checks import NotTriedError, check, expect, refused, script, sh
 from stead.toolbox.contract import CALL_BYTES, Exec, ExecState, Running, Toolbox
 
 UNKNOWN = "ex_00000000000000000000000000"
+NOT_FOUND = 127
+"""How a shell ends that does not find a program."""
 
 
 async def _read(running: Running) -> dict[str, bytes]:
@@ -143,11 +145,22 @@ async def a_process_waits_for_its_reader(toolbox: Toolbox, place: str) -> None:
 async def a_time_limit_ends_the_whole_tree(toolbox: Toolbox, place: str) -> None:
     """Also what ignores TERM and what left the session."""
     mark = f"31{time.time_ns() % 10**6:06d}"
+    await _shown(toolbox, mark)
     line = f"trap '' TERM; (setsid sh -c \"trap '' TERM; sleep {mark}\" &) ; sleep {mark} & sleep {mark}"
     result = await sh(toolbox, line, timeout=0.5, grace=0.2)
     expect(result.status.state is ExecState.TIMED_OUT, f"{result.status}")
-    left = await sh(toolbox, f"ps -eo args | grep '[s]leep {mark}' | wc -l")
-    expect(left.stdout.strip() == b"0", f"left behind: {left.stdout!r}")
+    left = await sh(toolbox, f"ps -eo args | grep -c '[s]leep {mark}'")
+    expect(left.stdout == b"0\n", f"left behind: {left}")
+
+
+async def _shown(toolbox: Toolbox, mark: str) -> None:
+    """That `ps` would show it if it ran; what has just been started may not be there yet."""
+    count = f"ps -eo args | grep -c '^[s]leep {mark}'"
+    wait = f"n=0; while [ $n -lt 100 ] && ! {count} > /dev/null; do n=$((n + 1)); sleep 0.1; done"
+    seen = await sh(toolbox, f"command -v ps > /dev/null || exit {NOT_FOUND}; sleep {mark} & {wait}; {count}; kill $!")
+    if seen.status.exit_code == NOT_FOUND:
+        raise NotTriedError("ps is not installed in the workspace")
+    expect(seen.stdout == b"1\n", f"ps does not show what runs: {seen}")
 
 
 @check

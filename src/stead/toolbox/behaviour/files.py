@@ -48,6 +48,22 @@ async def read_what_is_not_there(toolbox: Toolbox, place: str) -> None:
 
 
 @check
+async def a_replaced_file_is_whole(toolbox: Toolbox, place: str) -> None:
+    """Who has the old one open reads it to its end, and who opens it anew has all of the new one."""
+    old, new = b"old\n" * 20_000, b"new\n" * 30_000
+    await toolbox.write(f"{place}/f", old)
+    running = await toolbox.start(script("exec 3< f; echo open; read go; cat <&3; cat f", cwd=place, stdin=True))
+    pieces = running.output()
+    expect((await anext(aiter(pieces))).data == b"open\n", "the file was not opened")
+    await toolbox.write(f"{place}/f", new)
+    await running.write(b"\n")
+    seen = b"".join([piece.data async for piece in pieces])
+    expect(seen == old + new, f"read {len(seen)} bytes, not the old file and then the new one")
+    names = [entry.path for entry in (await toolbox.list(place)).entries]
+    expect(names == [f"{place}/f"], f"beside the file there is {names}")
+
+
+@check
 async def write_with_options(toolbox: Toolbox, place: str) -> None:
     """Parents are made when asked, the mode is set, exclusive refuses what is there, a directory is not replaced."""
     await refused("not_found", toolbox.write(f"{place}/a/b/f", b"x"))

@@ -130,6 +130,33 @@ async def git_clone_push_and_pull(toolbox: Toolbox, place: str) -> None:
 
 
 @check
+async def git_far_and_near(toolbox: Toolbox, place: str) -> None:
+    """A clone of one branch and one commit; who commits here; what a fetch brings and what a push overwrites when asked."""
+    await toolbox.mkdir(f"{place}/first")
+    line = "git commit -qm second --allow-empty && git branch side && git clone -q --bare . ../bare.git"
+    await _repository(toolbox, f"{place}/first", line)
+    cloned = await toolbox.git.clone(f"{place}/bare.git", f"{place}/one", branch="side", depth=1)
+    expect(cloned.branch == "side", f"cloned {cloned}")
+    expect(len((await toolbox.git.log(f"{place}/one")).commits) == 1, "more than one commit came")
+    await toolbox.git.clone(f"{place}/bare.git", f"{place}/two")
+    expect(len((await toolbox.git.log(f"{place}/two", limit=1, skip=1)).commits) == 1, "commits are not passed over")
+    for name in ("one", "two"):
+        told = await toolbox.git.config(f"{place}/{name}", name=f"Ann {name}", email="ann@example.org")
+        expect((told.name, told.email) == (f"Ann {name}", "ann@example.org"), f"said {told}")
+    await toolbox.git.create_branch("new", f"{place}/one", checkout=True)
+    made = await toolbox.git.commit("third", f"{place}/one", allow_empty=True)
+    expect((await toolbox.git.log(f"{place}/one", limit=1)).commits[0].author.name == "Ann one", "another author")
+    expect((await toolbox.git.push(f"{place}/one", branch="new")).commit == made.commit, "another commit was pushed")
+    expect(not (await toolbox.git.push(f"{place}/one", branch="new")).changed, "it was pushed twice")
+    fetched = await toolbox.git.fetch(f"{place}/two")
+    expect(fetched.changed == ["origin/new"], f"fetched {fetched}")
+    remote = {
+        branch.name: branch.commit for branch in (await toolbox.git.branches(f"{place}/two", remote=True)).branches
+    }
+    expect(remote.get("origin/new") == made.commit, f"branches of the remote: {remote}")
+
+
+@check
 async def git_worktrees(toolbox: Toolbox, place: str) -> None:
     """A second working tree of the same repository, made and removed."""
     await toolbox.mkdir(f"{place}/first")
@@ -137,5 +164,7 @@ async def git_worktrees(toolbox: Toolbox, place: str) -> None:
     added = await toolbox.git.add_worktree(f"{place}/second", "work", f"{place}/first", create=True)
     expect(added.path == f"{place}/second" and added.branch == "work" and not added.main, f"added {added}")
     expect((await toolbox.git.head(f"{place}/second")).branch == "work", "another branch there")
+    trees = [(tree.path, tree.main) for tree in (await toolbox.git.worktrees(f"{place}/second")).worktrees]
+    expect(trees == [(f"{place}/first", True), (f"{place}/second", False)], f"there are {trees}")
     left = await toolbox.git.remove_worktree(f"{place}/second", f"{place}/first")
     expect([tree.path for tree in left.worktrees] == [f"{place}/first"], f"left {left}")

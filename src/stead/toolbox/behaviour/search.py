@@ -29,6 +29,10 @@ async def search_content(toolbox: Toolbox, place: str) -> None:
     expect(lines == ["a.c"], f"a text is no expression: {lines}")
     lines = [match.text for match in (await toolbox.search.content("two", place, case="insensitive")).matches]
     expect(lines == ["Two äone"], f"without case: {lines}")
+    smart = [len((await toolbox.search.content(query, place, case="smart")).matches) for query in ("two", "TWO")]
+    expect(smart == [1, 0], f"with case where the query has some: {smart}")
+    (several,) = (await toolbox.search.content(r"one\s+three", place, multiline=True)).matches
+    expect((several.line, several.lines) == (2, 2), f"over lines: {several}")
     lines = [match.text for match in (await toolbox.search.content("one", place, word=True)).matches]
     expect(lines == ["one"], f"whole words: {lines}")
     around = (await toolbox.search.content("Two", place, before=1, after=1)).matches[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stead.toolbox.behaviour.checks import check, expect, refused
-from stead.toolbox.contract import Toolbox
+from stead.toolbox.contract import Exec, Toolbox
 
 NAME = "behaviour"
 
@@ -58,3 +58,24 @@ async def sessions_are_execs(toolbox: Toolbox, place: str) -> None:
     await refused("path_outside", toolbox.sessions.open("x", cwd=".."))
     await refused("not_found", toolbox.sessions.open("x", cwd=f"{place}/nothing"))
     await toolbox.sessions.close(NAME)
+
+
+@check
+async def sessions_are_listed_and_stream(toolbox: Toolbox, place: str) -> None:
+    """One without a name gets one; a line takes input and is told as it runs; the last used comes first."""
+    await toolbox.sessions.close(NAME)
+    await toolbox.sessions.open(NAME, cwd=place)
+    other = await toolbox.sessions.open()
+    try:
+        running = await toolbox.sessions.start(NAME, "echo one; read line; export GOT=$line", Exec(argv=[], stdin=True))
+        pieces = running.output()
+        expect((await anext(aiter(pieces))).data == b"one\n", "what it prints is not told while it runs")
+        await running.write(b"two\n")
+        expect((await running.wait()).ok and await _out(toolbox, "echo $GOT") == "two\n", "the input is lost")
+        names = [session.name for session in (await toolbox.sessions.list()).sessions]
+        expect(other.name in names[names.index(NAME) :], f"listed {names}")
+    finally:
+        await toolbox.sessions.close(other.name)
+    expect((await toolbox.sessions.close(NAME)).existed, "it was not there")
+    names = [session.name for session in (await toolbox.sessions.list()).sessions]
+    expect(not {NAME, other.name} & set(names), f"closed, and listed: {names}")

@@ -45,8 +45,13 @@ async def _interfaces(toolbox: Toolbox) -> set[str]:
 
 @check
 async def system_disks(toolbox: Toolbox, place: str) -> None:
-    """Every filesystem with a size, its numbers adding up."""
+    """Every filesystem with a size, its numbers adding up; that of the workspace as `df` has it."""
+    seen = await sh(toolbox, "df -kP . | tail -n 1")
     filesystems = (await toolbox.system.disks()).filesystems
+    if seen.status.ok:
+        size = int(seen.stdout.split()[-5])
+        told = [one.total_bytes // 1024 for one in filesystems]
+        expect(size in told or any(one.remote for one in filesystems), f"none of {told} has the {size} KiB of {seen}")
     for one in filesystems:
         expect(one.mount_point.startswith("/") and one.type, f"told {one}")
         expect(one.remote or one.total_bytes >= one.used_bytes >= 0, f"told {one}")
@@ -63,7 +68,11 @@ async def system_processes(toolbox: Toolbox, place: str) -> None:
     listed = await toolbox.system.processes(limit=LIST_ENTRIES)
     found = next((process for process in listed.processes if process.pid == pid), None)
     assert found is not None, f"process {pid} is not among {listed.total}"
-    expect(found.memory_bytes >= 0 and found.started > 1e9, f"told {found}")
+    expect(found.started > 1e9 and "sleep" in " ".join(found.command) and found.parent > 0, f"told {found}")
+    by_memory = [
+        process.memory_bytes for process in (await toolbox.system.processes(order="memory", limit=3)).processes
+    ]
+    expect(by_memory == sorted(by_memory, reverse=True) and 0 < len(by_memory) <= 3, f"by memory: {by_memory}")
     other = re.sub(r"-\d+-", "-1-", found.identity)
     expect(not (await toolbox.system.kill_process(other)).signalled, "another process was signalled")
     expect((await toolbox.system.kill_process(found.identity)).signalled, "it was not signalled")
@@ -89,6 +98,7 @@ async def system_users(toolbox: Toolbox, place: str) -> None:
     expect(not missing, f"accounts {missing} are missing in {list(told)}")
     await refused("not_found", toolbox.system.keys("no-such-user-here"))
     await refused("invalid", toolbox.system.add_key("ssh-ed25519 AAAA", "no-such-user-here"))
+    await refused("not_found", toolbox.system.remove_key("SHA256:none", "no-such-user-here"))
 
 
 @check
@@ -125,6 +135,7 @@ async def system_packages(toolbox: Toolbox, place: str) -> None:
     expect(packages.manager and len(packages.packages) <= packages.total, f"told {packages.manager} {packages.total}")
     await refused("invalid", toolbox.system.install_packages(["--allow-downgrades"]))
     await refused("invalid", toolbox.system.install_packages(["./local.deb"]))
+    await refused("invalid", toolbox.system.remove_packages(["-f"]))
 
 
 @check
@@ -156,6 +167,7 @@ async def system_services(toolbox: Toolbox, place: str) -> None:
     expect(services and all(service.name.endswith(".service") for service in services), f"told {services[:3]}")
     await refused("not_found", toolbox.system.service("no-such-service-here"))
     await refused("invalid", toolbox.system.service("--help"))
+    await refused("invalid", toolbox.system.control_service("--help", "stop"))
 
 
 @check

@@ -82,6 +82,21 @@ async def text_keeps_encoding_and_newlines(toolbox: Toolbox, place: str) -> None
 
 
 @check
+async def text_of_a_new_file(toolbox: Toolbox, place: str) -> None:
+    """Parents are made when asked, lines end as was asked, and what is there is not overwritten by who wants a new one."""
+    path = f"{place}/a/b"
+    await refused("not_found", toolbox.text.write(path, "x"))
+    written = await toolbox.text.write(path, "one\ntwo\n", parents=True, newline="crlf", exclusive=True)
+    expect((written.created, written.lines_added, written.total_lines) == (True, 2, 2), f"said {written}")
+    expect((await toolbox.read(path)).content == b"one\r\ntwo\r\n", "the lines end otherwise")
+    await refused("already_exists", toolbox.text.write(path, "x", exclusive=True))
+    await toolbox.text.write(path, "\u00e4\n", encoding="latin-1")
+    expect((await toolbox.read(path)).content == b"\xe4\r\n", "other bytes are there")
+    found = await toolbox.text.read(path, encoding="latin-1")
+    expect(found.content == "\u00e4\n" and found.newline is Newline.CRLF, f"read {found}")
+
+
+@check
 async def text_by_lines(toolbox: Toolbox, place: str) -> None:
     """Which lines came, how many there are, and nothing beyond the end."""
     path = f"{place}/f"
