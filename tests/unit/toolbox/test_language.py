@@ -67,8 +67,9 @@ async def test_definitions_outside_of_the_workspace_say_so(here: Here) -> None:
 
 
 async def test_a_text_needs_no_file_and_changes_none(here: Here) -> None:
-    wrong = await here.language.diagnostics("new/x.py", "def f(:\n")
-    assert [(each.path, each.line, each.severity) for each in wrong.diagnostics] == [("new/x.py", 1, "error")]
+    name = "new/x (\u00e9:\U0001f600).py"
+    wrong = await here.language.diagnostics(name, "def f(:\n")
+    assert [(each.path, each.line, each.severity) for each in wrong.diagnostics] == [(name, 1, "error")]
     assert not (here.root / "new").exists()
 
 
@@ -104,4 +105,5 @@ def test_what_is_no_place_is_refused(line: int, column: int) -> None:
 @pytest.mark.parametrize("path", ["/a b/ä%41#?.py", "/x:y", "/\U0001f600"])
 def test_addresses_of_files_go_both_ways(path: str) -> None:
     assert path_of(address(path)) == path
+    assert path_of(address(path, bare=True)) == path
     assert path_of("untitled:x") is None

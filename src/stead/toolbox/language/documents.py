@@ -46,8 +46,8 @@ class _Published(msgspec.Struct):
 class Document:
     """One file that is open."""
 
-    def __init__(self, path: str, text: str, version: int) -> None:
-        self.uri = address(path)
+    def __init__(self, uri: str, text: str, version: int) -> None:
+        self.uri = uri
         self.text = text
         self.version = version
         self.problems: list[Problem] = []
@@ -55,10 +55,11 @@ class Document:
 
 
 class Documents:
-    """Those of one server; `tell` notifies it."""
+    """Those of one server; `tell` notifies it. `bare`: it wants addresses with few escapes."""
 
-    def __init__(self, tell: Callable[[str, object], None]) -> None:
+    def __init__(self, tell: Callable[[str, object], None], *, bare: bool = False) -> None:
         self._tell = tell
+        self._bare = bare
         self._versions = itertools.count(1)
         self._told_version = False
         self._open: OrderedDict[str, Document] = OrderedDict()
@@ -101,7 +102,7 @@ class Documents:
     def _begin(self, path: str, language: str, text: str) -> Document:
         while len(self._open) >= OPEN:
             self.forget(next(iter(self._open)))
-        self._open[path] = begun = Document(path, text, next(self._versions))
+        self._open[path] = begun = Document(address(path, bare=self._bare), text, next(self._versions))
         shown = {"uri": begun.uri, "languageId": language, "version": begun.version, "text": text}
         self._tell("textDocument/didOpen", {"textDocument": shown})
         return begun

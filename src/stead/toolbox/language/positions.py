@@ -13,6 +13,7 @@ import msgspec
 
 from stead.protocol.errors import SteadError
 
+_ESCAPED = re.compile(r"[%?#;\x00-\x1f]")
 _END = re.compile(r"\r\n|\n|\r")
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
 
@@ -63,9 +64,9 @@ class Lines:
         return self._lines[line - 1] if line <= len(self._lines) else ""
 
 
-def address(path: str) -> str:
-    """Of an absolute path."""
-    return "file://" + quote(path)
+def address(path: str, *, bare: bool = False) -> str:
+    """Of an absolute path; `bare`: only what would be no part of the path is escaped."""
+    return "file://" + (_ESCAPED.sub(lambda found: quote(found[0]), path) if bare else quote(path))
 
 
 def path_of(uri: str) -> str | None:

@@ -77,7 +77,7 @@ class Running:
         self._ending = False
         self.program = program
         self.project = project
-        self.documents = Documents(self._tell)
+        self.documents = Documents(self._tell, bare=program.kind.bare)
         self.used = time.monotonic()
         self.pid = 0
 

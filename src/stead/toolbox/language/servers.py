@@ -23,7 +23,8 @@ _LOOK = getattr(os, "O_PATH", os.O_RDONLY | QUIET) | os.O_CLOEXEC
 
 class Kind(NamedTuple):
     """A server that we know. `quiet`: how long after diagnostics no others follow, where it cannot be asked for them.
-    `checks_only`: it has nothing but diagnostics. `characters`: it counts them without saying so. `install`: what brings it."""
+    `checks_only`: it has nothing but diagnostics. `characters`: it counts them without saying so. `bare`: it tells nothing of a
+    file whose address has escapes. `install`: what brings it."""
 
     program: str
     arguments: tuple[str, ...]
@@ -31,6 +32,7 @@ class Kind(NamedTuple):
     quiet: float = 0.5
     checks_only: bool = False
     characters: bool = False
+    bare: bool = False
 
 
 class Language(NamedTuple):
@@ -47,7 +49,7 @@ PYTHON = Language(
         Kind("basedpyright-langserver", ("--stdio",), "pip install basedpyright"),
         Kind("pyright-langserver", ("--stdio",), "npm install pyright"),
         Kind("pylsp", (), "pip install 'python-lsp-server[pyflakes]'", quiet=1.5, characters=True),
-        Kind("jedi-language-server", (), "pip install jedi-language-server", quiet=0.2),
+        Kind("jedi-language-server", (), "pip install jedi-language-server", quiet=0.2, bare=True),
         Kind("ruff", ("server",), "pip install ruff", checks_only=True),
     ),
     ("pyproject.toml", "setup.py", "setup.cfg", "package.json", ".git"),
