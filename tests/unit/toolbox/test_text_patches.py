@@ -138,6 +138,7 @@ def test_renames_copies_modes_and_empty_files() -> None:
         "--- a/f\n+++ b/f\n@@ -" + "9" * 5000 + " +1 @@\n-a\n+b\n",
         "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n+c\n",
         "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n c\n+d\n",
+        "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n\n+d\n",
         "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n--- c\n",
         "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n@@ def f():\n-c\n+d\n",
         "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n@@ -x,1 +1 @@\n-c\n+d\n",
@@ -150,7 +151,19 @@ def test_what_is_no_diff(diff: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "end", ["", "\n", "-- \n2.39.5\n", "--\n2.39.5\n", "\ncommit 1234\n", "   \n", "diff -ru x y\n", "Only in x: z\n"]
+    "end",
+    [
+        "",
+        "\n",
+        "-- \n2.39.5\n",
+        "--\n2.39.5\n",
+        "\ncommit 1234\n",
+        "\n\n",
+        "\n  text\n",
+        "   \n",
+        "diff -ru x y\n",
+        "Only in x: z\n",
+    ],
 )
 def test_what_may_follow_a_hunk(end: str) -> None:
     first = "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"

@@ -145,16 +145,17 @@ class _Reader:
 
     def _check_end(self) -> None:
         """What follows the last hunk of a file is no line of a hunk, such as one more than the hunk says."""
-        line = self._line()
-        signature = line.rstrip() == "--"
-        if line.strip() and line[0] in "+- @" and not signature and not self._begins():
-            raise _bad(
-                self._at, "this belongs to no hunk: a hunk has more lines than it says, or its header cannot be read"
-            )
+        left = len(self._lines) - self._at
+        ahead = next((ahead for ahead in range(left) if self._line(ahead).strip()), left)
+        line = self._line(ahead)
+        marks = ("+", "-", "@@") if ahead else ("+", "-", "@@", " ")
+        if line.startswith(marks) and line.rstrip() != "--" and not self._begins(ahead):
+            words = "this belongs to no hunk: a hunk has more lines than it says, or its header cannot be read"
+            raise _bad(self._at + ahead, words)
 
-    def _begins(self) -> bool:
+    def _begins(self, ahead: int = 0) -> bool:
         """Whether the two names of a file stand here."""
-        return self._line().startswith("--- ") and self._line(1).startswith("+++ ")
+        return self._line(ahead).startswith("--- ") and self._line(ahead + 1).startswith("+++ ")
 
     def _extended(self, header: _Header) -> None:
         """The lines with which git tells modes, renames and copies."""
