@@ -45,21 +45,22 @@ HASHED_AT_ONCE = 4 << 20
 
 
 async def send(toolbox: RemoteToolbox, source: str, path: str, *, parents: bool, progress: Progress) -> Written:
-    """A local file (or "-", stdin) into the workspace; size and hash are checked at the far end where known."""
+    """A local file (or "-", stdin) into the workspace; size and hash are checked at the far end where known. One that grows
+    meanwhile has the size that it had at the beginning; one that tells no size, as those of /proc, has all that comes."""
     if source == "-":
         return await toolbox.upload(path, progress.counted(_pieces(sys.stdin.buffer)), parents=parents)
     with Path(source).open("rb") as file:  # noqa: ASYNC230
         about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            return await toolbox.upload(path, progress.counted(_pieces(file)), parents=parents)
-        digest = (await anyio.to_thread.run_sync(hashlib.file_digest, file, "sha256")).hexdigest()
+        mode = stat.S_IMODE(about.st_mode) & 0o777 if stat.S_ISREG(about.st_mode) else None
+        if mode is None or not about.st_size:
+            return await toolbox.upload(path, progress.counted(_pieces(file)), mode=mode, parents=parents)
+        digest = await anyio.to_thread.run_sync(_digest, file, about.st_size)
         progress.total = about.st_size
-        mode = stat.S_IMODE(about.st_mode) & 0o777
 
         def rest(start: int) -> AsyncIterator[bytes]:
             file.seek(start)
             progress.add(start)
-            return progress.counted(_pieces(file))
+            return progress.counted(_pieces(file, about.st_size - start))
 
         if about.st_size < RESUME_BYTES:
             return await toolbox.upload(path, rest(0), mode=mode, parents=parents, size=about.st_size, sha256=digest)
@@ -152,7 +153,8 @@ async def _fetch_large(toolbox: RemoteToolbox, path: str, target: Path, found: F
 
 
 def _changed(path: str) -> SteadError:
-    return SteadError("precondition_failed", f"{path} was changed while it was copied", path=path)
+    words = f"{path} was changed while it was copied; `stead files cat` takes it as it comes"
+    return SteadError("precondition_failed", words, path=path)
 
 
 class _Hasher:
@@ -240,9 +242,19 @@ def _partial(source: str, about: os.stat_result, toolbox: RemoteToolbox, path: s
     return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
-    while piece := await anyio.to_thread.run_sync(file.read, PIECE, abandon_on_cancel=True):
+async def _pieces(file: BinaryIO, most: int = sys.maxsize) -> AsyncIterator[bytes]:
+    while piece := await anyio.to_thread.run_sync(file.read, min(PIECE, most), abandon_on_cancel=True):
+        most -= len(piece)
         yield piece
+
+
+def _digest(file: BinaryIO, size: int) -> str:
+    """Of so much from its beginning."""
+    digest = hashlib.sha256()
+    while piece := file.read(min(HASHED_AT_ONCE, size)):
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest()
 
 
 def to_stdout(data: bytes) -> None:

@@ -10,9 +10,12 @@ import pytest
 from stead.cli import singles
 from stead.cli.output import Output
 from stead.cli.progress import Progress
+from stead.guest.config import SOCKET
 from stead.protocol.errors import SteadError
+from stead.sdk.guest.link import GuestLink
 from stead.toolbox.local import LocalToolbox, opened
 from stead.toolbox.trees.contract import Fingerprint
+from support.guests import GuestProcess
 
 LONG = "\u65e5" * 85
 
@@ -59,3 +62,32 @@ async def test_a_file_that_shrinks_meanwhile_replaces_nothing(tmp_path: Path) ->
     assert caught.value.code == "precondition_failed"
     assert target.read_bytes() == b"old"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["root", "run", "target"]
+
+
+class Growing(Progress):
+    """Whenever a piece is counted, there is more of the file."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(Output(), file.name)
+        self._file = file
+
+    def add(self, count: int) -> None:
+        with self._file.open("ab") as file:
+            file.write(b"one more line\n")
+        super().add(count)
+
+
+@pytest.mark.anyio
+async def test_a_file_that_grows_while_it_is_sent_is_what_it_was(tmp_path: Path) -> None:
+    (tmp_path / "guest").mkdir()
+    with GuestProcess(tmp_path / "guest") as guest:
+        async with GuestLink(guest.run / SOCKET) as link:
+            for size in (1000, singles.RESUME_BYTES + 1000):
+                source = tmp_path / f"log-{size}"
+                source.write_bytes(bytes(size))
+                with Growing(source) as progress:
+                    await singles.send(link.toolbox, str(source), "log", parents=False, progress=progress)
+                assert (guest.root / "log").read_bytes() == bytes(size)
+            with Progress(Output(), "status") as progress:
+                await singles.send(link.toolbox, "/proc/self/status", "status", parents=False, progress=progress)
+            assert b"Pid:" in (guest.root / "status").read_bytes()
