@@ -13,6 +13,7 @@ from stead.toolbox.execs import Execs
 from stead.toolbox.local import LocalToolbox, opened
 from stead.toolbox.scripted import Script, ScriptedToolbox
 from support.areas import PROGRAMS
+from support.behaviours import holds
 from support.guests import WORKSPACE, GuestProcess
 
 pytestmark = pytest.mark.anyio
@@ -40,15 +41,9 @@ async def remote(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tool
 
 @pytest.mark.parametrize("name", behaviour.CHECKS)
 async def test_remote(remote: Toolbox, name: str) -> None:
-    async for outcome in behaviour.run(remote, [name]):
-        assert outcome.ok, outcome.detail
-        if outcome.skipped:
-            pytest.skip(outcome.detail)
+    await holds(remote, name)
 
 
 @pytest.mark.parametrize("name", behaviour.CHECKS)
 async def test_behaviour(toolbox: Toolbox, name: str) -> None:
-    async for outcome in behaviour.run(toolbox, [name]):
-        assert outcome.ok, outcome.detail
-        if outcome.skipped:
-            pytest.skip(outcome.detail)
+    await holds(toolbox, name)
