@@ -17,10 +17,21 @@ import pytest
 
 from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
+from stead.toolbox.ignoring.globs import GLOBS
 from stead.toolbox.local import LocalToolbox, opened
 from stead.toolbox.place import THREADS, Place
 from stead.toolbox.search.content import ContentSearch
-from stead.toolbox.search.contract import FindContent, FindNames, Search
+from stead.toolbox.search.contract import (
+    CONTEXT,
+    LONGEST,
+    MOST,
+    MOST_NAMES,
+    NAME_CHARACTERS,
+    QUERY_CHARACTERS,
+    FindContent,
+    FindNames,
+    Search,
+)
 from stead.toolbox.search.files import FileList, Listing, listed
 from stead.toolbox.search.names import NameSearch, rated
 from support.churn import act, there
@@ -344,6 +355,29 @@ async def test_what_the_kernel_shows_of_itself_is_not_searched(place: Place, roo
 def test_capitals_that_have_other_lengths() -> None:
     listing = Listing(["\u0130stanbul.txt"], truncated=False)
     assert rated(listing.paths[0], listing.lower[0], "txt")[2] == "\u0130stanbul.txt"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *(FindContent(query="x", before=beyond) for beyond in (-1, CONTEXT + 1)),
+        *(FindContent(query="x", after=beyond) for beyond in (-1, CONTEXT + 1)),
+        *(FindContent(query="x", limit=beyond) for beyond in (0, MOST + 1)),
+        *(FindContent(query="x", per_file=beyond) for beyond in (-1, MOST + 1)),
+        *(FindContent(query="x", characters=beyond) for beyond in (0, LONGEST + 1)),
+        *(FindContent(query=query) for query in ("", "a\0b", "x" * (QUERY_CHARACTERS + 1))),
+        *(FindNames(limit=beyond) for beyond in (0, MOST_NAMES + 1)),
+        *(FindNames(query=query) for query in ("a\0b", "x" * (NAME_CHARACTERS + 1))),
+        FindContent(query="x", include=["[a"]),
+        FindNames(exclude=["a"] * (GLOBS + 1)),
+    ],
+)
+async def test_what_is_beyond_a_limit_is_refused(place: Place, root: Path, asked: FindContent | FindNames) -> None:
+    (root / "x").write_text("x")
+    with pytest.raises(SteadError) as refused:
+        await (ContentSearch(place).find(asked) if isinstance(asked, FindContent) else NameSearch(place).find(asked))
+    assert refused.value.code == "invalid"
+    assert set(refused.value.details) == {"field"}
 
 
 # --- programs that are not there -------------------------------------------------------------------------------------

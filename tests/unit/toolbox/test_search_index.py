@@ -14,7 +14,7 @@ from stead.protocol.errors import SteadError
 from stead.toolbox.confine import Root
 from stead.toolbox.place import THREADS, Place
 from stead.toolbox.search.chunks import LINES, chunks
-from stead.toolbox.search.contract import FindRanked, FindSymbols, Ranked
+from stead.toolbox.search.contract import MOST_RANKED, MOST_SYMBOLS, WAIT_SECONDS, FindRanked, FindSymbols, Ranked
 from stead.toolbox.search.index import FEW, NAME, Index
 from stead.toolbox.search.indexer import FILE_BYTES, TOTAL_BYTES, update
 from stead.toolbox.search.ranked import RankedSearch, SymbolSearch
@@ -271,7 +271,9 @@ async def test_questions_that_cannot_be_asked(place: Place) -> None:
         FindRanked(query="  "),
         FindRanked(query="a\0"),
         FindRanked(query="a", limit=0),
+        FindRanked(query="a", limit=MOST_RANKED + 1),
         FindRanked(query="a", wait=-1),
+        FindRanked(query="a", wait=WAIT_SECONDS + 1),
         FindRanked(query="a", wait=float("nan")),
         FindRanked(query="a" * 20_000),
         FindRanked(query="a", ignored=True),
@@ -279,6 +281,9 @@ async def test_questions_that_cannot_be_asked(place: Place) -> None:
         with pytest.raises(SteadError) as refused:
             await RankedSearch(place).find(asked)
         assert refused.value.code == "invalid"
+    with pytest.raises(SteadError) as refused:
+        await SymbolSearch(place).find(FindSymbols(query="a", limit=MOST_SYMBOLS + 1))
+    assert (refused.value.code, refused.value.details) == ("invalid", {"field": "limit"})
     with pytest.raises(SteadError) as refused:
         await SymbolSearch(place).find(FindSymbols(query="a", ignored=True))
     assert (refused.value.code, refused.value.details) == ("invalid", {"field": "ignored"})
