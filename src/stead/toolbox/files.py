@@ -235,8 +235,8 @@ class Files:
             raise
 
     def _make_parents(self, path: str) -> None:
-        names = self.root.parts(path)[:-1]
-        for count in range(1 + self.root.given(names), len(names) + 1):
+        names = self.root.parts(path)
+        for count in range(1 + self.root.given(names), len(names)):
             with self.root.locate("/".join(names[:count]), follow=True) as at, confine.errors(path):
                 try:
                     os.mkdir(at.name, dir_fd=at.directory)

@@ -103,6 +103,19 @@ async def test_a_permitted_place_is_made_but_nothing_above_it(place: Path) -> No
     assert (place / "later" / "made" / "sub" / "f").exists()
 
 
+async def test_a_permitted_place_itself_needs_nothing_above_it(place: Path) -> None:
+    (place / "file").touch()
+    rules = {"write_paths": (f"{place}/drop", f"{place}/file", f"{place}/new")}
+    async with _toolbox(place, **rules) as toolbox:
+        await toolbox.write(f"{place}/file", b"x", parents=True)
+        await toolbox.append(f"{place}/new", b"x", parents=True)
+        assert (await toolbox.mkdir(f"{place}/drop", parents=True)).kind == "directory"
+        packed = toolbox.download_tree(f"{place}/open", names=["f"])
+        assert (await toolbox.upload_tree(f"{place}/drop", packed)).files == 1
+        await _refused(toolbox.write(f"{place}/secret/new", b"x", parents=True))
+    assert (place / "file").read_bytes() == (place / "new").read_bytes() == b"x"
+
+
 async def test_programs_are_judged_by_the_file_they_are(place: Path) -> None:
     (place / "open" / "cat").symlink_to("/bin/true")
     async with _toolbox(place, programs=("cat", "/usr/bin/printf")) as toolbox:
