@@ -98,15 +98,17 @@ async def test_an_index_of_a_whole_root(standalone: Path, tmp_path: Path) -> Non
     with _inside(root, [*machines.command(), "serve", "--socket", "/run/door.sock"]) as socket:
         async with GuestLink(socket) as link:
             search = link.toolbox.search
-            await link.toolbox.write("/root/shop.py", b"class Basket:\n    def price(self):\n        return 1\n")
+            await link.toolbox.write(
+                "/srv/shop.py", b"class Basket:\n    def price(self):\n        return 1\n", parents=True
+            )
             with anyio.fail_after(PATIENCE * 4):
                 while (
-                    found := await search.symbols("basket", "root", wait=10)
+                    found := await search.symbols("basket", "srv", wait=10)
                 ).index is None or not found.index.complete:
                     assert found.index is not None
                     assert not found.index.problem, found.index
-            assert [(each.name, each.path) for each in found.symbols] == [("Basket", "root/shop.py")]
-            best = (await search.ranked("the price of a basket", "root")).results[0]
+            assert [(each.name, each.path) for each in found.symbols] == [("Basket", "srv/shop.py")]
+            best = (await search.ranked("the price of a basket", "srv")).results[0]
             assert (best.name, best.language) == ("Basket.price", "python")
 
 
