@@ -41,6 +41,7 @@ IN_FORCE = {
     "depth of a tree": [walk.LEVELS],
     "members of one archive": [unpack.ENTRIES],
     "paths of one call about trees": [trees.NAMES],
+    "patterns of one choice of a tree": [walk.PATTERNS, walk.PATTERNS_BYTES],
     "a file that goes in chunks": [transfer.LIMIT_BYTES],
     "one chunk, and the wait for the next": [transfer.CHUNK_BYTES, int(transfer.EXPIRY_SECONDS)],
     "transfers in chunks at once": [chunks.TRANSFERS],

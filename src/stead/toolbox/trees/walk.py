@@ -25,6 +25,8 @@ LEVELS = 250
 """The deepest tree: each level holds a descriptor."""
 PATTERNS = 1000
 """The most patterns of one choice."""
+PATTERNS_BYTES = 1 << 16
+"""What they have in all: making expressions of them keeps a guest from everything else."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | QUIET
 _CLOSED = {errno.EACCES, errno.EPERM}
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -76,8 +78,9 @@ class Choice:
         depth: int = 0,
     ) -> None:
         for patterns in (include, exclude):
-            if patterns and (len(patterns) > PATTERNS or sum(map(len, patterns)) > FILE_BYTES):
-                raise SteadError("invalid", f"at most {PATTERNS} patterns are taken")
+            if patterns and (len(patterns) > PATTERNS or sum(map(len, patterns)) > PATTERNS_BYTES):
+                words = f"at most {PATTERNS} patterns are taken, with {PATTERNS_BYTES} characters in all"
+                raise SteadError("invalid", words)
         if depth < 0:
             raise SteadError("invalid", "depth must not be negative", field="depth")
         self.ignore = ignore
