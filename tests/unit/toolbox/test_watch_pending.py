@@ -145,3 +145,49 @@ def test_what_is_told_leads_to_what_is_there(way: str, seed: int) -> None:
         if isinstance(source, Tree):
             source.close()
         root.close()
+
+
+RULES = ["/a/b", "b/", "/c", "a/c", "*/e/f/g", "/d/**", "!a", "g", "e/"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux")
+@pytest.mark.parametrize("seed", [1, 2, 30, 35, 53, 88, 96, 115])
+def test_what_is_known_is_what_a_new_watch_finds_whatever_ignore_files_come_and_go(seed: int) -> None:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory(dir=memory, ignore_cleanup_errors=True) as name:
+        base = Path(name, "root")
+        base.mkdir()
+        root = Root(base)
+        tree = Tree(root, Pending())
+        tree.begin()
+        for _ in range(25):
+            for _ in range(chance.randrange(1, 8)):
+                act(base, chance)
+                if chance.random() < 0.15:
+                    _ignore(base, chance)
+                if chance.random() < 0.3:
+                    tree.read()
+            tree.catch_up()
+            tree.settle(now=True)
+            new = Tree(root, Pending())
+            new.begin()
+            assert _known(tree) == _known(new)
+            assert tree.directories == new.directories
+            new.close()
+        tree.close()
+        root.close()
+
+
+def _ignore(base: Path, chance: random.Random) -> None:
+    """Somewhere an ignore file comes, changes or goes."""
+    file = chance.choice([Path(directory) for directory, _, _ in os.walk(base)]) / ".gitignore"
+    if chance.random() < 0.7:
+        file.write_text("\n".join(chance.sample(RULES, chance.randrange(1, 4))))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def _known(tree: Tree) -> set[str]:
+    nodes = list(tree.top.all())
+    return {node.of(file) for node in nodes for file in node.files} | {node.of(b"") for node in nodes}

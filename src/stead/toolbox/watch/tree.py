@@ -48,9 +48,9 @@ class Telling(Enum):
 
 
 class Node:
-    """One watched directory."""
+    """One watched directory. `unsure`: it was elsewhere already when it was to be looked at."""
 
-    __slots__ = ("above", "depth", "directories", "files", "level", "name", "number", "parent")
+    __slots__ = ("above", "depth", "directories", "files", "level", "name", "number", "parent", "unsure")
 
     def __init__(self, name: bytes, parent: Node | None, above: Level | None) -> None:
         self.name = name
@@ -59,6 +59,7 @@ class Node:
         self.level = above
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.number = -1
+        self.unsure = False
         self.files: set[bytes] = set()
         self.directories: dict[bytes, Node] = {}
 
@@ -149,7 +150,10 @@ class Tree:
             any_event = True
             if event.mask & inotify.Q_OVERFLOW:
                 self._overflow()
-            elif (node := self._numbers.get(event.number)) is not None:
+                continue
+            if self._stale and event.name not in _IGNORE_FILES:
+                self._refresh()
+            if (node := self._numbers.get(event.number)) is not None:
                 self._take(node, event)
         self._refresh()
         return any_event
@@ -172,8 +176,6 @@ class Tree:
 
     def _take(self, node: Node, event: Event) -> None:
         mask, directory = event.mask, bool(event.mask & inotify.ISDIR)
-        if self._stale and event.name not in _IGNORE_FILES:
-            self._refresh()
         if mask & (inotify.CREATE | inotify.MOVED_TO):
             self._vacate(node, event.name, event.cookie)
         if not event.name:
@@ -260,7 +262,7 @@ class Tree:
         same = child.above is node.level and not (node.level is not None and node.level.of_places)
         child.name, child.parent, child.above, child.depth = name, node, node.level, node.depth + 1
         node.directories[name] = child
-        if not same or any(each.number < 0 or each.level is not each.above for each in child.all()):
+        if not same or any(each.number < 0 or each.unsure or each.level is not each.above for each in child.all()):
             self._scan(child, Telling.MOVED)
 
     def _lost(self, moved: Moved) -> None:
@@ -314,6 +316,7 @@ class Tree:
                 node.above = node.parent.level
             before = node.level
             entries = self._look(node)
+            node.unsure = entries is None
             if entries is not None:
                 todo += self._compare(node, before, entries, how)
 
