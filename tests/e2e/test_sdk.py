@@ -55,7 +55,7 @@ def test_the_sync_face_does_the_same_without_await(cluster: Cluster) -> None:
         assert first.kind == "workspace.created"
         workspace.delete()
         assert stead.workspaces.get(workspace.id).state is Observed.DELETED
-    left_open.close()
+    del left_open
 
 
 @pytest.mark.anyio

@@ -89,7 +89,7 @@ class ClientLink:
         repeat = repeatable(method, params)
         return await ask(message, self.connected, Deadline(timeout), grace=CLIENT_GRACE, repeat=repeat)
 
-    async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream:
+    async def open(self, workspace_id: str, kind: str, params: msgspec.Raw) -> Stream:
         """A stream to a workspace; it goes on through reconnects by itself."""
         await self.connected()
         return await self.streams.open(workspace_id, kind, params)

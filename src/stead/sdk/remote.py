@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
@@ -73,7 +73,7 @@ class Link(Protocol):
     async def call(
         self, workspace_id: str, method: str, params: msgspec.Struct, *, timeout: float = 60.0
     ) -> bytes | msgspec.Raw: ...
-    async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream: ...
+    async def open(self, workspace_id: str, kind: str, params: msgspec.Raw) -> Stream: ...
 
 
 class RemoteToolbox(Areas):
@@ -117,7 +117,9 @@ class RemoteToolbox(Areas):
 
     async def opened(self, kind: str, params: contract.Params) -> Stream:
         """A bare stream of this workspace."""
-        return await self.link.open(self._workspace_id, kind, params)
+        with _unicode():
+            raw = msgspec.Raw(msgspec.json.encode(params))
+        return await self.link.open(self._workspace_id, kind, raw)
 
     # --- files -----------------------------------------------------------------------------------------------------
 
@@ -161,7 +163,7 @@ class RemoteToolbox(Areas):
     async def download(self, path: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The bytes as they come."""
         params = contract.ReadStream(path=path, offset=offset, length=length)
-        stream = await self.link.open(self._workspace_id, "file.read", params)
+        stream = await self.opened("file.read", params)
         async with stream:
             while (data := await stream.receive()) is not None:
                 yield data
@@ -181,7 +183,7 @@ class RemoteToolbox(Areas):
         params = contract.WriteStream(
             path=path, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256
         )
-        stream = await self.link.open(self._workspace_id, "file.write", params)
+        stream = await self.opened("file.write", params)
         async with stream:
             async for piece in content:
                 await stream.send(piece)
@@ -209,7 +211,7 @@ class RemoteToolbox(Areas):
         params = contract.WriteStream(
             path=path, partial=partial, mode=mode, parents=parents, exclusive=exclusive, size=size, sha256=sha256
         )
-        stream = await self.link.open(self._workspace_id, "file.write", params)
+        stream = await self.opened("file.write", params)
         async with stream:
             async for piece in rest(int((stream.opened or {}).get("received", 0))):
                 await stream.send(piece)
@@ -231,7 +233,7 @@ class RemoteToolbox(Areas):
         from stead.toolbox.trees.contract import read_tree
 
         params = read_tree(path, ignore=ignore, include=include, exclude=exclude, names=names)
-        stream = await self.link.open(self._workspace_id, "tree.read", params)
+        stream = await self.opened("tree.read", params)
         async with stream:
             while (data := await stream.receive()) is not None:
                 yield data
@@ -243,7 +245,7 @@ class RemoteToolbox(Areas):
         from stead.toolbox.trees.contract import Links, Unpacked, WriteTree
 
         params = WriteTree(path=path, links=Links(links), limit=limit)
-        stream = await self.link.open(self._workspace_id, "tree.write", params)
+        stream = await self.opened("tree.write", params)
         async with stream:
             async for piece in content:
                 await stream.send(piece)
@@ -267,7 +269,7 @@ class RemoteToolbox(Areas):
     async def start(self, exec: Exec) -> RemoteRunning:
         """Starts it on a stream; with `background` it goes on when the stream is gone."""
         named = _named(exec)
-        stream = await self.link.open(self._workspace_id, "exec", named)
+        stream = await self.opened("exec", named)
         return RemoteRunning(self, stream, named.exec_id, 0, takes_input=True)
 
     async def attach(self, exec_id: str, cursor: int = 0) -> RemoteRunning:
@@ -275,7 +277,7 @@ class RemoteToolbox(Areas):
 
     async def attachment(self, exec_id: str, cursor: int) -> Stream:
         """The bare stream of an exec's output from `cursor` on."""
-        return await self.link.open(self._workspace_id, "exec.attach", Attach(exec_id=exec_id, cursor=cursor))
+        return await self.opened("exec.attach", Attach(exec_id=exec_id, cursor=cursor))
 
     async def execs(self) -> ExecList:
         return await self._call("exec.list", contract.Params(), ExecList)
@@ -289,7 +291,8 @@ class RemoteToolbox(Areas):
         return await self._call("exec.kill", params, ExecStatus)
 
     async def _call(self, method: str, params: contract.Params, kind: type[T], *, timeout: float = 60.0) -> T:
-        answer = await self.link.call(self._workspace_id, method, params, timeout=timeout)
+        with _unicode():
+            answer = await self.link.call(self._workspace_id, method, params, timeout=timeout)
         return _checked(kind, lambda: msgspec.json.decode(answer, type=kind))
 
 
@@ -377,6 +380,15 @@ class RemoteRunning:
                     raise
             await anyio.sleep(backoff.delay())
         self._records = Decoder(self.cursor)
+
+
+@contextmanager
+def _unicode() -> Iterator[None]:
+    """What is asked travels as JSON."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise SteadError("invalid", "names, arguments and variables are Unicode: there is half a character") from None
 
 
 async def _received(stream: Stream) -> AsyncIterator[bytes]:

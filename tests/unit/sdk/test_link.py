@@ -67,6 +67,16 @@ async def test_unknown_options_of_an_exec_are_refused_here() -> None:
         assert caught.value.code == "invalid"
 
 
+async def test_what_is_no_unicode_is_refused_here() -> None:
+    async with running() as control, linked(control) as link:
+        toolbox = RemoteToolbox(link, WORKSPACE)
+        for work in (toolbox.stat("\udcff"), toolbox.exec(["\ud800"]), toolbox.start(Exec(argv=["\udcff"]))):
+            with pytest.raises(SteadError) as caught:
+                await work
+            assert caught.value.code == "invalid"
+        assert (control.calls, control.opened, len(link.streams)) == ([], [], 0)
+
+
 async def test_output_goes_on_over_cuts_byte_for_byte() -> None:
     pieces = [bytes([number]) * 3000 for number in range(40)]
     async with running() as control, linked(control) as link:

@@ -93,7 +93,7 @@ class GuestLink:
         repeat = repeatable(method, params)
         return await ask(message, self.connected, Deadline(timeout), grace=CLIENT_GRACE, repeat=repeat)
 
-    async def open(self, workspace_id: str, kind: str, params: msgspec.Struct) -> Stream:
+    async def open(self, workspace_id: str, kind: str, params: msgspec.Raw) -> Stream:
         """A stream that goes on through losses."""
         await self.connected()
         return await self._ends.open(workspace_id, kind, params)
