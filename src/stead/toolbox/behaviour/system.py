@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
+import anyio
+
 from stead.protocol.errors import SteadError
 from stead.toolbox.behaviour.checks import NotTriedError, check, expect, refused, script, sh
 from stead.toolbox.contract import LIST_ENTRIES, ExecState, Toolbox
+from stead.toolbox.system.contract import Process
 
 CLOUD_REFUSALS = frozenset({"invalid", "permission_denied", "conflict"})
 """For user data that is wrong: where only root may run it, or the boot's is not done yet, it is not even read."""
@@ -65,9 +68,7 @@ async def system_processes(toolbox: Toolbox, place: str) -> None:
     """An exec is among the processes; its identity, and only that, ends it; gone, it is not signalled again."""
     running = await toolbox.start(script("echo $$; exec sleep 1000"))
     pid = int((await anext(running.output())).data)
-    listed = await toolbox.system.processes(limit=LIST_ENTRIES)
-    found = next((process for process in listed.processes if process.pid == pid), None)
-    assert found is not None, f"process {pid} is not among {listed.total}"
+    found = await _listed(toolbox, pid)
     expect(found.started > 1e9 and "sleep" in " ".join(found.command) and found.parent > 0, f"told {found}")
     by_memory = [
         process.memory_bytes for process in (await toolbox.system.processes(order="memory", limit=3)).processes
@@ -78,6 +79,17 @@ async def system_processes(toolbox: Toolbox, place: str) -> None:
     expect((await toolbox.system.kill_process(found.identity)).signalled, "it was not signalled")
     expect((await running.wait()).state is ExecState.SIGNALLED, "it ended otherwise")
     expect(not (await toolbox.system.kill_process(found.identity)).signalled, "a process that is gone was signalled")
+
+
+async def _listed(toolbox: Toolbox, pid: int) -> Process:
+    """One that runs; while it becomes another program it has no command line."""
+    while True:
+        listed = await toolbox.system.processes(limit=LIST_ENTRIES)
+        found = next((process for process in listed.processes if process.pid == pid), None)
+        assert found is not None, f"process {pid} is not among {listed.total}"
+        if found.command:
+            return found
+        await anyio.sleep(0.05)
 
 
 @check
