@@ -258,7 +258,10 @@ async def opened(
 ) -> AsyncIterator[LocalToolbox]:
     """A toolbox with a holder of its own; `settings` are those of `holding.settings`."""
     config = {"version": 1, "workspace_id": workspace_id, "root": str(root), "run": str(run), **settings}
-    environment = Settings(config).environment
+    try:
+        environment = Settings(config).environment
+    except ValueError as error:
+        raise SteadError("invalid", str(error)) from None
     confined = Root(root)
     ours, theirs = socket.socketpair()
     try:

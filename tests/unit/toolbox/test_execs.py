@@ -382,6 +382,11 @@ async def test_a_toolbox_without_a_root_leaves_no_program(tmp_path: Path) -> Non
         async with opened(tmp_path / "nothing", tmp_path / "run"):
             pass
     assert found.value.code == "not_found"
+    for wrong in ({"root": "relative", "run": tmp_path / "run"}, {"root": tmp_path, "run": "relative"}):
+        with pytest.raises(SteadError) as found:
+            async with opened(**wrong):
+                pass
+        assert found.value.code == "invalid"
     assert _alive(str(tmp_path)) == []
 
 

@@ -3,8 +3,9 @@
 A session is a directory and an environment that outlive a command. Each line runs as an exec of its own, with all that execs
 have (streams, input, time limits, exit codes); when its shell ends, also by `exit`, the session is where that shell was. A line
 that is killed, replaces its shell (`exec`) or sets a trap of its own on EXIT changes nothing. Exported variables that are text
-are kept, others and functions are not. Where they cannot be kept, as on a full disk, the session is as before the line, and the
-exec ends with `NOT_KEPT`; its standard error says so, and what the line ended with. Lines of one session do not wait for each
+are kept, others and functions are not; of the workspace's own, one that was unset is there again. Where they cannot be kept, as
+on a full disk, the session is as before the line, and the exec ends with `NOT_KEPT`; its standard error says so, and what the
+line ended with. Lines of one session do not wait for each
 other: of two at once the last to end decides. Sessions outlive the guest, and what runs in them as well; they end with the
 workspace, or when they are closed. No such session, or its directory is gone: "not_found".
 """
