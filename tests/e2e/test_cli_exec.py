@@ -158,6 +158,22 @@ def test_an_input_that_nobody_can_wait_for(both: Cli, work: Work) -> None:
     assert both.ok("exec", "-i", work["name"], "--", "cat") == ""
 
 
+def test_a_workspace_that_is_waited_for_is_named(cluster: Cluster, cli: Cli) -> None:
+    workspace = cli.json("ws", "create")["id"]
+    guest = cluster.process("guest", workspace)
+    assert guest is not None
+    guest.suspend()
+    try:
+        with Terminal([PROGRAM, "exec", workspace, "--", "echo", "back"], cli.environment) as terminal:
+            terminal.expect(f"{workspace} does not answer yet")
+            guest.resume()
+            terminal.expect("back")
+            assert terminal.wait() == 0
+    finally:
+        guest.resume()
+    cli.ok("ws", "rm", workspace)
+
+
 def test_typing_into_an_exec(cli: Cli, work: Work) -> None:
     argv = [PROGRAM, "exec", "-i", work["name"], "--shell", "--", "read line; echo got $line"]
     with Terminal(argv, cli.environment) as terminal:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.5
 """A person waits less than a program for a control plane that is away."""
+WORD_SECONDS = 2.0
+"""How long a workspace may be silent before a person is told that it is waited for."""
 
 
 class Context:
@@ -55,4 +58,21 @@ class Context:
     async def toolbox(self, workspace: str) -> AsyncIterator[RemoteToolbox]:
         """The toolbox of a workspace, by whatever a person calls it."""
         async with self.stead() as stead:
-            yield await stead.workspaces.running(workspace)
+            with self.waiting(workspace):
+                toolbox = await stead.workspaces.running(workspace)
+            yield toolbox
+
+    @contextmanager
+    def waiting(self, workspace: str) -> Iterator[None]:
+        """A person who sees nothing come should know why."""
+        if self.out.json or not sys.stderr.isatty():
+            yield
+            return
+        import asyncio
+
+        words = f"stead: {workspace} does not answer yet; it is waited for"
+        word = asyncio.get_running_loop().call_later(WORD_SECONDS, self.out.note, words)
+        try:
+            yield
+        finally:
+            word.cancel()

@@ -52,7 +52,8 @@ async def run(context: Context, arguments: Namespace) -> int:
         stdin=not arguments.detach and wants_stdin(interactive=arguments.interactive, never=arguments.no_stdin),
     )
     async with context.toolbox(arguments.workspace) as toolbox:
-        running = await _started(toolbox, wanted, arguments.session)
+        with context.waiting(arguments.workspace):
+            running = await _started(toolbox, wanted, arguments.session)
         if arguments.detach:
             return _detached(context, running.exec_id)
         return await foreground(context, toolbox, running, stdin=wanted.stdin)
