@@ -122,8 +122,10 @@ async def git_clone_push_and_pull(toolbox: Toolbox, place: str) -> None:
     await refused("conflict", toolbox.git.pull(f"{place}/two"))
     await toolbox.git.checkout(f"{place}/two", branch="main", force=True)
     await toolbox.git.create_branch("aside", f"{place}/two", base="origin/main~1", checkout=True)
+    before = (await toolbox.git.head(f"{place}/two")).commit
     pulled = await toolbox.git.pull(f"{place}/two", branch="main")
-    expect(pulled.commit == pushed.commit and pulled.branch == "aside", f"pulled {pulled}")
+    told = (pulled.commit, pulled.branch, pulled.before, pulled.root)
+    expect(told == (pushed.commit, "aside", before, f"{place}/two"), f"pulled {pulled}")
     await refused("not_empty", toolbox.git.clone(f"{place}/bare.git", f"{place}/one"))
     await refused("invalid", toolbox.git.clone("ext::sh -c true", f"{place}/three"))
     await refused("path_outside", toolbox.git.clone("../somewhere.git", f"{place}/three"))
@@ -148,12 +150,24 @@ async def git_far_and_near(toolbox: Toolbox, place: str) -> None:
     expect((await toolbox.git.log(f"{place}/one", limit=1)).commits[0].author.name == "Ann one", "another author")
     expect((await toolbox.git.push(f"{place}/one", branch="new")).commit == made.commit, "another commit was pushed")
     expect(not (await toolbox.git.push(f"{place}/one", branch="new")).changed, "it was pushed twice")
+    mine = await toolbox.git.commit("mine", f"{place}/two", allow_empty=True)
     fetched = await toolbox.git.fetch(f"{place}/two")
     expect(fetched.changed == ["origin/new"], f"fetched {fetched}")
     remote = {
         branch.name: branch.commit for branch in (await toolbox.git.branches(f"{place}/two", remote=True)).branches
     }
     expect(remote.get("origin/new") == made.commit, f"branches of the remote: {remote}")
+    status = await toolbox.git.status(f"{place}/two")
+    against = (status.upstream, status.ahead, status.behind, status.commit)
+    expect(against == ("origin/main", 1, 0, mine.commit), f"against the remote: {status}")
+    own = [
+        (branch.name, branch.commit, branch.current) for branch in (await toolbox.git.branches(f"{place}/two")).branches
+    ]
+    expect(own == [("main", mine.commit, True)], f"own branches: {own}")
+    log = await toolbox.git.log(f"{place}/two", limit=1)
+    expect(log.truncated and len(log.commits[0].parents) == 1, f"the newest is {log}")
+    news = (await toolbox.git.messages(f"{place}/two", base="origin/main")).messages
+    expect([message.strip() for message in news] == ["mine"], f"since the remote's: {news}")
 
 
 @check

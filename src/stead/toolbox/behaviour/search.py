@@ -23,6 +23,7 @@ async def search_content(toolbox: Toolbox, place: str) -> None:
     told = [(match.path.removeprefix(f"{place}/"), match.line, match.text) for match in found.matches]
     expect(told == [("a/x.txt", 3, "lone"), ("b.py", 1, "one"), ("b.py", 2, "Two äone")], f"found {told}")
     expect(found.files == 2 and not found.truncated and not found.problems, f"said {found}")
+    expect([match.offset for match in found.matches] == [8, 0, 4], f"lines do not begin at {found.matches}")
     span = found.matches[2].spans[0]
     expect((span.start, span.end, span.column, span.end_column) == (6, 9, 6, 9), f"the place is {span}")
     lines = [match.text for match in (await toolbox.search.content("a.c", place, literal=True)).matches]
@@ -100,6 +101,10 @@ async def search_names(toolbox: Toolbox, place: str) -> None:
         return [file.path.removeprefix(f"{place}/") for file in answer.files]
 
     expect((await found("user.py"))[0] == "src/models/user.py", f"by a name: {await found('user.py')}")
+    best = (await toolbox.search.names("um", place)).files[0]
+    expect(
+        0 < best.score <= 1 and [best.path[at] for at in best.positions] == ["u", "m"], f"the letters are not at {best}"
+    )
     expect((await found("usermodel"))[0] == "src/user_model.py", f"letters apart: {await found('usermodel')}")
     by_letters = await found("um")
     expect(by_letters == ["src/user_model.py", "docs/unused_metal.md", "um/a.txt"], f"starts of words: {by_letters}")

@@ -88,6 +88,7 @@ async def text_of_a_new_file(toolbox: Toolbox, place: str) -> None:
     await refused("not_found", toolbox.text.write(path, "x"))
     written = await toolbox.text.write(path, "one\ntwo\n", parents=True, newline="crlf", exclusive=True)
     expect((written.created, written.lines_added, written.total_lines) == (True, 2, 2), f"said {written}")
+    expect((written.path, written.size, written.newline) == (path, 10, Newline.CRLF), f"said {written}")
     expect((await toolbox.read(path)).content == b"one\r\ntwo\r\n", "the lines end otherwise")
     await refused("already_exists", toolbox.text.write(path, "x", exclusive=True))
     await toolbox.text.write(path, "\u00e4\n", encoding="latin-1")

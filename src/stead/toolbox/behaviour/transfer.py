@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from stead.toolbox.behaviour.checks import check, expect, refused
 from stead.toolbox.contract import Toolbox
-from stead.toolbox.transfer.contract import CHUNK_BYTES
+from stead.toolbox.transfer.contract import CHUNK_BYTES, EXPIRY_SECONDS
 
 LARGE = bytes(range(256)) * 4096
 """A mebibyte: eight chunks."""
@@ -22,6 +22,7 @@ async def upload_in_chunks(toolbox: Toolbox, place: str) -> None:
         "up", path, len(LARGE), total_chunks=8, sha256=sha256, parents=True, mode=0o600
     )
     expect((begun.total_chunks, begun.next_seq, begun.chunk_bytes) == (8, 0, CHUNK_BYTES), f"said {begun}")
+    expect((begun.path, begun.size) == (path, len(LARGE)) and 0 < begun.expires_in <= EXPIRY_SECONDS, f"said {begun}")
     for seq in range(8):
         data = LARGE[seq * CHUNK_BYTES : (seq + 1) * CHUNK_BYTES]
         state = await toolbox.transfer.chunk("up", seq, data)

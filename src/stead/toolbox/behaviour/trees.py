@@ -41,6 +41,7 @@ async def list_a_tree(toolbox: Toolbox, place: str) -> None:
     tree = await toolbox.trees.list(place)
     expect(_names(tree, place) == whole and not tree.truncated, f"listed {tree}")
     expect(tree.entries[-1].kind is FileKind.LINK and tree.entries[-1].target == "b", f"told {tree.entries[-1]}")
+    expect(tree.entries[1] == await toolbox.stat(f"{place}/a/x.py"), f"told {tree.entries[1]}")
     paged: list[str] = []
     after = ""
     while True:

@@ -20,7 +20,7 @@ _USER_PROCESS = 7
 
 def users(sessions: str = SESSIONS, records: tuple[str, ...] = UTMP) -> Users:
     """Accounts by number; sessions from the login manager, or from the old record where there is none."""
-    accounts = {entry.pw_name: entry for entry in pwd.getpwall()}
+    accounts = {entry.pw_name: entry for entry in reversed(pwd.getpwall())}  # of several of one name the first counts
     found = [_account(entry) for entry in sorted(accounts.values(), key=lambda entry: (entry.pw_uid, entry.pw_name))]
     return Users(accounts=found, sessions=_managed(Path(sessions)) or _recorded(records))
 
