@@ -86,9 +86,9 @@ async def system_disks(toolbox: Toolbox, place: str) -> None:
 @check
 async def system_processes(toolbox: Toolbox, place: str) -> None:
     """An exec is among the processes; its identity, and only that, ends it; gone, it is not signalled again."""
-    running = await toolbox.start(script("echo $$ $(id -u; id -un); exec sleep 1000"))
-    number, *users = (await anext(running.output())).data.decode().split()
-    pid = int(number)
+    users = (await sh(toolbox, "id -u; id -un")).stdout.decode().split()
+    running = await toolbox.start(script("echo $$; exec sleep 1000"))
+    pid = int((await anext(running.output())).data)
     found = await _listed(toolbox, pid)
     expect(found.started > 1e9 and "sleep" in " ".join(found.command) and found.parent > 0, f"told {found}")
     expect(found.user in users and found.state in "RSD" and found.threads == 1, f"told {found}, of {users}")
