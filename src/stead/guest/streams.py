@@ -9,9 +9,11 @@ that is ended. For the limiter a stream is one request, for as long as it flows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -140,7 +142,7 @@ class Streams:
         self._observer.at("stream.opening", stream.kind)
         try:
             params = decode_as(self._params[message.kind], message.params, "params")
-            async with within(seconds, f"opening {message.kind}"):
+            async with within(seconds, f"opening {message.kind}"), _telling(message.kind):
                 stream.opened, serve = await begin(stream, params)
         except SteadError as error:
             stream.fail(error)
@@ -289,6 +291,20 @@ class Streams:
             else:
                 seconds = _timed(writer.write, data)
             in_threads = STEADY_PIECES if seconds > SLOW_SECONDS else max(0, in_threads - 1)
+
+
+@contextlib.asynccontextmanager
+async def _telling(kind: str) -> AsyncIterator[None]:
+    """The opener is told, whatever goes wrong: it is no end of the guest."""
+    try:
+        yield
+    except SteadError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            raise SteadError("too_many", "the guest has no room for one more open file") from error
+        log.exception("opening a stream of kind %s failed", kind)
+        raise SteadError("internal", "opening the stream failed") from error
 
 
 def _pieces(reader: Reader) -> list[bytes]:

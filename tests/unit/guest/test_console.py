@@ -136,6 +136,7 @@ def test_a_shell_on_a_terminal(tmp_path: Path) -> None:
         line.shown(b"again\r\n")
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process cannot be given limits here")
 def test_where_no_more_can_be_opened_the_line_goes_on_without_a_terminal(tmp_path: Path) -> None:
     with _served(tmp_path) as line:
         guest = json.loads((tmp_path / "run" / "holder.json").read_text())["guest_pid"]

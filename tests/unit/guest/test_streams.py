@@ -1,6 +1,7 @@
 """The opening of streams at a real guest: how long it may take, and openers that give up in the middle of it."""
 
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,35 @@ async def test_an_opening_takes_no_longer_than_is_asked_and_configured(
             await eventually_async(lambda: _none(client), "what was begun too late is ended")
             stream = await client.open(WORKSPACE, "exec", {"argv": ["echo", "next"]})
             assert await stream.receive(), "its place is free again"
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process cannot be given limits here")
+@pytest.mark.parametrize("kind", ["watch", "log.follow", "tree.read", "file.read"])
+async def test_a_guest_without_room_for_one_more_open_file_says_so_and_goes_on(tmp_path: Path, kind: str) -> None:
+    with GuestProcess(tmp_path) as guest, anyio.fail_after(PATIENCE):
+        (guest.root / "f").write_bytes(b"there")
+        params = {"watch": {}, "log.follow": {"path": "f"}, "tree.read": {"path": "."}, "file.read": {"path": "f"}}[
+            kind
+        ]
+        async with guest.linked() as client:
+            with _full_of_files(guest), pytest.raises(SteadError) as caught:
+                await client.ends.open(WORKSPACE, kind, params)
+            assert caught.value.code in {"too_many", "unavailable"}
+            assert guest.state()["guest_restarts"] == 0
+            stream = await client.open(WORKSPACE, kind, params)
+            await stream.reset(SteadError("cancelled", "that was all"))
+
+
+@contextmanager
+def _full_of_files(guest: GuestProcess) -> Iterator[None]:
+    """It can open nothing more."""
+    pid = guest.state()["guest_pid"]
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (1, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
 async def _none(client: Client) -> bool:
