@@ -139,7 +139,9 @@ def test_a_shell_on_a_terminal(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process cannot be given limits here")
 def test_where_no_more_can_be_opened_the_line_goes_on_without_a_terminal(tmp_path: Path) -> None:
     with _served(tmp_path) as line:
-        guest = json.loads((tmp_path / "run" / "holder.json").read_text())["guest_pid"]
+        state = tmp_path / "run" / "holder.json"
+        eventually(state.exists, "the holder tells of its guest")
+        guest = json.loads(state.read_text())["guest_pid"]
         most = resource.prlimit(guest, resource.RLIMIT_NOFILE)
         resource.prlimit(guest, resource.RLIMIT_NOFILE, (3, most[1]))
         line.type(b"echo x\n")
