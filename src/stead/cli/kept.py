@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 WORDS = frozenset(
-    "exec logs execs kill files cp sync ws status whoami events audit command user token session".split()  # noqa: SIM905
+    "exec logs execs kill shells files cp sync search watch ps system toolbox".split()  # noqa: SIM905
+    + "ws status whoami events audit command user token session".split()  # noqa: SIM905
 )
 """What may be handed over: nothing that serves, asks for a password or changes this process."""
 SOCKET = "keeper.sock"
@@ -55,7 +56,7 @@ def data_of(words: list[str]) -> str:
 def _types(words: list[str]) -> bool:
     """Whether a person may type into it: a terminal can be read only by the process that it belongs to."""
     return (
-        words[0] in {"exec", "files", "cp"}
+        words[0] in {"exec", "files", "cp", "system", "toolbox"}
         and os.isatty(0)
         and ("-i" in words or "--interactive" in words or "-" in words)
     )
