@@ -125,6 +125,7 @@ def test_a_machine_with_qemu_ga(stead: Cli, tmp_path: Path) -> None:
         assert stead.json("guest", "disks", *socket)["items"]
         assert stead("guest", "exec", *socket, "--", "sh", "-c", "exit 3").returncode == 3
         assert json.loads(stead.ok("guest", "call", "guest-get-host-name", *socket))["host-name"]
+        assert b"no toolbox" in stead("guest", "selfcheck", *socket).stderr
     finally:
         process.kill()
         process.wait()

@@ -66,7 +66,8 @@ async def info(context: Context, arguments: Namespace) -> None:
     async with _client(arguments) as client:
         agent = await client.info()
         system = await _if_known(client)
-    facts = {"guest": f"{agent.version} ({client.speaks} {agent.protocol_version})", "platform": agent.platform}
+    spoken = " ".join(dict.fromkeys([client.speaks, agent.protocol_version]))
+    facts = {"guest": f"{agent.version} ({spoken})", "platform": agent.platform}
     if system is not None:
         facts |= {
             "system": system.os_name
@@ -220,9 +221,13 @@ async def reboot(context: Context, arguments: Namespace) -> None:
 async def selfcheck(context: Context, arguments: Namespace) -> int:
     """The behaviours of a toolbox, straight through the socket."""
     from stead.cli.selfcheck import check
+    from stead.sdk.guest.client import who
     from stead.sdk.guest.link import GuestLink
 
-    async with GuestLink(_way(arguments)) as link:
+    way = _way(arguments)
+    if (arguments.speaks or await who(way)) == "qemu-ga":
+        raise SteadError("unsupported", "qemu-ga has no toolbox that could be tried; this needs a guest of ours")
+    async with GuestLink(way) as link:
         return await check(context, link.toolbox, arguments)
 
 
