@@ -205,6 +205,26 @@ async def test_a_damaged_index_is_made_anew(place: Place, root: Path) -> None:
     assert len((await ranked(place, "walrus")).results) == 1
 
 
+@pytest.mark.parametrize("page", range(1, 20, 3))
+async def test_damage_anywhere_is_made_good(place: Place, root: Path, page: int) -> None:
+    """Also where it only shows to the process that builds."""
+    for number in range(FEW * 3):
+        (root / f"a{number}.md").write_text(f"walrus {number}\n" * 30)
+    await ranked(place, "walrus")
+    place.close()
+    with (place.state / NAME).open("r+b") as file:
+        file.seek(page * 4096)
+        file.write(b"\xa5" * 4096)
+    for number in range(FEW * 2):
+        (root / f"b{number}.md").write_text("badger\n")
+    try:
+        await ranked(place, "badger")
+    except SteadError as error:
+        assert error.code == "unavailable"
+    found = await ranked(place, "badger")
+    assert (found.index.complete, found.index.problem, len(found.results)) == (True, "", 15)
+
+
 @pytest.mark.parametrize("way", [Disk.fill, Disk.fill_names])
 async def test_a_full_disk_before_there_is_an_index(
     place: Place, root: Path, tmp_path: Path, way: Callable[[Disk], None]

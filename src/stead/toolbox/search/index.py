@@ -70,10 +70,10 @@ class Index:
         except sqlite3.ProgrammingError as error:
             raise SteadError("unavailable", f"the index was let go; ask again ({error})") from error
         except sqlite3.Error as error:
-            self._let_go()
             if unwritable(error):
+                self._let_go()
                 raise SteadError("unavailable", f"the index cannot be read now: {error}") from error
-            (self._place.state / NAME).unlink(missing_ok=True)
+            self._throw_away()
             raise SteadError(
                 "unavailable", f"the index is damaged and will be made anew; ask again ({error})"
             ) from error
@@ -203,9 +203,11 @@ class Index:
                 process.stdin.close()
                 async for line in process.stdout:
                     self._left = len(paths) - int(line)
-                if await process.wait() != 0:
+                if (code := await process.wait()) != 0:
                     words = (await complaints).strip()[-500:]
-                    raise SteadError("program_failed", f"the index could not be built: {words or process.returncode}")
+                    if code == indexer.DAMAGED:
+                        self._throw_away()
+                    raise SteadError("program_failed", f"the index could not be built: {words or code}")
         self._left = 0
 
     def _done(self, paths: list[str]) -> None:
@@ -233,6 +235,11 @@ class Index:
             self._let_go()
         else:
             self._rest()
+
+    def _throw_away(self) -> None:
+        """It is made anew when there is another question."""
+        self._let_go()
+        (self._place.state / NAME).unlink(missing_ok=True)
 
     def _let_go(self) -> None:
         """The watch may end; all is compared when there is another question."""

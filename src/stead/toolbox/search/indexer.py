@@ -2,7 +2,7 @@
 
 Contract: `update(root, store, paths, told)` brings each file as it is now, or takes it out. `python -m
 stead.toolbox.search.indexer` reads one line of JSON, `{"root", "store"}`, then paths with NUL between them, and prints how many
-are done, a number a line. It is nice to others.
+are done, a number a line. It is nice to others. It ends with `DAMAGED` where the index cannot be used any more.
 
 Left out, and remembered as such: what is not text, more than `FILE_BYTES`, or made by machines (very long lines). Nothing more
 is taken in beyond `TOTAL_BYTES`.
@@ -22,11 +22,13 @@ from stead.toolbox import confine
 from stead.toolbox.confine import QUIET, Root
 from stead.toolbox.search.chunks import chunks, lines_of
 from stead.toolbox.search.languages import language_of
-from stead.toolbox.search.store import Made, Store
+from stead.toolbox.search.store import Made, Store, unwritable
 from stead.toolbox.search.symbols import Symbol, symbols
 
 FILE_BYTES = 1 << 19
 TOTAL_BYTES = 256 << 20
+DAMAGED = 3
+"""An exit code."""
 BATCH = 50
 """Files that are written together."""
 _LINE_CHARACTERS = 400
@@ -104,8 +106,9 @@ def main() -> None:
         store = Store(Path(asked["store"]))
         update(root, store, paths, _print)
         store.close()
-    except sqlite3.OperationalError as error:
-        sys.exit(str(error))
+    except sqlite3.Error as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1 if unwritable(error) else DAMAGED)
     root.close()
 
 

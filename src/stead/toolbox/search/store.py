@@ -65,11 +65,16 @@ class Found(NamedTuple):
     score: float
 
 
-_UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
+_UNWRITABLE = frozenset(
+    {
+        *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY),
+        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
+    }
+)
 
 
 def unwritable(error: sqlite3.Error) -> bool:
-    """Whether the disk is at fault, and not what is on it."""
+    """Whether the disk, or who else writes, is at fault, and not what is on it."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNWRITABLE
 
 
