@@ -340,6 +340,8 @@ async def test_with_systemd(place: Place, fakes: Fakes, tmp_path: Path) -> None:
     told = await mine.shutdown(ChangePower(delay=7.5, message="back soon"))
     assert 7 < told.at - before < 60
     await mine.reboot(ChangePower(force=True))
+    order = ["wall", "systemctl", "wall", "systemctl", "systemd-run", "wall", "wall", "systemd-run"]
+    assert [call[0] for call in fakes.told] == order, "telling takes nothing of a delay"
     calls = [call for call in fakes.told if call[0] != "wall"]
     systemctl = ["systemctl", "--no-ask-password", "--no-block"]
     timer = ["systemd-run", "--no-ask-password", "--collect", "--quiet"]

@@ -50,11 +50,13 @@ class Power:
         at = time.time() + asked.delay
         when = f"in {asked.delay:g} s" if asked.delay else "now"
         message = f"The system is {'shutting down' if action == 'shutdown' else 'starting again'} {when}."
-        await self._tell(f"{message} {asked.message}".strip())
-        if asked.delay or asked.force:
+        words = f"{message} {asked.message}".strip()
+        if asked.delay:
             await self._later(max(asked.delay, ANSWER_SECONDS if asked.force else 0.0), argv)
+            await self._tell(words)
         else:
-            await self._run(argv)
+            await self._tell(words)
+            await (self._later(ANSWER_SECONDS, argv) if asked.force else self._run(argv))
         return PowerChange(action=action, at=at, message=message)
 
     def _check(self, asked: ChangePower) -> None:
