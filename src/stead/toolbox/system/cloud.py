@@ -4,8 +4,9 @@ Contract: without cloud-init, "program_missing"; its status says that it is not 
 cloud-init's own Python and checked by its `schema`; what is wrong is "invalid" with its words, what is not for a machine in
 use "refused", and nothing was run then. The modules that the directives need run in cloud-init's order, `runcmd` at its end:
 a failure is a result. A run is apart from the boot: its files, user data and scripts too, lie in a folder that only root
-reads, gone at its end, also when the guest is killed; then the run is killed with all it started. Runs wait for each other;
-while the boot's cloud-init or another guest's runs, "conflict". What is not asked for comes from the machine's configuration.
+reads, gone at its end, also when its caller gives up or the guest is killed; then the run is killed with all it started. Runs
+wait for each other; while the boot's cloud-init or another guest's runs, "conflict". What is not asked for comes from the
+machine's configuration.
 """
 
 from __future__ import annotations
