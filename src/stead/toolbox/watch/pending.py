@@ -87,8 +87,11 @@ class Pending:
             self._add(Record(_KINDS.CREATED, path + record.path[len(previous) :], record.directory))
 
     def forget_below(self, path: str) -> None:
-        """What happened in a directory that is no longer here; what was moved into it is gone too."""
-        for record in self._inside(path):
+        """What happened in a directory that is no longer here; what was moved into it is gone too. Where something was moved
+        out of it, all of that is needed to know what came out."""
+        inside = path + "/"
+        out = any(each.previous.startswith(inside) and not each.path.startswith(inside) for each in self._records)
+        for record in () if out else self._inside(path):
             if record.kind is _KINDS.RENAMED:
                 record.kind, record.path, record.previous = _KINDS.DELETED, record.previous, ""
             else:

@@ -66,14 +66,11 @@ class Polled:
             old, new = before.get(path), after[path]
             if old is None:
                 self._pending.created(path, directory=new.directory)
-            elif old.directory:
-                if not new.directory:
-                    self._pending.deleted(path, directory=True)
-                    self._pending.created(path, directory=False)
-                elif old.mode != new.mode:
-                    self._pending.modified(path, directory=True)
-            elif old != new:
-                self._pending.modified(path, directory=False)
+            elif old.directory != new.directory:
+                self._pending.deleted(path, directory=old.directory)
+                self._pending.created(path, directory=new.directory)
+            elif old.mode != new.mode or (old != new and not new.directory):
+                self._pending.modified(path, directory=new.directory)
 
     def _is_gone(self) -> bool:
         """Also when something else is there now."""

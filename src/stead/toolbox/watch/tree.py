@@ -5,7 +5,8 @@ Contract: `Tree(root, pending, ignored)` watches everything when `begin` is done
 `pending`, `settle` decides about what was moved away and did not arrive. `gone` is true when the root is no more. All of it
 happens in one thread. OSError of `begin` and `read` means that the system cannot watch (so much).
 
-Names are bytes, as the kernel gives them; of files only the names are kept.
+Names are bytes, as the kernel gives them; of files only the names are kept. A round lasts until the kernel has nothing more to
+say: what was looked at in the same round in which it moves may have been something else of that name, and is looked at again.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ class Telling(Enum):
 
 
 class Node:
-    """One watched directory. `unsure`: it was elsewhere already when it was to be looked at."""
+    """One watched directory. `round`: in which it was looked at."""
 
-    __slots__ = ("above", "depth", "directories", "files", "level", "name", "number", "parent", "unsure")
+    __slots__ = ("above", "depth", "directories", "files", "level", "name", "number", "parent", "round")
 
     def __init__(self, name: bytes, parent: Node | None, above: Level | None) -> None:
         self.name = name
@@ -59,7 +60,7 @@ class Node:
         self.level = above
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.number = -1
-        self.unsure = False
+        self.round = -1
         self.files: set[bytes] = set()
         self.directories: dict[bytes, Node] = {}
 
@@ -113,6 +114,7 @@ class Tree:
         self._numbers: dict[int, Node] = {}
         self._moved: dict[int, Moved] = {}
         self._stale: list[Node] = []
+        self._round = 0
         self.top = Node(b"", None, None)
 
     @property
@@ -156,6 +158,7 @@ class Tree:
             if (node := self._numbers.get(event.number)) is not None:
                 self._take(node, event)
         self._refresh()
+        self._round += not any_event
         return any_event
 
     def _refresh(self) -> None:
@@ -170,8 +173,7 @@ class Tree:
         late = time.monotonic() - ARRIVAL_SECONDS
         for cookie, moved in list(self._moved.items()):
             if now or moved.since <= late:
-                del self._moved[cookie]
-                self._lost(moved)
+                self._give_up(cookie)
         return ARRIVAL_SECONDS if self._moved else 0.0
 
     def _take(self, node: Node, event: Event) -> None:
@@ -197,8 +199,7 @@ class Tree:
         """What was moved away from where something else is now is not waited for."""
         for key, moved in list(self._moved.items()):
             if key != cookie and moved.node is node and moved.name == name:
-                del self._moved[key]
-                self._lost(moved)
+                self._give_up(key)
 
     def _itself(self, node: Node, event: Event) -> None:
         if event.mask & inotify.IGNORED:
@@ -252,6 +253,7 @@ class Tree:
         child = moved.node.directories.pop(moved.name)
         there = node.directories.get(name)
         if there is not None and child.number < 0:
+            self._scan(there, Telling.MOVED)
             return
         if there is not None:
             self._forget(there)
@@ -262,8 +264,14 @@ class Tree:
         same = child.above is node.level and not (node.level is not None and node.level.of_places)
         child.name, child.parent, child.above, child.depth = name, node, node.level, node.depth + 1
         node.directories[name] = child
-        if not same or any(each.number < 0 or each.unsure or each.level is not each.above for each in child.all()):
+        if not same or any(each.round == self._round or each.level is not each.above for each in child.all()):
             self._scan(child, Telling.MOVED)
+
+    def _give_up(self, cookie: int) -> None:
+        """It is not waited for any more; with it may go what was moved out of it before."""
+        moved = self._moved.pop(cookie, None)
+        if moved is not None:
+            self._lost(moved)
 
     def _lost(self, moved: Moved) -> None:
         """It went where nobody looks."""
@@ -316,7 +324,7 @@ class Tree:
                 node.above = node.parent.level
             before = node.level
             entries = self._look(node)
-            node.unsure = entries is None
+            node.round = self._round
             if entries is not None:
                 todo += self._compare(node, before, entries, how)
 
@@ -360,6 +368,7 @@ class Tree:
         for name in node.directories.keys() - visible[True]:
             self._forget(node.directories.pop(name))
             if how is Telling.MOVED or (how is Telling.WAS_IN and name not in there):
+                self._pending.forget_below(node.of(name))
                 self._pending.deleted(node.of(name), directory=True)
 
     def _look(self, node: Node) -> list[tuple[bytes, bool]] | None:
@@ -396,8 +405,12 @@ class Tree:
         self._numbers[number] = node
 
     def _forget(self, node: Node) -> None:
-        """It is not watched any more, nor what is below."""
-        for each in node.all():
+        """It is not watched any more, nor what is below; what was moved away from there is not waited for."""
+        nodes = list(node.all())
+        for cookie, moved in list(self._moved.items()):
+            if moved.node in nodes:
+                self._give_up(cookie)
+        for each in nodes:
             if self._numbers.get(each.number) is each:
                 del self._numbers[each.number]
                 self._queue.remove(each.number)
