@@ -217,6 +217,9 @@ async def test_who_waits_when_the_watch_ends_hears_it(watched: Hub, root: Path) 
             codes.append(error.code)
 
     with anyio.fail_after(PATIENCE):
+        assert reading.shared is not None
+        reading.shared.engine.stop()
+        reading.shared.engine.join(PATIENCE)
         async with anyio.create_task_group() as group:
             group.start_soon(wait, reading.now)
             await anyio.lowlevel.checkpoint()
