@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -310,21 +311,19 @@ async def test_paths_that_are_gone_are_committed_however_they_went(here: Here) -
     await refused("not_found", here.git.commit("x", "r", author=SOMEBODY, paths=["a"]))
 
 
-async def test_commits_at_once_are_one_after_the_other_or_told(here: Here) -> None:
-    """None is lost, and who lost hears that it is a conflict."""
-    codes: list[str] = []
-
-    async def commit(number: int) -> None:
-        try:
-            await here.git.commit(f"{number}", "r", author=SOMEBODY, allow_empty=True)
-        except SteadError as error:
-            codes.append(error.code)
-
+async def test_commits_at_once_are_made_one_after_the_other_each_with_its_message(here: Here) -> None:
     async with anyio.create_task_group() as group:
         for number in range(6):
-            group.start_soon(commit, number)
-    assert set(codes) <= {"conflict"}
-    assert len((await here.git.log("r")).commits) == 7 - len(codes)
+            group.start_soon(partial(here.git.commit, f"{number}\n", "r", author=SOMEBODY, allow_empty=True))
+    messages = (await here.git.messages("r", limit=10)).messages
+    assert sorted(messages) == [*(f"{number}\n" for number in range(6)), "first\n"]
+
+
+async def test_what_another_git_has_locked_is_a_conflict(here: Here) -> None:
+    sh(here.root, "cd r; touch .git/index.lock .git/config.lock .git/refs/heads/new.lock; echo x > a")
+    await refused("conflict", here.git.commit("x", "r", author=SOMEBODY, all=True))
+    await refused("conflict", here.git.config("r", name="Ann"))
+    await refused("conflict", here.git.create_branch("new", "r"))
 
 
 async def test_a_commit_that_is_given_up_leaves_no_lock(here: Here) -> None:

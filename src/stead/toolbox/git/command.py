@@ -80,15 +80,15 @@ class Git:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._filling: set[str] = set()
-        self._moves: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._alone: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         kept = {name: value for name, value in place.programs.environment.items() if not _DROPPED.fullmatch(name)}
         root = Path(place.root.path)
         ceiling = {str(root.parent), str(root.resolve().parent)}
         self._programs = Programs(kept | _ALWAYS | {"GIT_CEILING_DIRECTORIES": os.pathsep.join(sorted(ceiling))})
 
     def alone(self, repository: Repository) -> asyncio.Lock:
-        """Held by who moves its working tree."""
-        return self._moves.setdefault(repository.directory, asyncio.Lock())
+        """Held by who moves its working tree, or commits."""
+        return self._alone.setdefault(repository.directory, asyncio.Lock())
 
     @contextlib.contextmanager
     def filling(self, directory: str) -> Iterator[None]:

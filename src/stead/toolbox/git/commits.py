@@ -50,7 +50,8 @@ async def config(git: Git, asked: Configure) -> Identity:
 
 
 async def commit(git: Git, asked: MakeCommit) -> Committed:
-    """The message comes out as it went in, with a trailer for every co-author."""
+    """The message comes out as it went in, with a trailer for every co-author. One after the other: git keeps the message in
+    a file of the repository meanwhile."""
     message = _message(asked)
     author = names.person(asked.author, "author") if asked.author else ""
     paths = names.paths(asked.paths)
@@ -60,7 +61,7 @@ async def commit(git: Git, asked: MakeCommit) -> Committed:
     arguments += ["--allow-empty"] if asked.allow_empty else []
     arguments += ["--only", "--", *paths] if paths else []
     environment = await _committer(git, repository, asked.author) if asked.author else {}
-    async with staging(git, repository):
+    async with git.alone(repository), staging(git, repository):
         if adding := await _to_add(git, repository, paths) if paths else ["."] * asked.all:
             await git.act(repository.top, ["add", "--all", "--", *adding])
         done = await git.act(repository.top, arguments, stdin=message.encode(), environment=environment, accept=(0, 1))
