@@ -489,6 +489,16 @@ async def test_worktrees(here: Here) -> None:
     assert [tree.path for tree in left.worktrees] == ["r"]
 
 
+async def test_a_worktree_whose_directory_is_gone_can_be_removed(here: Here) -> None:
+    await here.git.add_worktree("trees/gone", "gone", "r", create=True)
+    sh(here.root, "rm -rf trees")
+    [_, tree] = (await here.git.worktrees("r")).worktrees
+    assert (tree.path, tree.prunable) == ("trees/gone", True)
+    await refused("not_found", here.git.remove_worktree("trees/other", "r"))
+    assert [tree.path for tree in (await here.git.remove_worktree("trees/gone", "r")).worktrees] == ["r"]
+    assert (await here.git.add_worktree("trees/gone", "gone", "r")).path == "trees/gone"
+
+
 async def test_a_worktree_that_is_given_up_leaves_nothing(here: Here) -> None:
     hook = here.root / "r/.git/hooks/post-checkout"
     hook.write_text("#!/bin/sh\ntouch $HOME/ran; sleep 1000\n")

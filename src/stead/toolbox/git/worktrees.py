@@ -57,9 +57,16 @@ async def _check_new(git: Git, repository: Repository, branch: str) -> None:
 
 
 async def remove(git: Git, asked: RemoveWorktree) -> Worktrees:
-    """Its directory goes; its branch stays."""
+    """Its directory goes, where it is not gone already; its branch stays."""
     repository = await git.find(asked.directory)
-    target = await git.place.in_thread(git.place.directory, asked.path)
+    try:
+        target = await git.place.in_thread(git.place.directory, asked.path)
+    except SteadError as error:
+        target = git.place.root.relative(asked.path)
+        known = {tree.path for tree in (await _all(git, repository)).worktrees if tree.prunable}
+        if error.code != "not_found" or target not in known:
+            raise
+        target = f"{git.place.root.path.rstrip('/')}/{target}"
     await git.act(repository.top, ["worktree", "remove", *(["--force"] if asked.force else []), "--", target])
     return await _all(git, repository)
 
