@@ -388,7 +388,7 @@ def _unicode() -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError:
-        raise SteadError("invalid", "names, arguments and variables are Unicode: there is half a character") from None
+        raise SteadError("invalid", "what goes into a workspace is UTF-8: names, arguments and variables") from None
 
 
 async def _received(stream: Stream) -> AsyncIterator[bytes]:
