@@ -360,21 +360,21 @@ class StreamEnds:
         self, workspace_id: str, kind: str, params: Any = None, *, half_open: bool = False, timeout: float = 60.0
     ) -> Stream:
         """Opens a stream, within so many seconds for all hops; when the link breaks meanwhile, asks again under the same id."""
-        window = self._window_of(kind in {"file.read", "tree.read"})
-        end = StreamEnd(self._new_id(), frame_kind(kind, True), window, large=kind in LARGE)
-        stream = Stream(self, end, workspace_id, kind, opener=True)
-        stream.half_open = half_open
-        stream.opening = True
-        self._streams[stream.id] = stream
         message = StreamOpen(
             request_id="",
-            stream_id=stream.id,
+            stream_id=self._new_id(),
             workspace_id=workspace_id,
             kind=kind,
             frame_bytes=_frame_bytes(kind),
         )
         if params is not None:
             message.params = msgspec.Raw(msgspec.json.encode(params))
+        window = self._window_of(kind in {"file.read", "tree.read"})
+        end = StreamEnd(message.stream_id, frame_kind(kind, True), window, large=kind in LARGE)
+        stream = Stream(self, end, workspace_id, kind, opener=True)
+        stream.half_open = half_open
+        stream.opening = True
+        self._streams[stream.id] = stream
         try:
             await self._open(stream, message, Deadline(timeout))
         except BaseException:

@@ -36,6 +36,13 @@ async def test_bytes_results_and_answers_go_through() -> None:
         assert server.ended == ["over"]
 
 
+async def test_what_cannot_be_sent_leaves_nothing() -> None:
+    ends = StreamEnds()
+    with pytest.raises(TypeError):
+        await ends.open("ws_1", "echo", {"any": object()})
+    assert len(ends) == 0
+
+
 async def test_an_openers_direction_ends_by_itself_when_the_other_has() -> None:
     client = Client()
     async with Server().running() as server, linked(memory.pair(), client, server) as (one, _):
