@@ -10,7 +10,7 @@ from support.repository import ROOT
 
 MAY_BE_SKIPPED = frozenset({"system-cloud-init", "system-services"})
 """Of a workspace that is no machine; those are tried in machines."""
-NOT_SEEN = frozenset({"language-typescript"}) if ROOT.is_relative_to("/tmp") else frozenset[str]()  # noqa: S108
+NOT_SEEN = frozenset({"language-typescript"}) if ROOT.is_relative_to("/tmp") else frozenset[str]()
 """Whose programs are of this checkout's own web app: a workspace has a `/tmp` of its own, and sees nothing of one there."""
 
 
