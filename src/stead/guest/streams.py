@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,6 +25,7 @@ from stead.protocol.codec import decode_as
 from stead.protocol.errors import SteadError
 from stead.protocol.messages import StreamOpen
 from stead.toolbox import contract as t
+from stead.toolbox.confine import errors
 from stead.toolbox.execs import LocalRunning, new_id
 from stead.toolbox.files import Reader, Writer
 from stead.toolbox.local import LocalToolbox
@@ -297,12 +297,11 @@ class Streams:
 async def _telling(kind: str) -> AsyncIterator[None]:
     """The opener is told, whatever goes wrong: it is no end of the guest."""
     try:
-        yield
+        with errors(kind):
+            yield
     except SteadError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
-            raise SteadError("too_many", "the guest has no room for one more open file") from error
         log.exception("opening a stream of kind %s failed", kind)
         raise SteadError("internal", "opening the stream failed") from error
 

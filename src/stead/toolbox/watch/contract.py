@@ -2,8 +2,9 @@
 
 Contract: changes of files and directories under a path, in the order in which they happened, those of 100 ms together: what is
 made and removed again within that time is not told, and several changes of one file are one. What ignore files leave out and
-`.git` is watched only when asked; changes to `.gitignore` and `.ignore` apply at once, those above the workspace and in `.git`
-with the next watch. Links are not followed; what the kernel shows of itself (/proc, /sys) is not looked into.
+`.git` is watched only when asked; changes to `.gitignore`, `.ignore` and `.rgignore` apply at once, those above the
+workspace and in `.git` with the next watch. Links are not followed; what the kernel shows of itself (/proc, /sys) is not
+looked into.
 
 A change of kind `overflow` says that changes may be missing: list anew. It comes when the system or the reader was too slow,
 after a pause in which something changed, when a directory came from elsewhere into what is watched, and when the workspace's
